@@ -1,0 +1,1 @@
+//! The middle: topology, relay, authorisation, receipts passed on.

@@ -1,0 +1,1 @@
+//! WHO HOLDS IT: journal, outbox, inbox, receipts, cases, duplicates, ledger.

@@ -1,0 +1,1 @@
+//! HOW it moves: one Link, embedded or AMQP.

@@ -1,0 +1,1 @@
+//! RUN it: command line, configuration, telemetry, `run`, `demo`.

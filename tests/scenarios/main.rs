@@ -1,0 +1,1 @@
+//! All scenarios in one binary.
