@@ -1,1 +1,14 @@
-//! RUN it: command line, configuration, telemetry, `run`, `demo`.
+//! RUN it: command line, configuration, telemetry, keys, `run`, `demo`.
+//!
+//! Everything of the binary is here, so that the demonstration and the scenario tests use the same pieces as an
+//! operator does. This crate knows how the parts are started, fed and stopped; what a message means, who gets it and who
+//! may do what is decided by the crates below.
+//!
+//! Entry points: [`cli::main`] for the binary, [`config::Config`] and [`network::Network`] for whoever starts a network
+//! from Rust.
+
+pub mod cli;
+pub mod demo;
+pub mod failure;
+pub mod telemetry;
+mod output;

@@ -1,3 +1,7 @@
 //! The binary: everything is in the library, so that tests use the same pieces.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    viereck::cli::main()
+}

@@ -1,0 +1,170 @@
+//! Logs: text on a terminal, JSON lines otherwise, always to stderr.
+//!
+//! No outside text can forge a line: whatever control character (a newline, an escape sequence, a bidirectional
+//! override) stands in a message or a field is written as an escape, so one event is one line. Personal data is kept out
+//! where events are made, not here.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::failure::{Exit, Failure};
+
+/// The variable that overrides the configured level, in the filter syntax of `tracing` (`info,viereck_custody=debug`).
+pub const VARIABLE: &str = "VIERECK_LOG";
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One line of text per event.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Starts logging for this process with `level` (a filter like `info`), unless `VIERECK_LOG` says otherwise.
+///
+/// A second call in the same process changes nothing: a test harness may start several networks.
+pub fn start(level: &str, format: Format) -> Result<(), Failure> {
+    let (wanted, from) = match std::env::var(VARIABLE) {
+        Ok(wanted) if !wanted.is_empty() => (wanted, VARIABLE),
+        _ => (level.to_owned(), "log.level"),
+    };
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
+        Failure::new(Exit::Usage, "log-level-invalid", format!("{from} is no log filter: {error}"))
+            .help("Use error, warn, info, debug or trace, or a filter like info,viereck_custody=debug.")
+    })?;
+    let json = match format {
+        Format::Auto => !io::stderr().is_terminal(),
+        Format::Text => false,
+        Format::Json => true,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(Lines(io::stderr));
+    // An error means that a subscriber is there already, which is what a second call expects.
+    let _already_started = if json {
+        lines.json().flatten_event(true).try_init()
+    } else {
+        lines.with_target(false).try_init()
+    };
+    Ok(())
+}
+
+/// Makes writers that keep one event on one line.
+struct Lines<M>(M);
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Lines<M> {
+    type Writer = Line<M::Writer>;
+    fn make_writer(&'a self) -> Self::Writer {
+        Line(self.0.make_writer())
+    }
+}
+
+/// Takes one formatted event, which ends in a newline, in each write.
+struct Line<W>(W);
+
+impl<W: Write> Write for Line<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write_all(one_line(event).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// `event` with everything escaped that could end the line or steer a terminal.
+fn one_line(event: &[u8]) -> String {
+    let text = String::from_utf8_lossy(event);
+    let mut line = String::with_capacity(text.len());
+    for character in text.strip_suffix('\n').unwrap_or(&text).chars() {
+        if steers(character) {
+            // Spelled as JSON does, so that a JSON line stays one; all of them lie in the basic plane.
+            line.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            line.push(character);
+        }
+    }
+    line.push('\n');
+    line
+}
+
+/// Control characters, line and paragraph separators, and the marks that turn the direction of writing.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
+        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(json: bool, event: impl FnOnce()) -> String {
+        let page = Page::default();
+        let target = page.clone();
+        let lines = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(Lines(move || target.clone()));
+        if json {
+            tracing::subscriber::with_default(lines.json().finish(), event);
+        } else {
+            tracing::subscriber::with_default(lines.finish(), event);
+        }
+        let octets = page.0.lock().unwrap().clone();
+        String::from_utf8(octets).unwrap()
+    }
+
+    #[test]
+    fn outside_text_cannot_forge_a_line() {
+        let forged = "x\n2026-01-01T00:00:00Z ERROR forged\u{1b}[31m\u{2028}\u{202e}\r\u{85}";
+        for json in [false, true] {
+            let page = written(json, || tracing::warn!(field = %forged, "{forged}"));
+            assert_eq!(page.matches('\n').count(), 1, "{page:?}");
+            assert!(page.ends_with('\n'));
+            assert!(!page.trim_end_matches('\n').chars().any(steers), "{page:?}");
+        }
+    }
+
+    #[test]
+    fn ordinary_text_stays_readable() {
+        let page = written(false, || tracing::info!(behoerde = "wgb:010540880000", "Übernommen in Niebüll"));
+        assert!(page.contains("Übernommen in Niebüll"), "{page}");
+    }
+
+    #[test]
+    fn json_lines_stay_json() {
+        let page = written(true, || tracing::info!(reason = "a\u{202e}\n\"b\"", "taken"));
+        let line: serde_json::Value = serde_json::from_str(&page).unwrap();
+        assert_eq!(line["fields"]["message"], "taken");
+    }
+
+    #[test]
+    fn a_broken_filter_is_a_usage_error() {
+        assert_eq!(start("info,=,", Format::Text).unwrap_err().exit, Exit::Usage);
+    }
+}
