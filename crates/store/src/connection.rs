@@ -1,0 +1,91 @@
+//! How a file is opened: the lock, the settings every connection needs, and the migrations.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::error::StoreError;
+
+/// Readers and the checkpointer wait this long for a moment of SQLite's own locks.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
+
+/// Takes the lock that keeps a second opener out; it ends with the returned file, or with the process.
+///
+/// The lock lies on a file beside the database: closing any other handle of the database file itself would drop
+/// SQLite's own POSIX locks for the whole process.
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+    let beside = suffixed(path, ".lock");
+    let prepare = |source| StoreError::Prepare { path: beside.clone(), source: Arc::new(source) };
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&beside).map_err(prepare)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(prepare(source)),
+    }
+}
+
+/// The writer's connection; creates the file.
+pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    let settings = "PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA foreign_keys = ON;
+        PRAGMA secure_delete = ON;
+        PRAGMA wal_autocheckpoint = 0;
+        PRAGMA journal_size_limit = 67108864;
+        PRAGMA trusted_schema = OFF;";
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, settings)
+}
+
+/// A connection that copies the log into the file.
+pub(crate) fn open_for_checkpoints(path: &Path) -> Result<Connection, StoreError> {
+    let settings = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, settings)
+}
+
+/// A reader's connection; cannot write whatever SQL it is handed.
+pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")
+}
+
+fn open(path: &Path, flags: OpenFlags, settings: &str) -> Result<Connection, StoreError> {
+    let open = || -> Result<Connection, rusqlite::Error> {
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(BUSY)?;
+        connection.execute_batch(settings)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    open().map_err(|source| StoreError::Open { path: path.to_owned(), source: Arc::new(source) })
+}
+
+/// Runs the migrations the file has not seen, forward only.
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
+    let path: PathBuf = connection.path().map(PathBuf::from).unwrap_or_default();
+    let failed = |source| StoreError::Open { path: path.clone(), source: Arc::new(source) };
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    // A negative version is nothing this program ever wrote: treated like a newer file, never migrated over.
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    if found > migrations.len() {
+        return Err(StoreError::Newer { path, found, known: migrations.len() });
+    }
+    for (before, migration) in migrations.iter().enumerate().skip(found) {
+        let mut step = || -> Result<(), rusqlite::Error> {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(migration)?;
+            transaction.execute_batch(&format!("PRAGMA user_version = {}", before + 1))?;
+            transaction.commit()
+        };
+        step().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The path of a file that belongs to `path`, e.g. its lock or its log.
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

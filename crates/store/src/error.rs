@@ -1,0 +1,120 @@
+//! What can go wrong with a store, and what a caller may do about it.
+//!
+//! Nothing here carries a value out of the file: SQLite's messages name tables and columns, never contents.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// The store itself failed; what was asked for did not happen, or its fate is unknown where that is said.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The queue is full. Nothing was begun; try again later, and take no new work until then.
+    #[error("the store has more work queued than it may")]
+    Busy,
+    /// The store was closed, or its thread has ended. A write that was under way may or may not be on disk.
+    #[error("the store is closed")]
+    Closed,
+    /// The disk or the file is full. Nothing of the group was kept; it works again once there is room.
+    #[error("there is no room left on the disk")]
+    Full,
+    /// The commit failed and the whole group was rolled back.
+    #[error("the commit failed")]
+    Commit(#[source] Arc<rusqlite::Error>),
+    /// The disk failed, now or earlier. What it holds is unknown, so nothing is written until the file is opened anew.
+    #[error("the disk failed; the store writes nothing more until it is opened again")]
+    Disk(#[source] Arc<rusqlite::Error>),
+    /// The piece of code handed in panicked; what it did was rolled back.
+    #[error("a piece of code handed to the store panicked")]
+    Panicked,
+    /// Another process, or another store of this process, has the file open.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The file that was to be opened.
+        path: PathBuf,
+    },
+    /// The file was written by a newer release.
+    #[error("{path} is of version {found}, this program knows versions up to {known}")]
+    Newer {
+        /// The file that was to be opened.
+        path: PathBuf,
+        /// Migrations the file has seen.
+        found: usize,
+        /// Migrations this program knows.
+        known: usize,
+    },
+    /// The file could not be opened or brought up to date.
+    #[error("{path} could not be opened")]
+    Open {
+        /// The file that was to be opened.
+        path: PathBuf,
+        /// SQLite's reason.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
+    /// The folder, the lock file or a thread could not be made.
+    #[error("{path} could not be prepared")]
+    Prepare {
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+}
+
+impl StoreError {
+    /// The stable code for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Busy => "store-busy",
+            Self::Closed => "store-closed",
+            Self::Full => "store-full",
+            Self::Commit(_) => "store-commit-failed",
+            Self::Disk(_) => "store-disk-failed",
+            Self::Panicked => "store-panicked",
+            Self::InUse { .. } => "store-in-use",
+            Self::Newer { .. } => "store-newer",
+            Self::Open { .. } => "store-open-failed",
+            Self::Prepare { .. } => "store-prepare-failed",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything to this process.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Busy | Self::Full | Self::Commit(_) | Self::InUse { .. })
+    }
+
+    /// Sorts a failed commit by what it means for the commits after it.
+    pub(crate) fn of_commit(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Disk(Arc::new(error))
+            }
+            _ => Self::Commit(Arc::new(error)),
+        }
+    }
+}
+
+impl<T> From<TrySendError<T>> for StoreError {
+    fn from(error: TrySendError<T>) -> Self {
+        match error {
+            TrySendError::Full(_) => Self::Busy,
+            TrySendError::Closed(_) => Self::Closed,
+        }
+    }
+}
+
+/// Why a piece of work handed to the store did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError<E> {
+    /// The work itself said no; what it did was rolled back, alone.
+    #[error(transparent)]
+    Refused(E),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
