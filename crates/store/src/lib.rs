@@ -8,7 +8,8 @@
 //!   without the others noticing;
 //! - a commit that fails fails for everybody in it, and after an I/O error nothing more is written until the file is
 //!   opened anew, because what the disk holds is then unknown;
-//! - memory is bounded: a full queue is [`StoreError::Busy`] at once, it never grows;
+//! - memory is bounded: the queue never grows; who may say no gets [`StoreError::Busy`] from [`Store::try_write`], who
+//!   must not waits;
 //! - one process at a time; a file written by a newer release is refused.
 //!
 //! What it deliberately does not do: know any table, retry on its own, or let a second writer in.
@@ -34,7 +35,7 @@ use crate::job::{ReadJob, WriteJob};
 /// The bounds of one store.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How many writes may wait for the writer; one more is [`StoreError::Busy`].
+    /// How many writes may wait for the writer; one more waits for a place, or is [`StoreError::Busy`].
     pub queue: usize,
     /// How many writes share one commit at most.
     pub group: usize,
@@ -98,8 +99,21 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static + From<rusqlite::Error>,
     {
-        let (answer, answered) = oneshot::channel();
-        let order = writer::Order::Run(Box::new(WriteJob::new(change, answer)));
+        let (order, answered) = order(change);
+        self.shared.writes.send(order).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The same for new work, which may be refused: [`StoreError::Busy`] at once when the queue is full.
+    pub async fn try_write<T, E>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static + From<rusqlite::Error>,
+    {
+        let (order, answered) = order(change);
         self.shared.writes.try_send(order).map_err(StoreError::from)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
@@ -115,7 +129,7 @@ impl Store {
     {
         let (answer, answered) = oneshot::channel();
         let order = reader::Order::Run(Box::new(ReadJob::new(look, answer)));
-        self.shared.reads.try_send(order).map_err(StoreError::from)?;
+        self.shared.reads.send(order).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -135,6 +149,17 @@ impl Store {
             let _ = end.await;
         }
     }
+}
+
+fn order<T, E>(
+    change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+) -> (writer::Order, oneshot::Receiver<Result<T, WriteError<E>>>)
+where
+    T: Send + 'static,
+    E: Send + 'static + From<rusqlite::Error>,
+{
+    let (answer, answered) = oneshot::channel();
+    (writer::Order::Run(Box::new(WriteJob::new(change, answer))), answered)
 }
 
 impl std::fmt::Debug for Store {
