@@ -1,1 +1,43 @@
 //! WHAT travels: the signed and encrypted XML envelope, custody events and receipt proofs.
+//!
+//! Pure: no I/O, no clock, no async. Time and names are arguments; keys, nonces and salts come from the system's
+//! generator through aws-lc-rs. The shape of the wire format stands in `schemas/`, its rules in the modules here:
+//!
+//! - [`seal`]: a [`Draft`] becomes a [`SealedEnvelope`], encrypted for one reader and signed by one gateway.
+//! - [`verify`]: received bytes become a [`VerifiedEnvelope`] or are [`Refused`]. Nothing else makes one.
+//! - [`open`]: a verified envelope becomes an [`OpenedEnvelope`] with its files. Nothing else makes one.
+//! - [`seal_batch`], [`verify_batch`]: custody [`Event`]s in a signed Merkle tree, each provable alone.
+//! - [`ReplyTokenKey`]: what a gateway seals for itself, so that a decision finds its mailbox.
+//!
+//! Standards: XML Signature 1.1, Exclusive XML Canonicalization 1.0, XAdES (ETSI EN 319 132-1) level B, XML
+//! Encryption 1.1, NIST SP 800-56A (ConcatKDF), RFC 3394 (key wrap), RFC 9162 (Merkle tree).
+
+mod content;
+mod encryption;
+mod header;
+mod keys;
+mod limits;
+mod manifest;
+mod open;
+mod padding;
+mod receipt;
+mod refusal;
+mod seal;
+mod signature;
+mod token;
+mod verify;
+mod wrap;
+mod xml;
+
+pub use content::{Content, File, Role};
+pub use header::{Header, MessageType};
+pub use keys::{KeyError, Pins, ReaderKeys, Signer};
+pub use open::{OpenError, OpenedEnvelope, open};
+pub use receipt::{
+    BatchDraft, BatchHead, Event, Reason, SealedBatch, Stage, Subject, UnknownWord, VerifiedBatch, seal_batch,
+    verify_batch,
+};
+pub use refusal::Refused;
+pub use seal::{Draft, SealError, SealedEnvelope, seal};
+pub use token::{ReplyChannel, ReplyToken, ReplyTokenKey, TokenRefused};
+pub use verify::{VerifiedEnvelope, verify};

@@ -1,0 +1,140 @@
+//! Keys and the certificates they belong to: who signs, who reads, whose certificate is pinned.
+//!
+//! A private key is only accepted together with the certificate of its public half. What algorithm a key is used with
+//! is fixed by its kind, never by a message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::agreement::{self, PrivateKey};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair};
+use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, PublicKey};
+use x509_parser::pem::Pem;
+
+/// Why a private key cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No single PEM block `PRIVATE KEY`.
+    #[error("not a PEM file with exactly one unencrypted PKCS#8 PRIVATE KEY")]
+    NotPem,
+    /// The key is of a kind that no profile allows.
+    #[error("not an ECDSA P-256 key in PKCS#8")]
+    NotAllowed,
+    /// The key is not the one that the certificate certifies.
+    #[error("the key does not belong to the certificate")]
+    NotOfCertificate,
+}
+
+impl KeyError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            KeyError::NotPem => "key-not-pem",
+            KeyError::NotAllowed => "key-not-allowed",
+            KeyError::NotOfCertificate => "key-not-of-certificate",
+        }
+    }
+}
+
+/// The directory's answer to: is this certificate pinned as a signing certificate of this custodian?
+pub trait Pins {
+    /// The certificate of `custodian` whose DER has the digest `sha256`, if it is pinned now.
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate>;
+}
+
+/// A custodian's signing key with its certificate.
+pub struct Signer {
+    certificate: Certificate,
+    key: EcdsaKeyPair,
+}
+
+impl Signer {
+    /// Reads an unencrypted PKCS#8 key and binds it to its certificate.
+    pub fn new(certificate: Certificate, pkcs8_pem: &str) -> Result<Self, KeyError> {
+        let der = private_key_der(pkcs8_pem)?;
+        let key = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &der)
+            .map_err(|_| KeyError::NotAllowed)?;
+        let PublicKey::P256(point) = certificate.key();
+        if key.public_key().as_ref() != point {
+            return Err(KeyError::NotOfCertificate);
+        }
+        Ok(Self { certificate, key })
+    }
+
+    /// The certificate that goes into each signature.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The signature over `octets` in the form of XML Signature: r and s, 32 octets each.
+    pub(crate) fn sign(&self, octets: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        Ok(self.key.sign(&SystemRandom::new(), octets)?.as_ref().to_vec())
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Signer").field(&self.certificate).finish()
+    }
+}
+
+/// The decryption keys of the participants that a gateway serves, found by reader and certificate digest. Cheap to
+/// clone.
+#[derive(Clone, Default)]
+pub struct ReaderKeys {
+    keys: BTreeMap<BehoerdeId, BTreeMap<Digest, Arc<ReaderKey>>>,
+}
+
+/// One participant's decryption key.
+pub(crate) struct ReaderKey {
+    pub(crate) certificate: Certificate,
+    pub(crate) key: PrivateKey,
+}
+
+impl ReaderKeys {
+    /// No keys yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one key of `reader`; older keys stay, so that what was sealed before a change of keys still opens.
+    pub fn add(&mut self, reader: BehoerdeId, certificate: Certificate, pkcs8_pem: &str) -> Result<(), KeyError> {
+        let der = private_key_der(pkcs8_pem)?;
+        let key = PrivateKey::from_private_key_der(&agreement::ECDH_P256, &der).map_err(|_| KeyError::NotAllowed)?;
+        let public = key.compute_public_key().map_err(|_| KeyError::NotAllowed)?;
+        let PublicKey::P256(point) = certificate.key();
+        if public.as_ref() != point {
+            return Err(KeyError::NotOfCertificate);
+        }
+        let digest = certificate.sha256();
+        let key = Arc::new(ReaderKey { certificate, key });
+        self.keys.entry(reader).or_default().insert(digest, key);
+        Ok(())
+    }
+
+    /// The participants for which there is a key.
+    pub fn readers(&self) -> impl Iterator<Item = &BehoerdeId> {
+        self.keys.keys()
+    }
+
+    pub(crate) fn find(&self, reader: &BehoerdeId, certificate: &Digest) -> Option<&ReaderKey> {
+        self.keys.get(reader)?.get(certificate).map(Arc::as_ref)
+    }
+}
+
+impl fmt::Debug for ReaderKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.keys.keys()).finish()
+    }
+}
+
+fn private_key_der(pem: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
+    let mut blocks = Pem::iter_from_buffer(pem.as_bytes());
+    match (blocks.next(), blocks.next()) {
+        (Some(Ok(block)), None) if block.label == "PRIVATE KEY" => Ok(zeroize::Zeroizing::new(block.contents)),
+        _ => Err(KeyError::NotPem),
+    }
+}

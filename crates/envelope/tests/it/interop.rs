@@ -1,0 +1,22 @@
+//! Samples for tools of other makers. The script `tests/interop/xmlsec_check.py` reads what this test writes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::people::{Scene, draft};
+
+/// Writes an envelope, the certificate of its signer and the key and certificate of its reader into the folder that
+/// the caller named; without a name there is nobody to write for.
+#[test]
+fn samples_for_other_tools_are_written_where_they_are_wanted() {
+    let Some(folder) = std::env::var_os("VIERECK_SAMPLES").map(PathBuf::from) else {
+        return;
+    };
+    let scene = Scene::new();
+    let sealed = scene.seal(draft());
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("envelope.xml"), sealed.bytes()).unwrap();
+    fs::write(folder.join("signer.pem"), &scene.gateway.certificate_pem).unwrap();
+    fs::write(folder.join("reader.pem"), &scene.reader.certificate_pem).unwrap();
+    fs::write(folder.join("reader.key.pem"), &scene.reader.key_pem).unwrap();
+}

@@ -1,0 +1,255 @@
+//! Laws that hold for every message.
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use viereck_envelope::{Content, Draft, File, OpenError, ReaderKeys, Refused, Role, SealError, Signer, open, seal, verify};
+use viereck_routing::{Certificate, Environment, Kind, Region};
+
+use crate::people::{Directory, Identity, READER, Scene, content, draft, now};
+
+fn texts() -> impl Strategy<Value = Option<String>> {
+    proptest::option::of("[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\u{fffe}\\u{ffff}]{1,40}")
+}
+
+fn files() -> impl Strategy<Value = Vec<File>> {
+    let file = (0..Role::ALL.len(), "\\PC{0,12}", "[a-z]{0,9}/[a-z]{0,9}", prop::collection::vec(any::<u8>(), 0..5000));
+    let file = file.prop_map(|(role, name, media_type, octets)| File {
+        role: Role::ALL[role],
+        name,
+        media_type,
+        octets: Bytes::from(octets),
+    });
+    prop::collection::vec(file, 0..5)
+}
+
+prop_compose! {
+    fn contents()(client_reference in texts(), applicant in texts(), consents in texts(), payment in texts(),
+                  files in files(), with_token in any::<bool>()) -> Content {
+        let reply_token = if with_token { content().reply_token } else { None };
+        Content { client_reference, applicant, consents, payment, reply_token, files }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_was_sealed_verifies_and_opens_to_the_same(content in contents(), kind in 0..Kind::ALL.len(), sparse in any::<bool>()) {
+        let scene = Scene::new();
+        let mut draft = draft();
+        draft.kind = Kind::ALL[kind];
+        draft.content = content.clone();
+        if sparse {
+            (draft.replaces, draft.region, draft.in_reply_to, draft.routing_table) = (None, None, None, None);
+        }
+        let sealed = scene.seal(draft.clone());
+        let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+        prop_assert_eq!(verified.header(), sealed.header());
+        prop_assert_eq!(verified.digest(), sealed.digest());
+        prop_assert_eq!(verified.header().message_id, draft.message_id);
+        let opened = open(&verified, &scene.keys).unwrap();
+        prop_assert_eq!(opened.content(), &content);
+        prop_assert_eq!(opened.header(), sealed.header());
+        prop_assert_eq!(opened.digest(), sealed.digest());
+    }
+
+    #[test]
+    fn any_changed_octet_is_refused(at in any::<prop::sample::Index>(), change in 1_u8..) {
+        let scene = Scene::new();
+        let sealed = scene.seal(draft());
+        let mut bytes = sealed.bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= change;
+        prop_assert!(verify(Bytes::from(bytes), &scene.pins, Environment::Test, now()).is_err(), "octet {at}");
+    }
+
+    #[test]
+    fn any_cut_is_refused(at in any::<prop::sample::Index>()) {
+        let scene = Scene::new();
+        let sealed = scene.seal(draft());
+        let at = at.index(sealed.bytes().len());
+        prop_assert!(verify(sealed.bytes().slice(..at), &scene.pins, Environment::Test, now()).is_err());
+        prop_assert!(verify(sealed.bytes().slice(at + 1..), &scene.pins, Environment::Test, now()).is_err());
+    }
+
+    #[test]
+    fn any_octets_are_refused_and_nothing_panics(octets in prop::collection::vec(any::<u8>(), 0..400)) {
+        let scene = Scene::new();
+        prop_assert!(verify(Bytes::from(octets), &scene.pins, Environment::Test, now()).is_err());
+    }
+}
+
+#[test]
+fn every_octet_of_one_envelope_counts() {
+    let scene = Scene::new();
+    let mut draft = draft();
+    draft.content = Content::default();
+    let sealed = scene.seal(draft);
+    for at in 0..sealed.bytes().len() {
+        let mut bytes = sealed.bytes().to_vec();
+        bytes[at] ^= 1;
+        let refused = verify(Bytes::from(bytes), &scene.pins, Environment::Test, now());
+        assert!(refused.is_err(), "octet {at}: {:?}", &sealed.bytes()[at.saturating_sub(9)..at + 1]);
+    }
+}
+
+/// The order of P-256.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
+    0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+#[test]
+fn the_other_s_of_a_signature_verifies_and_is_the_same_envelope() {
+    let scene = Scene::new();
+    let sealed = scene.seal(draft());
+    let text = std::str::from_utf8(sealed.bytes()).unwrap();
+    let (before, rest) = text.split_once("<ds:SignatureValue>").unwrap();
+    let (value, after) = rest.split_once('<').unwrap();
+    let mut value = base64_simd::STANDARD.decode_to_vec(value).unwrap();
+    let mut borrow = 0;
+    for at in (0..32).rev() {
+        let difference = i32::from(ORDER[at]) - i32::from(value[32 + at]) - borrow;
+        borrow = i32::from(difference < 0);
+        value[32 + at] = difference.rem_euclid(256) as u8;
+    }
+    let value = base64_simd::STANDARD.encode_to_string(value);
+    let other = Bytes::from(format!("{before}<ds:SignatureValue>{value}<{after}"));
+    assert_ne!(&other, sealed.bytes());
+    let verified = verify(other, &scene.pins, Environment::Test, now()).unwrap();
+    assert_eq!(verified.digest(), sealed.digest());
+}
+
+#[test]
+fn white_space_in_the_certificate_verifies_and_is_the_same_envelope() {
+    let scene = Scene::new();
+    let sealed = scene.seal(draft());
+    let text = std::str::from_utf8(sealed.bytes()).unwrap();
+    let at = text.find("<ds:X509Certificate>").unwrap() + "<ds:X509Certificate>".len() + 64;
+    let folded = Bytes::from(format!("{}\n{}", &text[..at], &text[at..]));
+    let verified = verify(folded, &scene.pins, Environment::Test, now()).unwrap();
+    assert_eq!(verified.digest(), sealed.digest());
+}
+
+#[test]
+fn two_sealings_of_one_draft_share_nothing_secret() {
+    let scene = Scene::new();
+    let draft = draft();
+    let (one, two) = (scene.seal(draft.clone()), scene.seal(draft));
+    assert_ne!(one.header().commitment, two.header().commitment);
+    assert_ne!(one.digest(), two.digest());
+}
+
+#[test]
+fn nothing_that_a_client_typed_is_readable() {
+    let scene = Scene::new();
+    let sealed = scene.seal(draft());
+    let text = std::str::from_utf8(sealed.bytes()).unwrap();
+    for secret in ["Lovelace", "A-17", "antrag.xml", "payload</a>", "mailbox-handle"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+    let opened = open(&verified, &scene.keys).unwrap();
+    let debug = format!("{sealed:?} {verified:?} {opened:?} {:?}", scene.keys);
+    for secret in ["Lovelace", "A-17", "antrag.xml", "pdf"] {
+        assert!(!debug.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_message_past_its_purpose_still_verifies_and_opens() {
+    let scene = Scene::new();
+    let sealed = scene.seal(draft());
+    let late = now() + SignedDuration::from_hours(24 * 200);
+    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, late).unwrap();
+    assert!(verified.header().obsolete_at(late));
+    assert!(!verified.header().obsolete_at(now()));
+    assert!(open(&verified, &scene.keys).is_ok());
+}
+
+#[test]
+fn an_older_key_of_the_reader_still_opens() {
+    let scene = Scene::new();
+    let sealed = scene.seal(draft());
+    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+    let newer = Identity::new("newer");
+    let reader = || READER.parse().unwrap();
+    let mut keys = ReaderKeys::new();
+    keys.add(reader(), newer.certificate.clone(), &newer.key_pem).unwrap();
+    assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
+    keys.add(reader(), scene.reader.certificate.clone(), &scene.reader.key_pem).unwrap();
+    assert!(open(&verified, &keys).is_ok());
+    // The right key under another reader's name is no key.
+    let mut keys = ReaderKeys::new();
+    keys.add("wgb:010540330000".parse().unwrap(), scene.reader.certificate, &scene.reader.key_pem).unwrap();
+    assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
+}
+
+#[test]
+fn what_cannot_be_sealed_is_refused_by_name() {
+    let scene = Scene::new();
+    let signer = scene.gateway.signer();
+    let reader = &scene.reader.certificate;
+    fn refusal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp) -> SealError {
+        seal(draft, reader, signer, now).unwrap_err()
+    }
+    let expired = Identity::valid("old", (2023, 2024));
+
+    assert_eq!(refusal(draft(), reader, &expired.signer(), now()), SealError::SigningCertificateNotValid);
+    assert_eq!(refusal(draft(), &expired.certificate, &signer, now()), SealError::ReaderCertificateNotValid);
+
+    for days in [-1, 0, 91] {
+        let mut late = draft();
+        late.obsolete_after = now() + SignedDuration::from_hours(24 * days);
+        assert_eq!(refusal(late, reader, &signer, now()), SealError::ObsoleteAfterOutOfRange, "{days} days");
+    }
+    let mut large = draft();
+    large.content.files[0].octets = Bytes::from(vec![0; 4 * 1024 * 1024]);
+    assert_eq!(refusal(large, reader, &signer, now()), SealError::TooLarge);
+    let mut wordy = draft();
+    wordy.content.applicant = Some("x".repeat(256 * 1024));
+    assert_eq!(refusal(wordy, reader, &signer, now()), SealError::TooLarge);
+    let mut control = draft();
+    control.content.files[0].name = "a\0b".to_owned();
+    assert_eq!(refusal(control, reader, &signer, now()), SealError::InvalidValue);
+    let mut typeless = draft();
+    typeless.message_type.schema.clear();
+    assert_eq!(refusal(typeless, reader, &signer, now()), SealError::InvalidValue);
+}
+
+#[test]
+fn the_largest_content_fits_one_document() {
+    let scene = Scene::new();
+    let mut draft = draft();
+    draft.region = Some(Region::COUNTRY);
+    draft.content.files.truncate(1);
+    draft.content.files[0].octets = Bytes::from(vec![0x5a; 4 * 1024 * 1024]);
+    let sealed = scene.seal(draft.clone());
+    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+    assert_eq!(open(&verified, &scene.keys).unwrap().content(), &draft.content);
+}
+
+#[test]
+fn an_empty_text_is_left_out() {
+    let scene = Scene::new();
+    let mut draft = draft();
+    draft.content.applicant = Some(String::new());
+    let sealed = scene.seal(draft);
+    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+    assert_eq!(open(&verified, &scene.keys).unwrap().content().applicant, None);
+}
+
+#[test]
+fn the_pin_is_for_one_custodian_and_one_certificate() {
+    let scene = Scene::new();
+    let sealed = scene.seal(draft());
+    let verify = |pins: &Directory| verify(sealed.bytes().clone(), pins, Environment::Test, now()).map(|_| ());
+    let mut elsewhere = Directory::default();
+    elsewhere.pin("gw-nw-1", &scene.gateway);
+    assert_eq!(verify(&elsewhere), Err(Refused::CertificateNotPinned));
+    elsewhere.pin("gw-sh-1", &Identity::new("gw-sh-1"));
+    assert_eq!(verify(&elsewhere), Err(Refused::CertificateNotPinned));
+    elsewhere.pin("gw-sh-1", &scene.gateway);
+    assert_eq!(verify(&elsewhere), Ok(()));
+}
