@@ -1,1 +1,4 @@
 //! What scenarios share.
+
+pub mod python;
+pub mod schema;
