@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, bail};
 
-/// The exit code by which the scripts say that they looked and refuse. A crash of Python has another one (1), and so
-/// has a wrong call (2): neither may count as a refusal.
-const REFUSED: i32 = 4;
+/// How a script begins its last word when it looked and refuses; its exit code is 1. A crash of Python has the same
+/// code and other words: it must not count as a refusal.
+const REFUSED: &str = "refused: ";
 
 /// The interpreter with the outside verifiers.
 pub struct Python {
@@ -77,15 +77,11 @@ impl Python {
     }
 
     fn ask(&self, command: &mut Command) -> anyhow::Result<Verdict> {
-        let Output { status, stdout, stderr } = command.output().with_context(|| format!("starting {command:?}"))?;
-        let said = format!(
-            "{}{}",
-            String::from_utf8_lossy(&stdout),
-            String::from_utf8_lossy(&stderr)
-        );
-        match status.code() {
-            Some(0) => Ok(Verdict::Accepted),
-            Some(REFUSED) => Ok(Verdict::Refused(said.trim().to_owned())),
+        let Output { status, stderr, .. } = command.output().with_context(|| format!("starting {command:?}"))?;
+        let said = String::from_utf8_lossy(&stderr);
+        match (status.code(), said.strip_prefix(REFUSED)) {
+            (Some(0), _) => Ok(Verdict::Accepted),
+            (Some(1), Some(reason)) => Ok(Verdict::Refused(reason.trim().to_owned())),
             _ => bail!("{command:?} ended with {status}: {said}"),
         }
     }

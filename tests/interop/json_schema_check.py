@@ -2,16 +2,15 @@
 
     json_schema_check.py SCHEMA DOCUMENT
 
-Exit code 0: it fits; 4: it does not, with every violation on stdout. The schema itself is checked first; a wrong
-schema is an error of ours and not a refusal (exit code 1).
+Exit code 0: it fits; 1: it does not, with one line on standard error that begins with "refused:" and names every
+violation by its place and rule, never by its value. The schema itself is checked first: a wrong one is a mistake of
+ours and ends in a traceback.
 """
 
 import json
 import sys
 
 from jsonschema import Draft202012Validator
-
-REFUSED = 4
 
 
 def main(schema_file, document_file):
@@ -20,10 +19,12 @@ def main(schema_file, document_file):
     with open(document_file, encoding="utf-8") as file:
         document = json.load(file)
     Draft202012Validator.check_schema(schema)
-    violations = list(Draft202012Validator(schema).iter_errors(document))
-    for violation in violations:
-        print(f"{violation.json_path}: {violation.validator}")
-    return REFUSED if violations else 0
+    violations = [
+        f"{violation.json_path} ({violation.validator})" for violation in Draft202012Validator(schema).iter_errors(document)
+    ]
+    if violations:
+        print("refused: " + ", ".join(violations), file=sys.stderr)
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":
