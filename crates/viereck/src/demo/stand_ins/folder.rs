@@ -4,8 +4,8 @@
 //! by a marker inside it: an empty file `accepted`, or `rejected` with the reason code as its one line. The folder is
 //! looked at in an interval, because a share on another machine tells nobody about changes.
 //!
-//! A message id that was decided before and appears once more counts as an attempt without effect and gets its old
-//! marker again.
+//! A folder that has its marker is done, also after a restart. A message id that was decided before and appears once
+//! more without a marker counts as an attempt without effect and gets its old marker again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -122,6 +122,9 @@ impl Reader {
     /// True where the folder needs no second look.
     async fn take(&self, name: &str) -> bool {
         let folder = self.folder.join(name);
+        if is_marked(&folder).await {
+            return true;
+        }
         let read = match read(&folder).await {
             Ok(parts) => HandedOver::read(parts),
             // Taken away while it was read.
@@ -177,14 +180,22 @@ async fn messages(folder: &Path) -> io::Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// The files of one message by name, `message.json` under the name it has as a part; markers are not among them.
+async fn is_marked(folder: &Path) -> bool {
+    for marker in [ACCEPTED, REJECTED] {
+        if fs::try_exists(folder.join(marker)).await.unwrap_or(false) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The files of one message by name, `message.json` under the name it has as a part.
 async fn read(folder: &Path) -> io::Result<BTreeMap<String, Bytes>> {
     let mut parts = BTreeMap::new();
     let mut entries = fs::read_dir(folder).await?;
     while let Some(entry) = entries.next_entry().await? {
         let name = entry.file_name().to_string_lossy().into_owned();
         let octets = match name.as_str() {
-            ACCEPTED | REJECTED => continue,
             name if name.starts_with('.') => continue,
             _ => Bytes::from(fs::read(entry.path()).await?),
         };

@@ -79,8 +79,9 @@ pub struct Description {
     pub service: String,
     /// The case.
     pub application_id: String,
-    /// The message that is delivered.
-    pub reference: String,
+    /// The message that is answered, where it answers one.
+    #[serde(default)]
+    pub reference: Option<String>,
     /// Its files.
     #[serde(default)]
     pub attachments: Vec<AttachmentEntry>,
@@ -175,10 +176,10 @@ impl Mailboxes {
 }
 
 impl fmt::Debug for Mail {
-    /// The reference only: mail is private.
+    /// The case only: mail is private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mail")
-            .field("reference", &self.description.reference)
+            .field("application_id", &self.description.application_id)
             .finish_non_exhaustive()
     }
 }

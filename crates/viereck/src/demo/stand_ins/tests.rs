@@ -249,6 +249,18 @@ async fn a_folder_gets_its_marker_and_a_repeated_one_the_same_marker_without_eff
     assert_eq!(seen.effects(good), 1);
     reader.stop().await;
     assert!(folder.join(good).join("accepted").exists());
+
+    // One that starts later finds markers and does nothing again.
+    let later = FolderFachverfahren::start(folder.clone(), accept_all()).await.unwrap();
+    let last = "66666666-6666-4666-8666-666666666666";
+    put(&folder, last, parts(last, b"a"));
+    let seen = later
+        .ledger()
+        .until(SOON, |ledger| ledger.effects(last) == 1)
+        .await
+        .unwrap();
+    assert_eq!(seen.entries().len(), 1);
+    later.stop().await;
 }
 
 fn mail(mailbox: &str, attachments: &[&'static [u8]]) -> BTreeMap<String, Bytes> {
