@@ -1,1 +1,198 @@
 //! The middle: topology, relay, authorisation, receipts passed on.
+//!
+//! The broker verifies and authorises on its own what gateways hand in, and routes it by Behörde. It holds no
+//! decryption key and sees nothing but headers. It says `relayed` only when the next hop has confirmed the octets, and
+//! acknowledges only when that word is on disk; a crash in between sends the same octets twice, which the reader's
+//! gateway notices. Any number of workers may share one name, each with a journal of its own.
+//!
+//! [`relay`] is the way of a message, [`receipts`] the way of what custodians state about it, [`unrouted`] what happens
+//! when nobody is bound to take it, [`topology`] who is bound to what.
+
+mod config;
+mod receipts;
+mod relay;
+mod topology;
+mod unrouted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use viereck_custody::{CurrentTables, Journal, JournalError};
+use viereck_envelope::Signer;
+use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
+
+pub use config::Config;
+
+/// After a pause this long between two tries a delivery goes back to its queue.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// What a broker works with.
+pub struct Inputs {
+    /// The routing table in force.
+    pub tables: CurrentTables,
+    /// The link to the gateways.
+    pub link: Link,
+    /// The broker's journal, made for its name.
+    pub journal: Journal,
+    /// With what it signs its receipts.
+    pub signer: Arc<Signer>,
+}
+
+/// What ends a broker before it is told to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Without its journal it may say yes to nothing.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The link is closed for good.
+    #[error("link-unavailable: {0}")]
+    Link(#[from] LinkError),
+}
+
+/// One broker at work: what every step of it needs.
+#[derive(Clone)]
+pub(crate) struct Broker {
+    pub(crate) tables: CurrentTables,
+    pub(crate) link: Link,
+    pub(crate) journal: Journal,
+}
+
+/// Runs the broker until `shutdown`; what it has in hand then is finished, and its receipts go out.
+///
+/// # Errors
+/// When the journal fails: the broker ends rather than say yes without a record.
+pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) -> Result<(), Error> {
+    let Inputs {
+        tables,
+        link,
+        journal,
+        signer,
+    } = inputs;
+    let broker = Broker { tables, link, journal };
+    // one that fails takes the others with it; receipts end last, so that what was relayed last is told as well
+    let (stop, stop_telling) = (shutdown.child_token(), CancellationToken::new());
+    let telling = viereck_custody::receipts::run_out(
+        broker.journal.clone(),
+        broker.link.clone(),
+        signer,
+        viereck_custody::receipts::Road::Direct,
+        config.receipts(),
+        stop_telling.clone(),
+    );
+    let mut telling = tokio::spawn(telling);
+    let mut working = JoinSet::new();
+    working.spawn(topology::keep(broker.clone(), stop.clone()));
+    for (queue, prefetch) in [
+        (Queue::Ingress, config.prefetch),
+        (Queue::Unrouted, config.prefetch),
+        (Queue::Parked, 1),
+    ] {
+        working.spawn(consume(broker.clone(), queue, prefetch, stop.clone()));
+    }
+    let mut outcome = Ok(());
+    loop {
+        let ended = tokio::select! {
+            told = &mut telling => joined(told).map_err(Error::from),
+            ended = working.join_next() => match ended {
+                Some(ended) => joined(ended),
+                None => break,
+            },
+        };
+        if outcome.is_ok() {
+            outcome = ended;
+        }
+        stop.cancel();
+        if telling.is_finished() {
+            break;
+        }
+    }
+    while let Some(ended) = working.join_next().await {
+        outcome = outcome.and(joined(ended));
+    }
+    stop_telling.cancel();
+    if !telling.is_finished() {
+        outcome = outcome.and(joined(telling.await).map_err(Error::from));
+    }
+    outcome
+}
+
+/// A panic of a task is a panic of the broker.
+fn joined<T>(ended: Result<T, JoinError>) -> T {
+    match ended {
+        Ok(outcome) => outcome,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+/// Takes from one queue, `prefetch` deliveries at once; what was fetched when `stop` comes is finished.
+async fn consume(broker: Broker, queue: Queue, prefetch: u16, stop: CancellationToken) -> Result<(), Error> {
+    let mut consumer = broker.link.consume(&queue, prefetch).await?;
+    let mut at_work = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            delivery = consumer.next(), if at_work.len() < usize::from(prefetch) => match delivery {
+                Some(delivery) => at_work.push(one(&broker, &queue, delivery, &stop)),
+                None => break,
+            },
+            Some(outcome) = at_work.next() => outcome?,
+        }
+    }
+    while let Some(outcome) = at_work.next().await {
+        outcome?;
+    }
+    consumer.cancel().await;
+    Ok(())
+}
+
+async fn one(broker: &Broker, queue: &Queue, delivery: Delivery, stop: &CancellationToken) -> Result<(), Error> {
+    let handled = match (queue, delivery.origin()) {
+        (Queue::Ingress, Some(Origin::Submit(gateway))) => {
+            relay::message(broker, &delivery, Some(gateway), stop).await?
+        }
+        (Queue::Ingress, Some(Origin::Receipt(gateway))) => receipts::pass_on(broker, &delivery, gateway, stop).await?,
+        (Queue::Unrouted, _) => unrouted::take_back(broker, &delivery, stop).await?,
+        // the net below the queues: what verifies is relayed once more, whoever brought it
+        _ => relay::message(broker, &delivery, None, stop).await?,
+    };
+    match handled {
+        Handled::Done => delivery.done(),
+        Handled::NotNow => delivery.drop_back(),
+    }
+    Ok(())
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// On disk, whatever became of it.
+    Done,
+    /// The link did not take it on: it is delivered again.
+    NotNow,
+}
+
+impl Broker {
+    /// Publishes, with a few tries before the delivery is dropped back: a queue that is full, or a link that is just
+    /// coming back, is no reason to count an attempt at the message.
+    pub(crate) async fn publish(&self, to: &Address, bytes: Bytes, stop: &CancellationToken) -> Handled {
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let Err(error) = self.link.publish(to, bytes.clone()).await else {
+                return Handled::Done;
+            };
+            if pause > LONGEST_PAUSE {
+                return Handled::NotNow;
+            }
+            tracing::warn!(%error, ?pause, "not published, again later");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause *= 2,
+                () = stop.cancelled() => return Handled::NotNow,
+            }
+        }
+    }
+}

@@ -1,1 +1,39 @@
 //! WHO HOLDS IT: journal, outbox, inbox, receipts, cases, duplicates, ledger.
+//!
+//! Every custodian (each gateway, and the broker) keeps one [`Journal`]. Nobody says yes to anything before the record
+//! is on disk there; every state change and its event are one transaction; what others state is folded in as facts, in
+//! any order. Retry, backoff and waiting are rows here, never states of a queue.
+//!
+//! The way of a message: [`outbox`] promises and publishes, [`relay`] keeps the broker's account, [`inbox`] takes,
+//! [`hand_over`] ends, [`receipts`] tells those concerned. [`authorise`] is asked by the broker and the reader's gateway
+//! alike, each on its own. [`status`] says what all of it means.
+//!
+//! Knows nothing of HTTP or of adapters, and never opens an envelope.
+
+pub mod authorise;
+pub mod cases;
+mod error;
+mod facts;
+pub mod hand_over;
+pub mod inbox;
+mod journal;
+mod ledger;
+pub mod outbox;
+pub mod receipts;
+pub mod relay;
+mod rows;
+pub mod status;
+mod view;
+
+use std::sync::Arc;
+
+pub use cases::Case;
+pub use error::{JournalError, PromiseError};
+pub use hand_over::{Conclusion, Deferral, DueHandOver};
+pub use journal::{Journal, MessageKey, Occurrence};
+pub use ledger::{Account, Ledger};
+pub use outbox::{Idempotency, Promise, Promised};
+pub use view::{EventView, MessageView};
+
+/// The routing table in force, replaced as a whole; whoever holds it sees each new version.
+pub type CurrentTables = tokio::sync::watch::Receiver<Arc<viereck_routing::Tables>>;

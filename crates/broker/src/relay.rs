@@ -1,0 +1,124 @@
+//! The way of a message through the broker: octets, verified, authorised, published and confirmed, `relayed`.
+//!
+//! Guarantees: `relayed` is committed only after the next hop's confirm, and the delivery is done only after that.
+//! Whoever wrote a message that goes no further learns why. A repeat goes to the same gateway again or nowhere.
+//! Does not: look into the content, keep octets of what verifies, or hold one message up for another.
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use viereck_custody::relay::Known;
+use viereck_custody::{authorise, inbox};
+use viereck_envelope::{Reason, VerifiedEnvelope};
+use viereck_routing::{GatewayId, Tables, day_in_berlin};
+use viereck_transport::{Address, Delivery};
+
+use crate::{Broker, Error, Handled};
+
+/// Relays one message. `origin` is the gateway under whose key the link accepted it, where the link still knows.
+pub(crate) async fn message(
+    broker: &Broker,
+    delivery: &Delivery,
+    origin: Option<GatewayId>,
+    stop: &CancellationToken,
+) -> Result<Handled, Error> {
+    let now = Timestamp::now();
+    let tables = broker.tables.borrow().clone();
+    let verified = inbox::verify(
+        delivery.bytes.clone(),
+        tables.clone(),
+        broker.journal.environment(),
+        now,
+    )
+    .await;
+    let envelope = match verified {
+        Ok(envelope) => envelope,
+        Err(refused) => {
+            tracing::error!(
+                code = refused.code(),
+                origin = origin.as_ref().map(GatewayId::as_str),
+                alarm = "refused",
+                "an envelope does not verify: parked"
+            );
+            broker
+                .journal
+                .refuse_octets(delivery.bytes.clone(), refused.reason(), origin)
+                .await?;
+            return Ok(Handled::Done);
+        }
+    };
+    match broker.journal.known(&envelope).await? {
+        Known::Nothing => relay(broker, &tables, &envelope, origin, now, stop).await,
+        Known::Relayed(target) => again(broker, &tables, &envelope, target, stop).await,
+        Known::Answered => {
+            broker.journal.answer_again(&envelope).await?;
+            Ok(Handled::Done)
+        }
+        Known::Conflict => {
+            tracing::error!(message = %envelope.header().message_id, alarm = "message-id-conflict",
+                "an id used for two contents");
+            broker
+                .journal
+                .undeliverable(&envelope, Reason::MessageIdConflict)
+                .await?;
+            Ok(Handled::Done)
+        }
+    }
+}
+
+async fn relay(
+    broker: &Broker,
+    tables: &Tables,
+    envelope: &VerifiedEnvelope,
+    origin: Option<GatewayId>,
+    now: Timestamp,
+    stop: &CancellationToken,
+) -> Result<Handled, Error> {
+    let header = envelope.header();
+    let origin = origin.unwrap_or_else(|| header.gateway.clone());
+    if let Err(reason) = authorise::at_broker(header, &origin, tables, now) {
+        tracing::warn!(message = %header.message_id, origin = %origin, reason = reason.code(), "not authorised");
+        broker.journal.undeliverable(envelope, reason).await?;
+        return Ok(Handled::Done);
+    }
+    let Some((address, target)) = next_hop(tables, envelope, now) else {
+        broker.journal.undeliverable(envelope, Reason::NoDelivery).await?;
+        return Ok(Handled::Done);
+    };
+    let published = broker.publish(&address, envelope.bytes().clone(), stop).await;
+    if published == Handled::Done {
+        broker.journal.relayed(envelope, target).await?;
+    }
+    Ok(published)
+}
+
+/// Silence at the sender: the same octets to the gateway that the first copy went to, unless the Behörde has moved.
+async fn again(
+    broker: &Broker,
+    tables: &Tables,
+    envelope: &VerifiedEnvelope,
+    target: GatewayId,
+    stop: &CancellationToken,
+) -> Result<Handled, Error> {
+    if let Some((address, now_at)) = next_hop(tables, envelope, Timestamp::now())
+        && now_at == target
+        && broker.publish(&address, envelope.bytes().clone(), stop).await == Handled::NotNow
+    {
+        return Ok(Handled::NotNow);
+    }
+    broker.journal.answer_again(envelope).await?;
+    Ok(Handled::Done)
+}
+
+/// Where the table in force sends it, and under which key.
+pub(crate) fn next_hop(tables: &Tables, envelope: &VerifiedEnvelope, now: Timestamp) -> Option<(Address, GatewayId)> {
+    let header = envelope.header();
+    let delivery = tables.delivery(&header.reader, &header.service, day_in_berlin(now))?;
+    let leistung = delivery.exact.then(|| header.service.clone());
+    Some((
+        Address::Route {
+            reader: header.reader.clone(),
+            leistung,
+        },
+        delivery.gateway.clone(),
+    ))
+}

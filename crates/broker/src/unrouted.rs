@@ -1,0 +1,79 @@
+//! What nobody is bound to take comes back here: nothing is ever confirmed and gone.
+//!
+//! Taking such a message commits `returned`: custody is the broker's again and its `relayed` no longer stands. It goes
+//! to the same Behörde once more, at the gateway that serves it now; when that comes back as well, time after time, it
+//! is undeliverable and its author learns so. A fact of the reader's gateway makes all of this moot.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use viereck_custody::inbox;
+use viereck_custody::relay::Returned;
+use viereck_envelope::Reason;
+use viereck_transport::Delivery;
+
+use crate::relay::next_hop;
+use crate::{Broker, Error, Handled, topology};
+
+/// Returns after which the author is told that there is no way.
+const RETURNS: u32 = 5;
+
+/// Pause before the next try: a Behörde that moves is unbound and bound within moments.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Takes one message back into custody and sends it on, or ends it.
+pub(crate) async fn take_back(
+    broker: &Broker,
+    delivery: &Delivery,
+    stop: &CancellationToken,
+) -> Result<Handled, Error> {
+    let now = Timestamp::now();
+    let tables = broker.tables.borrow().clone();
+    let verified = inbox::verify(delivery.bytes.clone(), tables, broker.journal.environment(), now).await;
+    let envelope = match verified {
+        Ok(envelope) => envelope,
+        Err(refused) => {
+            // receipts for a gateway that has no queue end here too: parked, never answered
+            tracing::error!(
+                code = refused.code(),
+                alarm = "unrouted",
+                "unroutable octets that are no envelope: parked"
+            );
+            broker
+                .journal
+                .refuse_octets(delivery.bytes.clone(), Reason::NoDelivery, None)
+                .await?;
+            return Ok(Handled::Done);
+        }
+    };
+    let times = match broker.journal.returned(&envelope).await? {
+        Returned::Over => return Ok(Handled::Done),
+        Returned::Again(times) => times,
+    };
+    tracing::warn!(message = %envelope.header().message_id, times, alarm = "unrouted", "came back unrouted");
+    tokio::select! {
+        () = tokio::time::sleep(PAUSE) => {}
+        () = stop.cancelled() => return Ok(Handled::NotNow),
+    }
+    let tables = broker.tables.borrow().clone();
+    let way = next_hop(&tables, &envelope, now).filter(|_| times < RETURNS);
+    let Some((address, target)) = way else {
+        broker.journal.undeliverable(&envelope, Reason::NoDelivery).await?;
+        return Ok(Handled::Done);
+    };
+    // the binding may be what is missing
+    if let Err(error) = broker
+        .link
+        .reconcile(&topology::of(&tables, viereck_routing::day_in_berlin(now)))
+        .await
+    {
+        tracing::warn!(%error, "topology not reconciled, again later");
+        return Ok(Handled::NotNow);
+    }
+    let published = broker.publish(&address, envelope.bytes().clone(), stop).await;
+    if published == Handled::Done {
+        broker.journal.relayed(&envelope, target).await?;
+    }
+    Ok(published)
+}

@@ -1,0 +1,263 @@
+//! Events: stating our own, taking note of those of others, and what follows from them in our rows.
+//!
+//! Our own event is signed into a receipt later; its octets, salt included, are made once, here, in the transaction
+//! that makes it true. A fact of somebody else is kept whether it counts or not, so that nothing depends on the order
+//! in which receipts arrive. An event about our id with another envelope digest is about somebody else's message.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction};
+use viereck_envelope::{Event, Reason, Stage, Subject};
+use viereck_routing::{CustodianId, Digest, GatewayId};
+
+use crate::journal::{MessageKey, Occurrence};
+use crate::rows::{self, MessageRow, Side};
+use crate::status::{self, Fact, Status};
+use crate::{Journal, JournalError};
+
+/// A step that never leaves the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Confirmed by the link.
+    Published,
+    /// An attempt at a hand-over begins.
+    HandingOver,
+    /// The hand-over waits for a later time.
+    Deferred,
+    /// Came back unrouted: custody is the broker's again.
+    Returned,
+    /// Taken out of the flow.
+    Parked,
+}
+
+impl Step {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Step::Published => "published",
+            Step::HandingOver => "handing-over",
+            Step::Deferred => "deferred",
+            Step::Returned => "returned",
+            Step::Parked => "parked",
+        }
+    }
+}
+
+impl Journal {
+    /// States an event of our own about `row`, and sees to it that the author's gateway hears of it.
+    pub(crate) fn state(
+        &self,
+        tx: &Transaction<'_>,
+        row: &MessageRow,
+        stage: Stage,
+        target: Option<&GatewayId>,
+        reasons: &[Reason],
+        now: Timestamp,
+    ) -> Result<Occurrence, JournalError> {
+        let event = Event {
+            subject: Subject::Message {
+                message_id: row.key.message_id,
+                envelope_digest: row.envelope_digest,
+                process_ref: row.case_id,
+            },
+            stage,
+            time: now,
+            custodian: self.custodian().clone(),
+            author: Some(row.key.author.clone()),
+            reader: Some(row.reader.clone()),
+            deputy: None,
+            target: target.cloned(),
+            holder: None,
+            service: Some(row.leistung.clone()),
+            region: row.region,
+            routing_table: row.routing_table,
+            reasons: reasons.to_vec(),
+        };
+        let seq = insert(
+            tx,
+            &row.key,
+            &row.envelope_digest,
+            &event,
+            Some(&event.to_octets()),
+            true,
+        )?;
+        if row.gateway == *self.custodian() {
+            // the author's side lives in this very journal
+            settle(tx, &row.key)?;
+        } else {
+            tx.prepare_cached("INSERT OR IGNORE INTO receipt_due (destination, event) VALUES (?, ?)")?
+                .execute((row.gateway.as_str(), seq))?;
+        }
+        Ok(self.occurrence(row, stage.as_str(), reasons))
+    }
+
+    /// Notes an internal step.
+    pub(crate) fn step(
+        &self,
+        tx: &Transaction<'_>,
+        row: &MessageRow,
+        step: Step,
+        target: Option<&GatewayId>,
+        reasons: &[Reason],
+        now: Timestamp,
+    ) -> Result<Occurrence, JournalError> {
+        tx.prepare_cached(
+            "INSERT INTO event (message_id, author, envelope_digest, stage, time, custodian, target, reasons, standing)
+             VALUES (?,?,?,?,?,?,?,?,1)",
+        )?
+        .execute(rusqlite::params![
+            row.key.message_id.to_string(),
+            row.key.author.as_str(),
+            row.envelope_digest.octets(),
+            step.as_str(),
+            now.as_millisecond(),
+            self.custodian().as_str(),
+            target.map(GatewayId::as_str),
+            rows::reasons_text(reasons),
+        ])?;
+        Ok(self.occurrence(row, step.as_str(), reasons))
+    }
+
+    /// Takes note of what another custodian states. `None` when it was known already.
+    pub(crate) fn note(
+        &self,
+        tx: &Transaction<'_>,
+        key: &MessageKey,
+        envelope_digest: &Digest,
+        event: &Event,
+        octets: &Bytes,
+        standing: bool,
+    ) -> Result<Option<Occurrence>, JournalError> {
+        let known = tx
+            .prepare_cached("SELECT 1 FROM event WHERE message_id = ? AND author = ? AND custodian = ? AND octets = ?")?
+            .exists(rusqlite::params![
+                key.message_id.to_string(),
+                key.author.as_str(),
+                event.custodian.as_str(),
+                &octets[..]
+            ])?;
+        if known {
+            return Ok(None);
+        }
+        insert(tx, key, envelope_digest, event, Some(octets), standing)?;
+        settle(tx, key)?;
+        Ok(Some(Occurrence {
+            journal: self.custodian().clone(),
+            message_id: key.message_id,
+            stage: event.stage.as_str().to_owned(),
+            custodian: event.custodian.clone(),
+            reasons: event.reasons.clone(),
+        }))
+    }
+
+    /// A repeat is answered with the receipts it was answered with before: they become due again.
+    pub(crate) fn state_again(&self, tx: &Transaction<'_>, row: &MessageRow) -> Result<(), JournalError> {
+        tx.prepare_cached(
+            "INSERT OR IGNORE INTO receipt_due (destination, event)
+             SELECT ?, seq FROM event
+             WHERE message_id = ? AND author = ? AND envelope_digest = ? AND custodian = ? AND octets IS NOT NULL",
+        )?
+        .execute(rusqlite::params![
+            row.gateway.as_str(),
+            row.key.message_id.to_string(),
+            row.key.author.as_str(),
+            row.envelope_digest.octets(),
+            self.custodian().as_str(),
+        ])?;
+        Ok(())
+    }
+
+    fn occurrence(&self, row: &MessageRow, stage: &str, reasons: &[Reason]) -> Occurrence {
+        Occurrence {
+            journal: self.custodian().clone(),
+            message_id: row.key.message_id,
+            stage: stage.to_owned(),
+            custodian: self.custodian().clone(),
+            reasons: reasons.to_vec(),
+        }
+    }
+}
+
+fn insert(
+    tx: &Transaction<'_>,
+    key: &MessageKey,
+    envelope_digest: &Digest,
+    event: &Event,
+    octets: Option<&Bytes>,
+    standing: bool,
+) -> Result<i64, JournalError> {
+    tx.prepare_cached(
+        "INSERT INTO event (message_id, author, envelope_digest, stage, time, custodian, target, reasons, octets, standing)
+         VALUES (?,?,?,?,?,?,?,?,?,?)",
+    )?
+    .execute(rusqlite::params![
+        key.message_id.to_string(),
+        key.author.as_str(),
+        envelope_digest.octets(),
+        event.stage.as_str(),
+        event.time.as_millisecond(),
+        event.custodian.as_str(),
+        event.target.as_ref().map(GatewayId::as_str),
+        rows::reasons_text(&event.reasons),
+        octets.map(|octets| &octets[..]),
+        standing,
+    ])?;
+    Ok(tx.last_insert_rowid())
+}
+
+/// The facts about one message, internal steps left out.
+pub(crate) fn facts(conn: &Connection, key: &MessageKey, envelope_digest: &Digest) -> Result<Vec<Fact>, JournalError> {
+    conn.prepare_cached(
+        "SELECT * FROM event WHERE message_id = ? AND author = ? AND envelope_digest = ? AND octets IS NOT NULL",
+    )?
+    .query_and_then(
+        rusqlite::params![
+            key.message_id.to_string(),
+            key.author.as_str(),
+            envelope_digest.octets()
+        ],
+        |row| {
+            Ok(Fact {
+                stage: rows::name(row, "stage")?,
+                time: rows::instant(row, "time")?,
+                custodian: rows::name::<CustodianId>(row, "custodian")?,
+                target: rows::name_if_any(row, "target")?,
+                reasons: rows::reasons(row)?,
+                standing: row.get("standing")?,
+            })
+        },
+    )?
+    .collect()
+}
+
+/// What the facts about `row` add up to.
+pub(crate) fn status_of(conn: &Connection, row: &MessageRow) -> Result<Option<Status>, JournalError> {
+    Ok(status::fold(&facts(conn, &row.key, &row.envelope_digest)?))
+}
+
+/// Draws the consequences of the facts for the rows of those who no longer hold the message: once the reader's gateway
+/// has spoken nothing is published again; an end is an end; after `accepted` the octets go.
+fn settle(tx: &Transaction<'_>, key: &MessageKey) -> Result<(), JournalError> {
+    for side in [Side::Sent, Side::Relayed] {
+        let Some(row) = MessageRow::find(tx, side, key)? else {
+            continue;
+        };
+        let Some(status) = status_of(tx, &row)? else { continue };
+        if status.conflict {
+            tracing::error!(message = %key.message_id, status = %status.stage, alarm = "terminal-conflict",
+                "custodians state ends that exclude each other");
+        }
+        if status.reader_spoke || status.stage.is_terminal() {
+            tx.prepare_cached("UPDATE message SET work = NULL, due_at = NULL WHERE seq = ?")?
+                .execute([row.seq])?;
+        }
+        if status.stage.is_terminal() {
+            tx.prepare_cached("UPDATE message SET ended = ? WHERE seq = ?")?
+                .execute((status.stage.as_str(), row.seq))?;
+        }
+        if status.stage == Stage::Accepted {
+            tx.prepare_cached("DELETE FROM sealed WHERE message = ?")?
+                .execute([row.seq])?;
+        }
+    }
+    Ok(())
+}

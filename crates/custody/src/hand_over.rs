@@ -1,0 +1,249 @@
+//! Corner 3's last steps as the journal sees them: what is due, an attempt begun, its end, its delay.
+//!
+//! A message is in one pair of hands at a time: what [`Journal::due_hand_overs`] gave out stays out until it is
+//! concluded, deferred or parked. An attempt is on disk before the adapter acts, so that the next process knows that
+//! one may have acted. The end and its event are one transaction; only then does anybody hear of it.
+//!
+//! Does not: know what an adapter is, or open the envelope.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::Transaction;
+use viereck_envelope::{Reason, Stage};
+use viereck_routing::{BehoerdeId, Kind, LeistungId};
+
+use crate::cases::{self, Case};
+use crate::facts::Step;
+use crate::journal::{MessageKey, Occurrence};
+use crate::rows::{self, MessageRow, Side, Work};
+use crate::{Journal, JournalError};
+
+/// A message that waits to be handed over.
+#[derive(Debug, Clone)]
+pub struct DueHandOver {
+    /// Which one.
+    pub key: MessageKey,
+    /// For whom.
+    pub reader: BehoerdeId,
+    /// The Leistung, which chooses the adapter together with the reader.
+    pub leistung: LeistungId,
+    /// What it is within its case.
+    pub kind: Kind,
+    /// Attempts begun so far; more than none means that an adapter may have acted already.
+    pub attempts: u32,
+    /// The sealed octets.
+    pub bytes: Bytes,
+}
+
+/// How a hand-over ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conclusion {
+    /// The Fachverfahren has taken it over.
+    Accepted,
+    /// The Fachverfahren, or the gateway on its behalf, refuses it for good.
+    Rejected(Vec<Reason>),
+    /// Its time ran out before it was taken over.
+    Expired,
+}
+
+/// Why a hand-over has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferral {
+    /// Handed over; the Fachverfahren has not said yes or no yet.
+    Waiting,
+    /// The Fachverfahren did not answer, or asked for a later time.
+    FachverfahrenUnavailable,
+    /// The adapter is wrong, not the message: an operator has to act.
+    AdapterMisconfigured,
+}
+
+impl Deferral {
+    /// The word in journal, log and metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Deferral::Waiting => "waiting",
+            Deferral::FachverfahrenUnavailable => "fachverfahren-unavailable",
+            Deferral::AdapterMisconfigured => "adapter-misconfigured",
+        }
+    }
+}
+
+impl Journal {
+    /// Wakes whoever hands over when something new was taken.
+    pub fn hand_over_wanted(&self) -> std::sync::Arc<tokio::sync::Notify> {
+        self.shared.hand_over_wanted.clone()
+    }
+
+    /// The oldest messages due for a hand-over, given into the caller's hands.
+    pub async fn due_hand_overs(&self, now: Timestamp, limit: usize) -> Result<Vec<DueHandOver>, JournalError> {
+        let busy = self.in_hand().clone();
+        let rows = limit + busy.len();
+        let found = self
+            .store
+            .read(move |conn| {
+                conn.prepare_cached("SELECT * FROM message WHERE work = ? AND due_at <= ? ORDER BY seq LIMIT ?")?
+                    .query_and_then(
+                        rusqlite::params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
+                        MessageRow::read,
+                    )?
+                    .filter(|row| !row.as_ref().is_ok_and(|row| busy.contains(&row.seq)))
+                    .take(limit)
+                    .map(|row| {
+                        let row = row?;
+                        let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
+                            column: "sealed.bytes",
+                            expected: "the octets taken",
+                        })?;
+                        Ok((
+                            row.seq,
+                            DueHandOver {
+                                key: row.key,
+                                reader: row.reader,
+                                leistung: row.leistung,
+                                kind: row.kind,
+                                attempts: row.attempts,
+                                bytes,
+                            },
+                        ))
+                    })
+                    .collect::<Result<Vec<_>, JournalError>>()
+            })
+            .await?;
+        let mut in_hand = self.in_hand();
+        // two callers at once: the row belongs to the one who inserts it
+        Ok(found
+            .into_iter()
+            .filter_map(|(seq, due)| in_hand.insert(seq).then_some(due))
+            .collect())
+    }
+
+    /// The moment the next deferred hand-over is due.
+    pub async fn next_hand_over(&self) -> Result<Option<Timestamp>, JournalError> {
+        let busy = self.in_hand().clone();
+        let next = self.store.read(move |conn| {
+            let mut due =
+                conn.prepare_cached("SELECT seq, due_at FROM message WHERE work = ? ORDER BY due_at LIMIT ?")?;
+            let mut rows = due.query(rusqlite::params![Work::HandOver.as_str(), busy.len() as i64 + 1])?;
+            while let Some(row) = rows.next()? {
+                if !busy.contains(&row.get(0)?) {
+                    return Ok(Some(rows::instant(row, "due_at")?));
+                }
+            }
+            Ok::<_, JournalError>(None)
+        });
+        Ok(next.await?)
+    }
+
+    /// An attempt begins; the case of an application is kept from here on, because an answer may come at once.
+    pub async fn begin_hand_over(&self, message: &MessageKey, case: Option<Case>) -> Result<(), JournalError> {
+        self.with_taken(message, move |journal, tx, row, now| {
+            if let Some(case) = &case {
+                case.keep(tx, cases::Side::Reader)?;
+            }
+            tx.prepare_cached("UPDATE message SET attempts = attempts + 1 WHERE seq = ?")?
+                .execute([row.seq])?;
+            journal.step(tx, row, Step::HandingOver, None, &[], now)
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// The hand-over ended: the event is committed and its receipt is due.
+    pub async fn conclude(&self, message: &MessageKey, end: Conclusion) -> Result<(), JournalError> {
+        let seq = self
+            .with_taken(message, move |journal, tx, row, now| {
+                let (stage, reasons) = match &end {
+                    Conclusion::Accepted => (Stage::Accepted, &[][..]),
+                    Conclusion::Rejected(reasons) => (Stage::Rejected, &reasons[..]),
+                    Conclusion::Expired => (Stage::Expired, &[Reason::Obsolete][..]),
+                };
+                tx.prepare_cached(
+                    "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, ended = ? WHERE seq = ?",
+                )?
+                .execute((stage.as_str(), row.seq))?;
+                journal.state(tx, row, stage, None, reasons, now)
+            })
+            .await?;
+        self.put_down(seq);
+        self.shared.receipts_wanted.notify_one();
+        Ok(())
+    }
+
+    /// Not now: due again at `until`. The step is noted once for each new cause, not for each attempt.
+    pub async fn defer(&self, message: &MessageKey, until: Timestamp, why: Deferral) -> Result<(), JournalError> {
+        let journal = self.clone();
+        let key = message.clone();
+        let (seq, told) = self
+            .store
+            .write(move |tx| {
+                let row = taken(tx, &key)?;
+                tx.prepare_cached("UPDATE message SET due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL")?
+                    .execute(rusqlite::params![until.as_millisecond(), why.as_str(), row.seq])?;
+                let told = match why {
+                    Deferral::AdapterMisconfigured if row.deferral.as_deref() != Some(why.as_str()) => {
+                        Some(journal.step(
+                            tx,
+                            &row,
+                            Step::Deferred,
+                            None,
+                            &[Reason::AdapterMisconfigured],
+                            Timestamp::now(),
+                        )?)
+                    }
+                    _ => None,
+                };
+                Ok::<_, JournalError>((row.seq, told))
+            })
+            .await?;
+        self.tell(told.into_iter().collect());
+        self.put_down(seq);
+        Ok(())
+    }
+
+    /// Out of the flow, for an operator to look at. It has not ended.
+    pub async fn park(&self, message: &MessageKey, reason: Reason) -> Result<(), JournalError> {
+        let seq = self
+            .with_taken(message, move |journal, tx, row, now| {
+                tx.prepare_cached("UPDATE message SET work = NULL, due_at = NULL, parked = ? WHERE seq = ?")?
+                    .execute((reason.code(), row.seq))?;
+                journal.step(tx, row, Step::Parked, None, &[reason], now)
+            })
+            .await?;
+        self.put_down(seq);
+        Ok(())
+    }
+
+    fn put_down(&self, seq: i64) {
+        self.in_hand().remove(&seq);
+        self.shared.hand_over_wanted.notify_one();
+    }
+
+    /// One change of a taken message that has not ended, with what it tells; gives the number of the row.
+    async fn with_taken(
+        &self,
+        message: &MessageKey,
+        change: impl FnOnce(&Journal, &Transaction<'_>, &MessageRow, Timestamp) -> Result<Occurrence, JournalError>
+        + Send
+        + 'static,
+    ) -> Result<i64, JournalError> {
+        let journal = self.clone();
+        let key = message.clone();
+        let (seq, told) = self
+            .store
+            .write(move |tx| {
+                let row = taken(tx, &key)?;
+                let told = change(&journal, tx, &row, Timestamp::now())?;
+                Ok::<_, JournalError>((row.seq, told))
+            })
+            .await?;
+        self.tell(vec![told]);
+        Ok(seq)
+    }
+}
+
+/// An end is an end: a message that has one is no longer there to be changed.
+fn taken(tx: &Transaction<'_>, key: &MessageKey) -> Result<MessageRow, JournalError> {
+    MessageRow::find(tx, Side::Taken, key)?
+        .filter(|row| row.ended.is_none())
+        .ok_or(JournalError::Unknown)
+}

@@ -1,0 +1,246 @@
+//! Corner 3's half of custody: take.
+//!
+//! Octets become a [`VerifiedEnvelope`], are authorised again, are compared with what was taken before, and are on disk
+//! with the event `delivered` before the link is told that they are done. The same message again gets its old receipts
+//! and nothing else; the same id with other octets is refused and alarms. What does not verify is kept, parked, and
+//! never looked at again without an operator: one poison message blocks nothing behind it.
+//!
+//! Does not: decrypt. Sealed octets are all that is ever written down.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use viereck_envelope::{Reason, Refused, Stage, VerifiedEnvelope};
+use viereck_routing::{Digest, Environment, GatewayId, Tables};
+use viereck_transport::{Delivery, Link, Queue};
+
+use crate::journal::{MessageKey, Occurrence};
+use crate::rows::{MessageRow, NewMessage, Side, Work};
+use crate::{CurrentTables, Journal, JournalError, authorise};
+
+/// Octets above this are verified off the async threads.
+const VERIFY_ASIDE: usize = 64 * 1024;
+
+/// How the inbox takes.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Messages taken at once; with the largest document this bounds the memory.
+    pub prefetch: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { prefetch: 32 }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Ours now; the hand-over follows.
+    New,
+    /// Ours already: the old receipts go out again.
+    Repeated,
+    /// Refused for good; the author is told.
+    Refused(Reason),
+    /// Does not verify: kept for an operator.
+    Parked(Reason),
+}
+
+/// Takes from this gateway's queue until `shutdown`; what was fetched by then is finished.
+///
+/// # Errors
+/// Only of the journal. A link that is down is waited for.
+pub async fn run(
+    journal: Journal,
+    link: Link,
+    me: GatewayId,
+    tables: CurrentTables,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), JournalError> {
+    let mut consumer = link.consume(&Queue::Gateway(me.clone()), config.prefetch).await?;
+    let mut taking = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            delivery = consumer.next(), if taking.len() < usize::from(config.prefetch) => {
+                let Some(delivery) = delivery else { break };
+                let now_in_force = tables.borrow().clone();
+                taking.push(one(&journal, &me, now_in_force, delivery));
+            }
+            Some(outcome) = taking.next() => outcome?,
+        }
+    }
+    while let Some(outcome) = taking.next().await {
+        outcome?;
+    }
+    consumer.cancel().await;
+    Ok(())
+}
+
+async fn one(
+    journal: &Journal,
+    me: &GatewayId,
+    tables: std::sync::Arc<Tables>,
+    delivery: Delivery,
+) -> Result<(), JournalError> {
+    journal.take(delivery.bytes.clone(), me, tables).await?;
+    delivery.done();
+    Ok(())
+}
+
+/// Verifies, aside from the async threads where it would hold them up.
+pub async fn verify(
+    bytes: Bytes,
+    tables: std::sync::Arc<Tables>,
+    environment: Environment,
+    now: Timestamp,
+) -> Result<VerifiedEnvelope, Refused> {
+    if bytes.len() <= VERIFY_ASIDE {
+        return viereck_envelope::verify(bytes, tables.as_ref(), environment, now);
+    }
+    let verifying = move || viereck_envelope::verify(bytes, tables.as_ref(), environment, now);
+    match tokio::task::spawn_blocking(verifying).await {
+        Ok(verdict) => verdict,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+impl Journal {
+    /// Takes one delivery: on disk, whatever became of it, when this returns.
+    pub async fn take(
+        &self,
+        bytes: Bytes,
+        me: &GatewayId,
+        tables: std::sync::Arc<Tables>,
+    ) -> Result<Taken, JournalError> {
+        let now = Timestamp::now();
+        let verified = verify(bytes.clone(), tables.clone(), self.environment(), now).await;
+        let envelope = match verified {
+            Ok(envelope) => envelope,
+            Err(refused) => {
+                tracing::error!(
+                    code = refused.code(),
+                    alarm = "refused",
+                    "an envelope does not verify: parked"
+                );
+                self.keep_refused(bytes, refused.reason(), None).await?;
+                return Ok(Taken::Parked(refused.reason()));
+            }
+        };
+        let authorised = authorise::at_reader(envelope.header(), me, &tables);
+        let journal = self.clone();
+        let (taken, told) = self
+            .store
+            .write(move |tx| take_verified(&journal, tx, &envelope, authorised, now))
+            .await?;
+        self.tell(told);
+        self.shared.receipts_wanted.notify_one();
+        if taken == Taken::New {
+            self.shared.hand_over_wanted.notify_one();
+        }
+        Ok(taken)
+    }
+}
+
+fn take_verified(
+    journal: &Journal,
+    tx: &rusqlite::Transaction<'_>,
+    envelope: &VerifiedEnvelope,
+    authorised: Result<(), Reason>,
+    now: Timestamp,
+) -> Result<(Taken, Vec<Occurrence>), JournalError> {
+    let header = envelope.header();
+    let key = MessageKey {
+        author: header.author.clone(),
+        message_id: header.message_id,
+    };
+    if let Some(row) = MessageRow::find(tx, Side::Taken, &key)? {
+        if row.envelope_digest == envelope.digest() {
+            journal.state_again(tx, &row)?;
+            return Ok((Taken::Repeated, vec![]));
+        }
+        // told about the new octets; what was taken under this id stays as it is
+        tracing::error!(message = %key.message_id, alarm = "message-id-conflict", "an id used for two contents");
+        let other = MessageRow {
+            envelope_digest: envelope.digest(),
+            ..row
+        };
+        let told = journal.state(tx, &other, Stage::Rejected, None, &[Reason::MessageIdConflict], now)?;
+        return Ok((Taken::Refused(Reason::MessageIdConflict), vec![told]));
+    }
+    let hand_over = authorised.is_ok() && authorise::in_time(header, now).is_ok();
+    NewMessage {
+        side: Side::Taken,
+        header,
+        envelope_digest: envelope.digest(),
+        bytes: envelope.bytes(),
+        owner: None,
+        target: None,
+        work: hand_over.then_some((Work::HandOver, now)),
+        keep: hand_over,
+    }
+    .insert(tx)?;
+    let row = MessageRow::find(tx, Side::Taken, &key)?.ok_or(JournalError::Unknown)?;
+    let end = |stage: Stage, reason: Reason| -> Result<(Taken, Vec<Occurrence>), JournalError> {
+        tx.execute("UPDATE message SET ended = ? WHERE seq = ?", (stage.as_str(), row.seq))?;
+        Ok((
+            Taken::Refused(reason),
+            vec![journal.state(tx, &row, stage, None, &[reason], now)?],
+        ))
+    };
+    if let Err(reason) = authorised {
+        return end(Stage::Rejected, reason);
+    }
+    let delivered = journal.state(tx, &row, Stage::Delivered, None, &[], now)?;
+    if let Err(reason) = authorise::in_time(header, now) {
+        let (taken, ended) = end(Stage::Expired, reason)?;
+        return Ok((taken, [vec![delivered], ended].concat()));
+    }
+    Ok((Taken::New, vec![delivered]))
+}
+
+impl Journal {
+    /// Keeps octets that did not verify, once, and tells the gateway under whose name they came, if that is known.
+    pub(crate) async fn keep_refused(
+        &self,
+        bytes: Bytes,
+        reason: Reason,
+        origin: Option<GatewayId>,
+    ) -> Result<(), JournalError> {
+        let custodian = self.custodian().clone();
+        let now = Timestamp::now();
+        self.store
+            .write(move |tx| {
+                let digest = Digest::of(&bytes);
+                let octets = origin
+                    .as_ref()
+                    .map(|_| crate::relay::refusal(&custodian, digest, reason, now));
+                tx.prepare_cached(
+                    "INSERT OR IGNORE INTO refused_octets (bytes_digest, origin, reason, time, bytes, octets)
+                     VALUES (?,?,?,?,?,?)",
+                )?
+                .execute(rusqlite::params![
+                    digest.octets(),
+                    origin.as_ref().map(GatewayId::as_str),
+                    reason.code(),
+                    now.as_millisecond(),
+                    &bytes[..],
+                    octets.as_deref(),
+                ])?;
+                // a repeat gets the old answer again, as everywhere
+                tx.prepare_cached(
+                    "INSERT OR IGNORE INTO refusal_due (destination, refusal)
+                     SELECT origin, seq FROM refused_octets WHERE bytes_digest = ? AND octets IS NOT NULL",
+                )?
+                .execute([digest.octets()])?;
+                Ok::<_, JournalError>(())
+            })
+            .await?;
+        self.shared.receipts_wanted.notify_one();
+        Ok(())
+    }
+}

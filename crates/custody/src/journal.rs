@@ -1,0 +1,163 @@
+//! The journal of one custodian: a file that belongs to one custodian in one environment.
+//!
+//! Guarantees: what a call reports as done is on disk; every change and its event are one transaction. Occurrences are
+//! told to whoever listens only after the commit. Does not: decide anything. The rooms beside this one do, each with
+//! its own statements over the same tables (`migrations/`).
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::OptionalExtension;
+use tokio::sync::{Notify, broadcast};
+use viereck_envelope::Reason;
+use viereck_routing::{BehoerdeId, CustodianId, Environment, MessageId};
+use viereck_store::Store;
+
+use crate::JournalError;
+
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
+
+/// How many occurrences a slow listener may lag behind before it misses some; listeners only show things.
+const OCCURRENCES_KEPT: usize = 4096;
+
+/// The journal. Cheap to clone; all clones are the same file.
+#[derive(Clone)]
+pub struct Journal {
+    pub(crate) store: Store,
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) custodian: CustodianId,
+    pub(crate) environment: Environment,
+    /// Wakes the outbox: something new to publish.
+    pub(crate) publish_wanted: Arc<Notify>,
+    /// Wakes the hand-over: something new was taken.
+    pub(crate) hand_over_wanted: Arc<Notify>,
+    /// Wakes the receipts: an event somebody has to hear of.
+    pub(crate) receipts_wanted: Arc<Notify>,
+    /// Rows of `message` whose hand-over this process has begun and not ended: nobody else may begin them.
+    pub(crate) in_hand: Mutex<HashSet<i64>>,
+    occurrences: broadcast::Sender<Occurrence>,
+}
+
+/// What names a message everywhere: an id counts only together with its author.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MessageKey {
+    /// Who wrote it.
+    pub author: BehoerdeId,
+    /// Its id.
+    pub message_id: MessageId,
+}
+
+/// Something that was just committed, for those who watch. Carries no personal data.
+#[derive(Debug, Clone)]
+pub struct Occurrence {
+    /// Whose journal it was committed to.
+    pub journal: CustodianId,
+    /// The message.
+    pub message_id: MessageId,
+    /// The stage of a receipt, or an internal step.
+    pub stage: String,
+    /// Who stated it.
+    pub custodian: CustodianId,
+    /// Why, where a reason is due.
+    pub reasons: Vec<Reason>,
+}
+
+impl Journal {
+    /// Opens the journal of `custodian`, or makes it.
+    ///
+    /// # Errors
+    /// [`JournalError::OfAnother`] when the file was made for another custodian or environment.
+    pub async fn open(path: &Path, custodian: CustodianId, environment: Environment) -> Result<Self, JournalError> {
+        let store = Store::open(path, MIGRATIONS, viereck_store::Config::default())?;
+        let owner = custodian.clone();
+        store.write(move |tx| belongs_to(tx, &owner, environment)).await?;
+        let shared = Shared {
+            custodian,
+            environment,
+            publish_wanted: Arc::new(Notify::new()),
+            hand_over_wanted: Arc::new(Notify::new()),
+            receipts_wanted: Arc::new(Notify::new()),
+            in_hand: Mutex::new(HashSet::new()),
+            occurrences: broadcast::channel(OCCURRENCES_KEPT).0,
+        };
+        Ok(Self {
+            store,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Whose journal this is.
+    pub fn custodian(&self) -> &CustodianId {
+        &self.shared.custodian
+    }
+
+    /// The environment it was made for.
+    pub fn environment(&self) -> Environment {
+        self.shared.environment
+    }
+
+    /// Every event and step from now on, after its commit. A listener that lags misses some, never delays any.
+    pub fn subscribe(&self) -> broadcast::Receiver<Occurrence> {
+        self.shared.occurrences.subscribe()
+    }
+
+    /// Whether the file can be written to at this moment.
+    pub async fn is_writable(&self) -> bool {
+        self.store.write(|_| Ok::<_, JournalError>(())).await.is_ok()
+    }
+
+    /// Writes out what is queued and closes the file.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    pub(crate) fn tell(&self, occurrences: Vec<Occurrence>) {
+        for occurrence in occurrences {
+            tracing::info!(
+                message = %occurrence.message_id,
+                stage = occurrence.stage,
+                custodian = %occurrence.custodian,
+                reasons = crate::rows::reasons_text(&occurrence.reasons),
+                "custody event"
+            );
+            // nobody listening is fine
+            let _ = self.shared.occurrences.send(occurrence);
+        }
+    }
+
+    pub(crate) fn in_hand(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+        // the set is whole after every statement, so a panic elsewhere does not spoil it
+        self.shared.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn belongs_to(
+    tx: &rusqlite::Transaction<'_>,
+    custodian: &CustodianId,
+    environment: Environment,
+) -> Result<(), JournalError> {
+    let found = tx
+        .query_row("SELECT custodian, environment FROM identity", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })
+        .optional()?;
+    let Some((name, place)) = found else {
+        tx.execute(
+            "INSERT INTO identity VALUES (?, ?)",
+            [custodian.as_str(), environment.as_str()],
+        )?;
+        return Ok(());
+    };
+    if name == custodian.as_str() && place == environment.as_str() {
+        return Ok(());
+    }
+    let corrupt = |column, expected| JournalError::Corrupt { column, expected };
+    Err(JournalError::OfAnother {
+        custodian: name.parse().map_err(|_| corrupt("custodian", "a custodian"))?,
+        environment: place.parse().map_err(|_| corrupt("environment", "an environment"))?,
+    })
+}

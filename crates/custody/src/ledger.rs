@@ -1,0 +1,105 @@
+//! The account: received = ended + in flight, per participant, at every moment.
+//!
+//! Counted from the rows, each number on its own, so that a row that is lost or counted twice shows.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use serde::Serialize;
+use viereck_routing::BehoerdeId;
+
+use crate::rows::{self, Side};
+use crate::{Journal, JournalError};
+
+/// What one participant's messages add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// Promised, or taken.
+    pub received: u64,
+    /// Ended, whatever the end.
+    pub ended: u64,
+    /// Neither lost nor ended: with work to do, parked, waiting for the reader's word.
+    pub in_flight: u64,
+}
+
+impl Account {
+    /// Whether nothing is missing and nothing is there twice.
+    pub fn balances(&self) -> bool {
+        self.received == self.ended + self.in_flight
+    }
+}
+
+impl std::ops::AddAssign for Account {
+    fn add_assign(&mut self, other: Account) {
+        self.received += other.received;
+        self.ended += other.ended;
+        self.in_flight += other.in_flight;
+    }
+}
+
+/// The accounts of one journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// By author: what was sent from here.
+    pub sent: BTreeMap<BehoerdeId, Account>,
+    /// By reader: what was taken here.
+    pub taken: BTreeMap<BehoerdeId, Account>,
+}
+
+impl Ledger {
+    /// Everything that was sent from here.
+    pub fn total_sent(&self) -> Account {
+        total(self.sent.values())
+    }
+
+    /// Everything that was taken here.
+    pub fn total_taken(&self) -> Account {
+        total(self.taken.values())
+    }
+}
+
+fn total<'a>(accounts: impl Iterator<Item = &'a Account>) -> Account {
+    let mut total = Account::default();
+    accounts.for_each(|account| total += *account);
+    total
+}
+
+impl Journal {
+    /// The accounts at this moment, all of one state of the file.
+    pub async fn ledger(&self) -> Result<Ledger, JournalError> {
+        let count = |conn: &Connection| {
+            let snapshot = conn.unchecked_transaction()?;
+            let ledger = Ledger {
+                sent: accounts(&snapshot, Side::Sent, "author")?,
+                taken: accounts(&snapshot, Side::Taken, "reader")?,
+            };
+            Ok::<_, JournalError>(ledger)
+        };
+        Ok(self.store.read(count).await?)
+    }
+}
+
+fn accounts(
+    conn: &Connection,
+    side: Side,
+    participant: &'static str,
+) -> Result<BTreeMap<BehoerdeId, Account>, JournalError> {
+    let mut accounts: BTreeMap<BehoerdeId, Account> = BTreeMap::new();
+    let mut count = |condition: &str, field: fn(&mut Account) -> &mut u64| -> Result<(), JournalError> {
+        let mut statement = conn.prepare_cached(&format!(
+            "SELECT {participant} AS participant, count(*) FROM message WHERE side = ? AND {condition} GROUP BY 1"
+        ))?;
+        let mut rows = statement.query([side.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let account = accounts.entry(rows::name(row, "participant")?).or_default();
+            *field(account) = row.get::<_, i64>(1)?.cast_unsigned();
+        }
+        Ok(())
+    };
+    count("true", |account| &mut account.received)?;
+    count("ended IS NOT NULL", |account| &mut account.ended)?;
+    count("ended IS NULL", |account| &mut account.in_flight)?;
+    Ok(accounts)
+}

@@ -1,0 +1,220 @@
+//! Batches of others into facts.
+//!
+//! A batch counts once: the same head again changes nothing, another head of the same number is a fork and alarms, a
+//! missing number shows as a gap and alarms but stops nothing, because facts need no order. Whether a custodian was
+//! entitled to state an event is judged by the table in force when it arrives, and kept with the fact.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction};
+use tokio_util::sync::CancellationToken;
+use viereck_envelope::{Event, Stage, Subject, VerifiedBatch, verify_batch};
+use viereck_routing::{Digest, GatewayId, Tables};
+use viereck_transport::{Link, Queue};
+
+use crate::journal::{MessageKey, Occurrence};
+use crate::rows::{MessageRow, Side};
+use crate::{CurrentTables, Journal, JournalError, status};
+
+/// Receipts taken at once.
+const PREFETCH: u16 = 32;
+
+/// Whether an incoming batch was believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Its events are facts now.
+    Taken,
+    /// It does not verify, or is not for us, or not from whom the link says: kept for an operator.
+    Refused,
+}
+
+/// Takes receipts from this gateway's queue until `shutdown`.
+///
+/// # Errors
+/// Only of the journal. A link that is down is waited for.
+pub async fn run(
+    journal: Journal,
+    link: Link,
+    me: GatewayId,
+    tables: CurrentTables,
+    shutdown: CancellationToken,
+) -> Result<(), JournalError> {
+    let mut consumer = link.consume(&Queue::Receipts(me), PREFETCH).await?;
+    loop {
+        let delivery = tokio::select! {
+            () = shutdown.cancelled() => break,
+            delivery = consumer.next() => delivery,
+        };
+        let Some(delivery) = delivery else { break };
+        let in_force = tables.borrow().clone();
+        journal.take_receipts(delivery.bytes.clone(), in_force).await?;
+        delivery.done();
+    }
+    consumer.cancel().await;
+    Ok(())
+}
+
+impl Journal {
+    /// Takes one batch: verified, compared, folded, on disk when this returns.
+    pub async fn take_receipts(&self, bytes: Bytes, tables: Arc<Tables>) -> Result<Standing, JournalError> {
+        let now = Timestamp::now();
+        let batch = match verify_batch(bytes.clone(), tables.as_ref(), self.environment(), now) {
+            Ok(batch) if batch.head().destination == *self.custodian() => batch,
+            Ok(batch) => {
+                tracing::error!(custodian = %batch.head().custodian, alarm = "refused", "receipts for somebody else: parked");
+                self.keep_refused(bytes, viereck_envelope::Reason::HeaderMismatch, None)
+                    .await?;
+                return Ok(Standing::Refused);
+            }
+            Err(refused) => {
+                tracing::error!(
+                    code = refused.code(),
+                    alarm = "refused",
+                    "a receipt batch does not verify: parked"
+                );
+                self.keep_refused(bytes, refused.reason(), None).await?;
+                return Ok(Standing::Refused);
+            }
+        };
+        self.fold_batch(batch, tables).await?;
+        Ok(Standing::Taken)
+    }
+
+    /// Folds the events of a verified batch into what is known of our own messages.
+    pub async fn fold_batch(&self, batch: VerifiedBatch, tables: Arc<Tables>) -> Result<(), JournalError> {
+        let journal = self.clone();
+        let told = self.store.write(move |tx| fold(&journal, tx, &batch, &tables)).await?;
+        self.tell(told);
+        Ok(())
+    }
+}
+
+fn fold(
+    journal: &Journal,
+    tx: &Transaction<'_>,
+    batch: &VerifiedBatch,
+    tables: &Tables,
+) -> Result<Vec<Occurrence>, JournalError> {
+    if !remember_head(tx, batch)? {
+        return Ok(vec![]);
+    }
+    let mut told = vec![];
+    for (event, octets) in batch.entries() {
+        let Some(row) = about(tx, event)? else {
+            // the broker sees every batch, and only some events are about what it relayed; a gateway should know all
+            tracing::debug!(custodian = %event.custodian, stage = %event.stage, "a receipt for a message not known here");
+            continue;
+        };
+        let standing = event.custodian == batch.head().custodian && entitled(event, &row, tables);
+        if !standing && !status::is_of_reader(event.stage) {
+            tracing::error!(message = %row.key.message_id, custodian = %event.custodian, stage = %event.stage,
+                alarm = "not-entitled", "a custodian states what it may not state");
+        }
+        told.extend(journal.note(tx, &row.key, &row.envelope_digest, event, octets, standing)?);
+    }
+    Ok(told)
+}
+
+/// Whether the batch is new. A gap and a fork alarm; neither keeps its facts out.
+fn remember_head(tx: &Transaction<'_>, batch: &VerifiedBatch) -> Result<bool, JournalError> {
+    let head = batch.head();
+    let (custodian, destination) = (head.custodian.as_str(), head.destination.as_str());
+    let digest = batch.head_digest();
+    let inserted = tx
+        .prepare_cached(
+            "INSERT OR IGNORE INTO batch_in (custodian, destination, sequence, head, previous) VALUES (?,?,?,?,?)",
+        )?
+        .execute(rusqlite::params![
+            custodian,
+            destination,
+            head.sequence.cast_signed(),
+            digest.octets(),
+            head.previous.octets()
+        ])?;
+    if inserted == 0 {
+        return Ok(false);
+    }
+    let forked = tx
+        .prepare_cached(
+            "SELECT 1 FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ? AND head <> ?",
+        )?
+        .exists(rusqlite::params![
+            custodian,
+            destination,
+            head.sequence.cast_signed(),
+            digest.octets()
+        ])?;
+    let before: Option<[u8; 32]> = tx
+        .prepare_cached("SELECT head FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ?")?
+        .query_row(
+            rusqlite::params![custodian, destination, head.sequence.cast_signed() - 1],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let follows = match before {
+        Some(before) => before == *head.previous.octets(),
+        None => head.sequence == 1 && head.previous == Digest::ZERO,
+    };
+    if forked {
+        tracing::error!(
+            custodian,
+            destination,
+            sequence = head.sequence,
+            alarm = "receipt-fork",
+            "two heads of one number"
+        );
+    } else if !follows {
+        tracing::warn!(
+            custodian,
+            destination,
+            sequence = head.sequence,
+            alarm = "receipt-gap",
+            "its predecessor is not here"
+        );
+    }
+    Ok(true)
+}
+
+/// Our row that the event is about: by id and envelope digest, or by the digest of octets that did not verify.
+fn about(tx: &Transaction<'_>, event: &Event) -> Result<Option<MessageRow>, JournalError> {
+    match &event.subject {
+        Subject::Message {
+            message_id,
+            envelope_digest,
+            ..
+        } => {
+            let Some(author) = &event.author else { return Ok(None) };
+            let key = MessageKey {
+                author: author.clone(),
+                message_id: *message_id,
+            };
+            for side in [Side::Sent, Side::Relayed] {
+                if let Some(row) = MessageRow::find(tx, side, &key)?
+                    && row.envelope_digest == *envelope_digest
+                {
+                    return Ok(Some(row));
+                }
+            }
+            Ok(None)
+        }
+        Subject::Bytes(digest) => tx
+            .prepare_cached("SELECT * FROM message WHERE side = 'sent' AND bytes_digest = ?")?
+            .query_and_then([digest.octets()], MessageRow::read)?
+            .next()
+            .transpose(),
+    }
+}
+
+/// Whether the table in force lets this custodian state this stage of this message.
+fn entitled(event: &Event, row: &MessageRow, tables: &Tables) -> bool {
+    match event.stage {
+        Stage::Relayed | Stage::Undeliverable => tables.brokers().any(|broker| broker.id == event.custodian),
+        Stage::Delivered | Stage::Accepted | Stage::Rejected | Stage::Expired | Stage::Transferred => tables
+            .gateway(&event.custodian)
+            .is_some_and(|gateway| gateway.serves(&row.reader)),
+        // our own words: nobody else may say them for us
+        Stage::Received | Stage::Withdrawn => event.custodian == row.gateway,
+    }
+}

@@ -1,0 +1,302 @@
+//! Events into signed batches, one chain for each destination.
+//!
+//! Guarantees: a batch is on disk before it is published and stays there until it is confirmed, so a crash sends the
+//! same octets again and never two batches of one number. Does not: wait for anything but the link; nobody's
+//! acknowledgement depends on a receipt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension};
+use tokio_util::sync::CancellationToken;
+use viereck_envelope::{BatchDraft, Event, Signer, seal_batch};
+use viereck_routing::{Digest, GatewayId};
+use viereck_transport::{Address, Link};
+
+use crate::outbox::doubled;
+use crate::{Journal, JournalError};
+
+/// How a batch reaches its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    /// A gateway's way: to the broker, which verifies it and passes it on.
+    ThroughBroker,
+    /// The broker's own.
+    Direct,
+}
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long events are gathered before they are signed.
+    pub gather: Duration,
+    /// Events in one batch at the most.
+    pub largest: usize,
+    /// Destinations served at once.
+    pub destinations: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            gather: Duration::from_millis(100),
+            largest: 1000,
+            destinations: 16,
+        }
+    }
+}
+
+/// A batch on its way: its number, and its octets while it is not confirmed.
+struct Batch {
+    sequence: u64,
+    bytes: Bytes,
+}
+
+/// What is due for one destination.
+struct Gathered {
+    events: Vec<(Source, Bytes)>,
+    sequence: u64,
+    previous: Digest,
+}
+
+/// Where a due event stands.
+#[derive(Clone, Copy)]
+enum Source {
+    Event(i64),
+    Refusal(i64),
+}
+
+/// Sends receipts until `shutdown`; what is due then goes out once more before it returns.
+///
+/// # Errors
+/// Of the journal, or when the own certificate no longer lets anything be signed.
+pub async fn run(
+    journal: Journal,
+    link: Link,
+    signer: Arc<Signer>,
+    road: Road,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), JournalError> {
+    let wanted = journal.shared.receipts_wanted.clone();
+    let mut failures = 0;
+    loop {
+        let more = round(&journal, &link, &signer, road, &config).await?;
+        if shutdown.is_cancelled() {
+            return Ok(());
+        }
+        failures = if more == Round::Failed { failures + 1 } else { 0 };
+        match more {
+            Round::More => {}
+            Round::Failed => {
+                let pause = doubled(SignedDuration::from_millis(500), failures, SignedDuration::from_mins(1));
+                tokio::select! {
+                    () = tokio::time::sleep(pause.unsigned_abs()) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+            Round::Done => {
+                tokio::select! {
+                    () = wanted.notified() => tokio::select! {
+                        () = tokio::time::sleep(config.gather) => {}
+                        () = shutdown.cancelled() => {}
+                    },
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Clone, Copy, PartialOrd, Ord)]
+enum Round {
+    Done,
+    More,
+    Failed,
+}
+
+/// One batch for every destination that has events due.
+async fn round(
+    journal: &Journal,
+    link: &Link,
+    signer: &Signer,
+    road: Road,
+    config: &Config,
+) -> Result<Round, JournalError> {
+    let destinations = journal.receipt_destinations().await?;
+    let outcomes: Vec<Result<Round, JournalError>> = futures_util::stream::iter(destinations)
+        .map(|destination| one(journal, link, signer, road, config, destination))
+        .buffer_unordered(config.destinations)
+        .collect()
+        .await;
+    outcomes
+        .into_iter()
+        .try_fold(Round::Done, |worst, outcome| Ok(worst.max(outcome?)))
+}
+
+async fn one(
+    journal: &Journal,
+    link: &Link,
+    signer: &Signer,
+    road: Road,
+    config: &Config,
+    to: GatewayId,
+) -> Result<Round, JournalError> {
+    let batch = match journal.unconfirmed_batch(&to).await? {
+        Some(batch) => batch,
+        None => match journal.make_batch(&to, signer, config.largest).await? {
+            Some(batch) => batch,
+            None => return Ok(Round::Done),
+        },
+    };
+    let me = journal.custodian().clone();
+    let address = match road {
+        Road::ThroughBroker => Address::Receipt(me),
+        Road::Direct => Address::Receipts {
+            from: me,
+            to: to.clone(),
+        },
+    };
+    if let Err(error) = link.publish(&address, batch.bytes).await {
+        tracing::warn!(destination = %to, sequence = batch.sequence, %error, "receipts not published, again later");
+        return Ok(Round::Failed);
+    }
+    journal.batch_confirmed(&to, batch.sequence).await?;
+    Ok(Round::More)
+}
+
+impl Journal {
+    async fn receipt_destinations(&self) -> Result<Vec<GatewayId>, JournalError> {
+        let destinations = self.store.read(|conn| {
+            conn.prepare_cached(
+                "SELECT destination FROM receipt_due UNION SELECT destination FROM refusal_due
+                 UNION SELECT destination FROM batch_out WHERE bytes IS NOT NULL",
+            )?
+            .query_and_then([], |row| crate::rows::name(row, "destination"))?
+            .collect::<Result<Vec<GatewayId>, JournalError>>()
+        });
+        Ok(destinations.await?)
+    }
+
+    async fn unconfirmed_batch(&self, to: &GatewayId) -> Result<Option<Batch>, JournalError> {
+        let to = to.clone();
+        let batch = self.store.read(move |conn| {
+            let found = conn
+                .prepare_cached(
+                    "SELECT sequence, bytes FROM batch_out WHERE destination = ? AND bytes IS NOT NULL
+                     ORDER BY sequence LIMIT 1",
+                )?
+                .query_row([to.as_str()], |row| {
+                    Ok(Batch {
+                        sequence: row.get::<_, i64>(0)?.cast_unsigned(),
+                        bytes: row.get::<_, Vec<u8>>(1)?.into(),
+                    })
+                })
+                .optional()?;
+            Ok::<_, JournalError>(found)
+        });
+        Ok(batch.await?)
+    }
+
+    /// Signs what is due into the next batch and puts it on disk. Only one task of a journal does this.
+    async fn make_batch(&self, to: &GatewayId, signer: &Signer, largest: usize) -> Result<Option<Batch>, JournalError> {
+        let destination = to.clone();
+        let gathered = self.store.read(move |conn| gather(conn, &destination, largest)).await?;
+        if gathered.events.is_empty() {
+            return Ok(None);
+        }
+        let octets: Vec<Bytes> = gathered.events.iter().map(|(_, octets)| octets.clone()).collect();
+        let now = Timestamp::now();
+        let times = octets.iter().map(|octets| Ok(Event::from_octets(octets)?.time));
+        let times: Vec<Timestamp> = times.collect::<Result<_, JournalError>>()?;
+        let draft = BatchDraft {
+            environment: self.environment(),
+            custodian: self.custodian().clone(),
+            destination: to.clone(),
+            sequence: gathered.sequence,
+            previous: gathered.previous,
+            from: times.iter().min().copied().unwrap_or(now),
+            to: times.iter().max().copied().unwrap_or(now),
+            events: &octets,
+        };
+        let sealed = seal_batch(draft, signer, now)?;
+        let (bytes, head, destination) = (sealed.bytes().clone(), sealed.head_digest(), to.clone());
+        self.store
+            .write(move |tx| {
+                tx.prepare_cached("INSERT INTO batch_out (destination, sequence, head, bytes) VALUES (?,?,?,?)")?
+                    .execute(rusqlite::params![
+                        destination.as_str(),
+                        gathered.sequence.cast_signed(),
+                        head.octets(),
+                        &bytes[..]
+                    ])?;
+                for (source, _) in &gathered.events {
+                    match source {
+                        Source::Event(seq) => tx
+                            .prepare_cached("DELETE FROM receipt_due WHERE destination = ? AND event = ?")?
+                            .execute((destination.as_str(), seq))?,
+                        Source::Refusal(seq) => tx
+                            .prepare_cached("DELETE FROM refusal_due WHERE destination = ? AND refusal = ?")?
+                            .execute((destination.as_str(), seq))?,
+                    };
+                }
+                Ok::<_, JournalError>(Some(Batch {
+                    sequence: gathered.sequence,
+                    bytes,
+                }))
+            })
+            .await
+            .map_err(JournalError::from)
+    }
+
+    async fn batch_confirmed(&self, to: &GatewayId, sequence: u64) -> Result<(), JournalError> {
+        let to = to.clone();
+        let confirmed = self.store.write(move |tx| {
+            tx.prepare_cached("UPDATE batch_out SET bytes = NULL WHERE destination = ? AND sequence = ?")?
+                .execute((to.as_str(), sequence.cast_signed()))?;
+            // of the chain only the last head is needed to go on
+            tx.prepare_cached("DELETE FROM batch_out WHERE destination = ? AND sequence < ? AND bytes IS NULL")?
+                .execute((to.as_str(), sequence.cast_signed()))?;
+            Ok::<_, JournalError>(())
+        });
+        Ok(confirmed.await?)
+    }
+}
+
+fn gather(conn: &Connection, to: &GatewayId, largest: usize) -> Result<Gathered, JournalError> {
+    let last: Option<(i64, [u8; 32])> = conn
+        .prepare_cached("SELECT sequence, head FROM batch_out WHERE destination = ? ORDER BY sequence DESC LIMIT 1")?
+        .query_row([to.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (sequence, previous) = match last {
+        Some((sequence, head)) => (sequence.cast_unsigned() + 1, Digest::from_octets(head)),
+        None => (1, Digest::ZERO),
+    };
+    let mut events = conn
+        .prepare_cached(
+            "SELECT event.seq, event.octets FROM receipt_due JOIN event ON event.seq = receipt_due.event
+             WHERE destination = ? ORDER BY event.seq LIMIT ?",
+        )?
+        .query_and_then(rusqlite::params![to.as_str(), largest as i64], |row| {
+            Ok((Source::Event(row.get(0)?), Bytes::from(row.get::<_, Vec<u8>>(1)?)))
+        })?
+        .collect::<Result<Vec<_>, JournalError>>()?;
+    let refusals = conn
+        .prepare_cached(
+            "SELECT refused_octets.seq, octets FROM refusal_due JOIN refused_octets ON refused_octets.seq = refusal
+             WHERE destination = ? ORDER BY refused_octets.seq LIMIT ?",
+        )?
+        .query_and_then(rusqlite::params![to.as_str(), (largest - events.len()) as i64], |row| {
+            Ok((Source::Refusal(row.get(0)?), Bytes::from(row.get::<_, Vec<u8>>(1)?)))
+        })?
+        .collect::<Result<Vec<_>, JournalError>>()?;
+    events.extend(refusals);
+    Ok(Gathered {
+        events,
+        sequence,
+        previous,
+    })
+}

@@ -1,0 +1,220 @@
+//! Columns into types and back: the only place that knows how a name or an instant is written in the journal.
+//!
+//! What we wrote ourselves must read back; a column that does not is [`JournalError::Corrupt`], never a guess.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row};
+use viereck_envelope::{Header, Reason, Stage};
+use viereck_routing::{BehoerdeId, CaseId, Digest, GatewayId, Kind, LeistungId, Region};
+
+use crate::{JournalError, MessageKey};
+
+/// A mandatory text column as the type it names.
+pub(crate) fn name<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, JournalError> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|_| JournalError::Corrupt {
+        column,
+        expected: std::any::type_name::<T>(),
+    })
+}
+
+/// An optional text column.
+pub(crate) fn name_if_any<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<Option<T>, JournalError> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| {
+        text.parse().map_err(|_| JournalError::Corrupt {
+            column,
+            expected: std::any::type_name::<T>(),
+        })
+    })
+    .transpose()
+}
+
+/// A column of 32 octets.
+pub(crate) fn digest(row: &Row<'_>, column: &'static str) -> Result<Digest, JournalError> {
+    Ok(Digest::from_octets(row.get(column)?))
+}
+
+/// A column of milliseconds.
+pub(crate) fn instant(row: &Row<'_>, column: &'static str) -> Result<Timestamp, JournalError> {
+    let milliseconds: i64 = row.get(column)?;
+    Timestamp::from_millisecond(milliseconds).map_err(|_| JournalError::Corrupt {
+        column,
+        expected: "an instant",
+    })
+}
+
+/// The reasons of an event.
+pub(crate) fn reasons(row: &Row<'_>) -> Result<Vec<Reason>, JournalError> {
+    let text: String = row.get("reasons")?;
+    let parse = |code: &str| {
+        code.parse().map_err(|_| JournalError::Corrupt {
+            column: "reasons",
+            expected: "a reason",
+        })
+    };
+    text.split_whitespace().map(parse).collect()
+}
+
+/// The reasons of an event as they stand in a row.
+pub(crate) fn reasons_text(reasons: &[Reason]) -> String {
+    reasons.iter().map(|reason| reason.code()).collect::<Vec<_>>().join(" ")
+}
+
+/// What a row of `message` says of a message, enough to state an event about it.
+pub(crate) struct MessageRow {
+    pub(crate) seq: i64,
+    pub(crate) key: MessageKey,
+    pub(crate) envelope_digest: Digest,
+    pub(crate) case_id: CaseId,
+    pub(crate) kind: Kind,
+    pub(crate) reader: BehoerdeId,
+    pub(crate) leistung: LeistungId,
+    pub(crate) region: Option<Region>,
+    pub(crate) gateway: GatewayId,
+    pub(crate) routing_table: Option<Digest>,
+    pub(crate) filed_at: Timestamp,
+    pub(crate) owner: Option<String>,
+    pub(crate) target: Option<GatewayId>,
+    pub(crate) attempts: u32,
+    pub(crate) deferral: Option<String>,
+    pub(crate) ended: Option<Stage>,
+}
+
+impl MessageRow {
+    /// The row of one side, if there is one.
+    pub(crate) fn find(conn: &Connection, side: Side, key: &MessageKey) -> Result<Option<Self>, JournalError> {
+        conn.prepare_cached("SELECT * FROM message WHERE side = ? AND author = ? AND message_id = ?")?
+            .query_and_then(
+                (side.as_str(), key.author.as_str(), key.message_id.to_string()),
+                Self::read,
+            )?
+            .next()
+            .transpose()
+    }
+
+    /// A row of `SELECT * FROM message`.
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self, JournalError> {
+        let release: Option<[u8; 32]> = row.get("routing_table")?;
+        Ok(Self {
+            seq: row.get("seq")?,
+            key: MessageKey {
+                author: name(row, "author")?,
+                message_id: name(row, "message_id")?,
+            },
+            envelope_digest: digest(row, "envelope_digest")?,
+            case_id: name(row, "case_id")?,
+            kind: name(row, "kind")?,
+            reader: name(row, "reader")?,
+            leistung: name(row, "leistung")?,
+            region: name_if_any(row, "region")?,
+            gateway: name(row, "gateway")?,
+            routing_table: release.map(Digest::from_octets),
+            filed_at: instant(row, "filed_at")?,
+            owner: row.get("owner")?,
+            target: name_if_any(row, "target")?,
+            attempts: row.get("attempts")?,
+            deferral: row.get("deferral")?,
+            ended: name_if_any(row, "ended")?,
+        })
+    }
+}
+
+/// The sealed octets of a row.
+pub(crate) fn sealed(conn: &Connection, seq: i64) -> Result<Option<Bytes>, JournalError> {
+    let octets: Option<Vec<u8>> = conn
+        .prepare_cached("SELECT bytes FROM sealed WHERE message = ?")?
+        .query_row([seq], |row| row.get(0))
+        .optional()?;
+    Ok(octets.map(Bytes::from))
+}
+
+/// A new row of `message`, whatever side it is seen from.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) side: Side,
+    pub(crate) header: &'a Header,
+    pub(crate) envelope_digest: Digest,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) owner: Option<&'a str>,
+    pub(crate) target: Option<&'a str>,
+    /// What is to be done with it, and from when on.
+    pub(crate) work: Option<(Work, Timestamp)>,
+    /// Whether the octets are kept here.
+    pub(crate) keep: bool,
+}
+
+/// From which side a custodian sees a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Sent,
+    Relayed,
+    Taken,
+}
+
+impl Side {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Side::Sent => "sent",
+            Side::Relayed => "relayed",
+            Side::Taken => "taken",
+        }
+    }
+}
+
+/// What is still to be done with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Publish,
+    HandOver,
+}
+
+impl Work {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Work::Publish => "publish",
+            Work::HandOver => "hand-over",
+        }
+    }
+}
+
+impl NewMessage<'_> {
+    /// Inserts the row and returns its number.
+    pub(crate) fn insert(&self, tx: &rusqlite::Transaction<'_>) -> Result<i64, JournalError> {
+        let header = self.header;
+        tx.prepare_cached(
+            "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, in_reply_to, kind,
+                reader, leistung, region, gateway, routing_table, filed_at, obsolete_after, owner, target, work, due_at)
+             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        )?
+        .execute(rusqlite::params![
+            self.side.as_str(),
+            header.author.as_str(),
+            header.message_id.to_string(),
+            self.envelope_digest.octets(),
+            Digest::of(self.bytes).octets(),
+            header.process_ref.to_string(),
+            header.in_reply_to.map(|id| id.to_string()),
+            header.kind.as_str(),
+            header.reader.as_str(),
+            header.service.as_str(),
+            header.region.map(|region| region.to_string()),
+            header.gateway.as_str(),
+            header.routing_table.map(|release| *release.octets()),
+            header.filed_at.as_millisecond(),
+            header.obsolete_after.as_millisecond(),
+            self.owner,
+            self.target,
+            self.work.map(|(work, _)| work.as_str()),
+            self.work.map(|(_, due)| due.as_millisecond()),
+        ])?;
+        let seq = tx.last_insert_rowid();
+        if self.keep {
+            tx.prepare_cached("INSERT INTO sealed (message, bytes) VALUES (?, ?)")?
+                .execute(rusqlite::params![seq, self.bytes])?;
+        }
+        Ok(seq)
+    }
+}
