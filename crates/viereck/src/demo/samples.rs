@@ -17,12 +17,14 @@ use viereck_routing::BehoerdeId;
 
 pub use wohngeld::{wohnform_is_known, wohngeld_json, wohngeld_json_with_unknown_code, wohngeld_xml};
 
-/// The sample Fachstandard for Wohngeld, in XML and in JSON.
+/// The sample Fachstandard for Wohngeld, in XML.
 pub const WOHNGELD: &str = "urn:viereck:example:wohngeld:1";
+/// The same application in JSON.
+pub const WOHNGELD_JSON: &str = "urn:viereck:example:wohngeld-json:1";
 /// The sample Fachstandard for Einbürgerung, in XML.
 pub const EINBUERGERUNG: &str = "urn:viereck:example:einbuergerung:1";
 /// The sample Fachstandard for the Führungszeugnis, in JSON.
-pub const FUEHRUNGSZEUGNIS: &str = "urn:viereck:example:fuehrungszeugnis:1";
+pub const FUEHRUNGSZEUGNIS: &str = "urn:viereck:example:fuehrungszeugnis-json:1";
 
 /// The octets of the attachment: what a scanned tenancy agreement weighs.
 pub const SCAN_OCTETS: usize = 2 * 1024 * 1024;

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use viereck_routing::BehoerdeId;
 
-use super::{Document, WOHNGELD};
+use super::{Document, WOHNGELD, WOHNGELD_JSON};
 
 /// The code lists that the Basisnachricht prescribes in its head.
 const VERZEICHNISDIENST: &str = "urn:xoev-de:kosit:codeliste:verzeichnisdienst";
@@ -244,7 +244,7 @@ fn json_document(household: &Household) -> Document {
         })
     });
     let application = json!({
-        "standard": WOHNGELD,
+        "standard": WOHNGELD_JSON,
         "hinweis": "Beispiel: alle Personen, Anschriften und Beträge sind erfunden.",
         "antragsart": "01",
         "antragsdatum": "2026-01-15",
