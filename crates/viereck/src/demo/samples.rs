@@ -26,7 +26,7 @@ pub const EINBUERGERUNG: &str = "urn:viereck:example:einbuergerung:1";
 /// The sample Fachstandard for the Führungszeugnis, in JSON.
 pub const FUEHRUNGSZEUGNIS: &str = "urn:viereck:example:fuehrungszeugnis-json:1";
 
-/// The octets of the attachment: what a scanned tenancy agreement weighs.
+/// About how many octets the attachment has: what a scanned tenancy agreement weighs.
 pub const SCAN_OCTETS: usize = 2 * 1024 * 1024;
 
 /// One file as a client sends it: a part of a submission, or the body of a Bescheid.
