@@ -99,7 +99,9 @@ impl fmt::Display for Role {
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Content")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 

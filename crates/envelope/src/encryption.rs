@@ -46,7 +46,9 @@ impl Cipher {
         out.extend_from_slice(plain);
         out.resize(NONCE_LEN + length.max(plain.len()), 0);
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::empty(), &mut out[NONCE_LEN..])?;
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut out[NONCE_LEN..])?;
         out.extend_from_slice(tag.as_ref());
         Ok(out)
     }
@@ -62,7 +64,13 @@ impl Cipher {
 }
 
 /// Appends the content element: the manifest's ciphertext first.
-pub(crate) fn write(out: &mut String, ciphertexts: &[Vec<u8>], key: &WrappedKey, header: &Header, certificate: &Digest) {
+pub(crate) fn write(
+    out: &mut String,
+    ciphertexts: &[Vec<u8>],
+    key: &WrappedKey,
+    header: &Header,
+    certificate: &Digest,
+) {
     out.push_str("<Content xmlns=\"");
     out.push_str(Vocabulary::ENVELOPE.own);
     out.push_str("\" Id=\"content\">");
@@ -119,7 +127,9 @@ fn write_key(out: &mut String, key: &WrappedKey, header: &Header, certificate: &
 }
 
 fn write_retrieval(out: &mut String, kind: &str, uri: &str) {
-    out.push_str(&format!("<ds:RetrievalMethod Type=\"{kind}\" URI=\"{uri}\"></ds:RetrievalMethod>"));
+    out.push_str(&format!(
+        "<ds:RetrievalMethod Type=\"{kind}\" URI=\"{uri}\"></ds:RetrievalMethod>"
+    ));
 }
 
 /// The content of a verified envelope: where its ciphertexts stand, and the key on its way to the reader.
@@ -180,7 +190,10 @@ fn close_data(
     let (text, range) = read_cipher_value(cursor)?;
     cursor.close()?;
     // 12 octets of nonce are 16 characters of base64: neither shares one with its neighbour.
-    let nonce = text.get(..NONCE_LEN / 3 * 4).and_then(parse_octets).ok_or(Refused::InvalidValue)?;
+    let nonce = text
+        .get(..NONCE_LEN / 3 * 4)
+        .and_then(parse_octets)
+        .ok_or(Refused::InvalidValue)?;
     if base64_simd::STANDARD.check(text.as_bytes()).is_err() || text.len() < (NONCE_LEN + TAG_LEN) / 3 * 4 {
         return Err(Refused::InvalidValue);
     }
@@ -206,7 +219,11 @@ fn read_retrieval(cursor: &mut Cursor<'_>, kind: &str, uri: &str) -> Result<(), 
     if !found_uri.starts_with('#') {
         return Err(Refused::ExternalReference);
     }
-    if found_kind == kind && found_uri == uri { Ok(()) } else { Err(Refused::WrongAttribute) }
+    if found_kind == kind && found_uri == uri {
+        Ok(())
+    } else {
+        Err(Refused::WrongAttribute)
+    }
 }
 
 fn read_key(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest, WrappedKey), Refused> {
@@ -240,11 +257,23 @@ fn read_key(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest, Wrapped
 fn read_originator(cursor: &mut Cursor<'_>) -> Result<[u8; 65], Refused> {
     cursor.open(Ns::Xenc, "OriginatorKeyInfo")?;
     cursor.open(Ns::Ds, "KeyValue")?;
-    cursor.fixed(Ns::Dsig11, "ECKeyValue", [("Id", "originator")], Refused::WrongAttribute)?;
-    cursor.fixed(Ns::Dsig11, "NamedCurve", [("URI", algorithm::P256)], Refused::AlgorithmNotAllowed)?;
+    cursor.fixed(
+        Ns::Dsig11,
+        "ECKeyValue",
+        [("Id", "originator")],
+        Refused::WrongAttribute,
+    )?;
+    cursor.fixed(
+        Ns::Dsig11,
+        "NamedCurve",
+        [("URI", algorithm::P256)],
+        Refused::AlgorithmNotAllowed,
+    )?;
     cursor.close()?;
     let point = cursor.element(Ns::Dsig11, "PublicKey")?;
-    let point: [u8; 65] = parse_octets(&point).filter(|point: &[u8; 65]| point[0] == 4).ok_or(Refused::InvalidValue)?;
+    let point: [u8; 65] = parse_octets(&point)
+        .filter(|point: &[u8; 65]| point[0] == 4)
+        .ok_or(Refused::InvalidValue)?;
     cursor.close()?;
     cursor.close()?;
     read_retrieval(cursor, algorithm::EC_KEY_VALUE, "#originator")?;

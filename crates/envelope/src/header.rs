@@ -106,7 +106,11 @@ impl Header {
         out.push_str("</MessageType>");
         write::element(out, "ProcessRef", &self.process_ref.to_string())?;
         write::optional(out, "InReplyTo", self.in_reply_to.map(|id| id.to_string()).as_deref())?;
-        write::optional(out, "RoutingTable", self.routing_table.map(|digest| digest.to_base64()).as_deref())?;
+        write::optional(
+            out,
+            "RoutingTable",
+            self.routing_table.map(|digest| digest.to_base64()).as_deref(),
+        )?;
         write::element(out, "Commitment", &self.commitment.to_base64())?;
         out.push_str("</Header>");
         Ok(())

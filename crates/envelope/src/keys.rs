@@ -11,7 +11,7 @@ use aws_lc_rs::agreement::{self, PrivateKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair};
-use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, PublicKey};
+use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, PublicKey, Tables};
 use x509_parser::pem::Pem;
 
 /// Why a private key cannot be used.
@@ -43,6 +43,12 @@ impl KeyError {
 pub trait Pins {
     /// The certificate of `custodian` whose DER has the digest `sha256`, if it is pinned now.
     fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate>;
+}
+
+impl Pins for Tables {
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
+        Tables::signing_certificate(self, custodian, sha256)
+    }
 }
 
 /// A custodian's signing key with its certificate.

@@ -35,7 +35,7 @@ pub use keys::{KeyError, Pins, ReaderKeys, Signer};
 pub use open::{OpenError, OpenedEnvelope, open};
 pub use receipt::{
     BatchDraft, BatchHead, Event, Reason, SealedBatch, Stage, Subject, UnknownWord, VerifiedBatch, seal_batch,
-    verify_batch,
+    verify_batch, verify_event,
 };
 pub use refusal::Refused;
 pub use seal::{Draft, SealError, SealedEnvelope, seal};

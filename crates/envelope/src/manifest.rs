@@ -90,7 +90,11 @@ pub(crate) fn read(octets: &[u8], header: &Header) -> Result<Manifest, OpenError
         return Err(OpenError::Undecipherable);
     }
     let (manifest, bound) = read_all(octets, header).map_err(|_| OpenError::Undecipherable)?;
-    if bound { Ok(manifest) } else { Err(OpenError::HeaderMismatch) }
+    if bound {
+        Ok(manifest)
+    } else {
+        Err(OpenError::HeaderMismatch)
+    }
 }
 
 fn read_all(octets: &[u8], header: &Header) -> Result<(Manifest, bool), Refused> {
@@ -123,7 +127,9 @@ fn read_all(octets: &[u8], header: &Header) -> Result<(Manifest, bool), Refused>
         files.push(Entry::read(&mut cursor, files.len() + 1)?);
     }
     cursor.close()?;
-    let padding = cursor.value("Padding", |text| text.bytes().all(|octet| octet == b' ').then_some(text.len()))?;
+    let padding = cursor.value("Padding", |text| {
+        text.bytes().all(|octet| octet == b' ').then_some(text.len())
+    })?;
     cursor.finish()?;
     if padded(octets.len() - padding) != octets.len() {
         return Err(Refused::InvalidValue);
@@ -148,5 +154,108 @@ impl Entry {
             length: length.ok_or(Refused::InvalidValue)?,
             digest: Digest::from_base64(&digest).ok_or(Refused::InvalidValue)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use viereck_routing::{CaseId, Kind, MessageId};
+
+    use crate::content::File;
+    use crate::header::MessageType;
+
+    fn header() -> Header {
+        Header {
+            environment: "test".parse().unwrap(),
+            message_id: MessageId::random(),
+            replaces: None,
+            kind: Kind::Question,
+            created: "2026-03-02T10:00:00Z".parse().unwrap(),
+            filed_at: "2026-03-02T10:00:00Z".parse().unwrap(),
+            obsolete_after: "2026-03-03T10:00:00Z".parse().unwrap(),
+            gateway: "gw-sh-1".parse().unwrap(),
+            author: "wgb:010540880000".parse().unwrap(),
+            reader: "wgp:010000000000".parse().unwrap(),
+            service: "99107023037000".parse().unwrap(),
+            region: None,
+            message_type: MessageType {
+                name: "type".to_owned(),
+                schema: "urn:example".to_owned(),
+            },
+            process_ref: CaseId::random(),
+            in_reply_to: Some(MessageId::random()),
+            routing_table: None,
+            commitment: Digest::ZERO,
+        }
+    }
+
+    fn content() -> Content {
+        let file = |role, length| File {
+            role,
+            name: "a <b> & \"c\"".to_owned(),
+            media_type: "text/plain".to_owned(),
+            octets: Bytes::from(vec![7; length]),
+        };
+        Content {
+            client_reference: Some("reference".to_owned()),
+            applicant: Some("{}".to_owned()),
+            consents: Some("[]".to_owned()),
+            payment: Some("{}".to_owned()),
+            reply_token: Some("token".parse().unwrap()),
+            files: Role::ALL
+                .iter()
+                .enumerate()
+                .map(|(length, role)| file(*role, length))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_padded_and_valid_to_its_schema() {
+        let schema = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/envelope-1.xsd"));
+        let validator = uppsala::XsdValidator::from_schema(&uppsala::parse(&schema.unwrap()).unwrap()).unwrap();
+        for content in [content(), Content::default()] {
+            let manifest = write(&header(), &content, [1; 32]).unwrap();
+            assert_eq!(padded(manifest.len()), manifest.len());
+            let faults = validator.validate(&uppsala::parse(&manifest).unwrap());
+            assert!(faults.is_empty(), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_another_form_is_undecipherable() {
+        let header = header();
+        let manifest = write(&header, &content(), [1; 32]).unwrap();
+        assert_eq!(
+            read(manifest.as_bytes(), &header).map(|manifest| manifest.files.len()),
+            Ok(5)
+        );
+        let refused = |from: &str, to: &str| {
+            assert!(manifest.contains(from), "{from}");
+            read(manifest.replacen(from, to, 1).as_bytes(), &header)
+                .map(|_| ())
+                .unwrap_err()
+        };
+        for (from, to) in [
+            ("<Padding>", "<Padding> "),
+            ("<Padding> ", "<Padding>x"),
+            ("first=\"2\"", "first=\"1\""),
+            ("first=\"2\"", "first=\"3\""),
+            ("count=\"1\"", "count=\"2\""),
+            ("length=\"0\"", "length=\"00\""),
+            ("length=\"0\"", "length=\"-1\""),
+            ("role=\"form\"", "role=\"secret\""),
+            ("<Payment>{}</Payment>", "<Payment></Payment>"),
+            ("</Files>", "</Files><Parts></Parts>"),
+        ] {
+            assert_eq!(refused(from, to), OpenError::Undecipherable, "{from} -> {to}");
+        }
+        assert_eq!(refused("<Kind>question", "<Kind>bescheid"), OpenError::HeaderMismatch);
+        assert_eq!(
+            refused("<Environment>test", "<Environment>prod"),
+            OpenError::HeaderMismatch
+        );
     }
 }

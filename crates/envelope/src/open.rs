@@ -80,7 +80,9 @@ impl OpenedEnvelope {
 pub fn open(envelope: &VerifiedEnvelope, keys: &ReaderKeys) -> Result<OpenedEnvelope, OpenError> {
     let header = envelope.header();
     let encrypted = envelope.encrypted();
-    let reader = keys.find(&header.reader, &encrypted.recipient).ok_or(OpenError::NoKey)?;
+    let reader = keys
+        .find(&header.reader, &encrypted.recipient)
+        .ok_or(OpenError::NoKey)?;
     let binding = Binding::of(header, &reader.certificate.sha256());
     let cipher = Cipher::new(&wrap::unwrap(&encrypted.key, &reader.key, &binding)?)?;
     let mut plaintexts = encrypted.ciphertexts.iter().map(|range| {

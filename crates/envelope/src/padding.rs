@@ -32,7 +32,14 @@ mod tests {
 
     #[test]
     fn known_lengths() {
-        for (length, expected) in [(0, 0), (1, 1), (9, 10), (1_000, 1_024), (20_000, 20_480), (262_144, 262_144)] {
+        for (length, expected) in [
+            (0, 0),
+            (1, 1),
+            (9, 10),
+            (1_000, 1_024),
+            (20_000, 20_480),
+            (262_144, 262_144),
+        ] {
             assert_eq!(padded(length), expected);
         }
     }

@@ -10,7 +10,7 @@ mod reason;
 mod stage;
 mod tree;
 
-pub use batch::{BatchDraft, BatchHead, SealedBatch, VerifiedBatch, seal_batch, verify_batch};
+pub use batch::{BatchDraft, BatchHead, SealedBatch, VerifiedBatch, seal_batch, verify_batch, verify_event};
 pub use event::{Event, Subject};
 pub use reason::Reason;
 pub use stage::Stage;

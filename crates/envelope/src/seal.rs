@@ -127,12 +127,7 @@ impl SealedEnvelope {
 ///
 /// Refuses certificates that are not valid at `now`, content beyond 4 MiB of files, and text that XML cannot carry.
 /// Empty optional texts are left out.
-pub fn seal(
-    draft: Draft,
-    reader: &Certificate,
-    signer: &Signer,
-    now: Timestamp,
-) -> Result<SealedEnvelope, SealError> {
+pub fn seal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp) -> Result<SealedEnvelope, SealError> {
     if !signer.certificate().valid_at(now) {
         return Err(SealError::SigningCertificateNotValid);
     }
@@ -140,7 +135,10 @@ pub fn seal(
         return Err(SealError::ReaderCertificateNotValid);
     }
     let (mut header, content) = draft.divide(now)?;
-    let together = content.files.iter().try_fold(0_usize, |sum, file| sum.checked_add(file.octets.len()));
+    let together = content
+        .files
+        .iter()
+        .try_fold(0_usize, |sum, file| sum.checked_add(file.octets.len()));
     if together.is_none_or(|octets| octets > limits::INLINE) || content.files.len() >= limits::CIPHERTEXTS {
         return Err(SealError::TooLarge);
     }
@@ -157,7 +155,10 @@ pub fn seal(
         ciphertexts.push(cipher.encrypt(&file.octets, padded(file.octets.len()))?);
     }
 
-    let encrypted: usize = ciphertexts.iter().map(|ciphertext| ciphertext.len() / 3 * 4 + 600).sum();
+    let encrypted: usize = ciphertexts
+        .iter()
+        .map(|ciphertext| ciphertext.len() / 3 * 4 + 600)
+        .sum();
     let mut out = String::with_capacity(encrypted + 8 * 1024);
     out.push_str("<Envelope xmlns=\"");
     out.push_str(Vocabulary::ENVELOPE.own);

@@ -138,14 +138,21 @@ pub(crate) fn read<'a>(cursor: &mut Cursor<'a>, ids: &[&str]) -> Result<Unchecke
     cursor.open(Ns::Ds, "X509Data")?;
     let mut certificate = cursor.element(Ns::Ds, "X509Certificate")?;
     if certificate.contains([' ', '\t', '\n', '\r']) {
-        certificate.to_mut().retain(|character| !character.is_ascii_whitespace());
+        certificate
+            .to_mut()
+            .retain(|character| !character.is_ascii_whitespace());
     }
     let certificate = decode(&certificate)?;
     cursor.close()?;
     cursor.close()?;
 
     cursor.open(Ns::Ds, "Object")?;
-    cursor.fixed(Ns::Xades, "QualifyingProperties", [("Target", "#signature")], Refused::WrongSignedProperties)?;
+    cursor.fixed(
+        Ns::Xades,
+        "QualifyingProperties",
+        [("Target", "#signature")],
+        Refused::WrongSignedProperties,
+    )?;
     let start = cursor.position();
     let (signing_time, certificate_digest) = read_signed_properties(cursor, ids)?;
     let properties = cursor.slice(&cursor.since(start));
@@ -175,7 +182,11 @@ fn read_signed_info<'a>(cursor: &mut Cursor<'a>, ids: &[&str]) -> Result<(Cow<'a
     let mut digests = Vec::with_capacity(ids.len() + 1);
     for id in ids {
         let names = ["Id", "URI"];
-        digests.push(read_reference(cursor, names, [&format!("ref-{id}"), &format!("#{id}")])?);
+        digests.push(read_reference(
+            cursor,
+            names,
+            [&format!("ref-{id}"), &format!("#{id}")],
+        )?);
     }
     let expected = [algorithm::SIGNED_PROPERTIES, "#signed-properties"];
     digests.push(read_reference(cursor, ["Type", "URI"], expected)?);
@@ -213,7 +224,12 @@ fn read_digest(cursor: &mut Cursor<'_>) -> Result<Digest, Refused> {
 }
 
 fn read_signed_properties(cursor: &mut Cursor<'_>, ids: &[&str]) -> Result<(Timestamp, Digest), Refused> {
-    cursor.fixed(Ns::Xades, "SignedProperties", [("Id", PROPERTIES)], Refused::WrongSignedProperties)?;
+    cursor.fixed(
+        Ns::Xades,
+        "SignedProperties",
+        [("Id", PROPERTIES)],
+        Refused::WrongSignedProperties,
+    )?;
     cursor.open(Ns::Xades, "SignedSignatureProperties")?;
     let text = cursor.element(Ns::Xades, "SigningTime")?;
     let signing_time = parse_instant(&text).ok_or(Refused::InvalidValue)?;
@@ -283,5 +299,7 @@ fn check_value(key: &PublicKey, signed_info: &[u8], value: &[u8]) -> Result<(), 
 }
 
 fn decode(base64: &str) -> Result<Vec<u8>, Refused> {
-    base64_simd::STANDARD.decode_to_vec(base64).map_err(|_| Refused::InvalidValue)
+    base64_simd::STANDARD
+        .decode_to_vec(base64)
+        .map_err(|_| Refused::InvalidValue)
 }

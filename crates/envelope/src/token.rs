@@ -55,7 +55,6 @@ pub enum TokenRefused {
     Expired,
 }
 
-
 impl TokenRefused {
     /// The stable code.
     pub fn code(&self) -> &'static str {
@@ -80,13 +79,20 @@ impl ReplyTokenKey {
             .and_then(|cipher| cipher.seal_in_place_append_tag(Aad::from(CONTEXT), &mut sealed))
             .map_err(|_| SealError::Cryptography)?;
         sealed.splice(..0, *nonce.as_ref());
-        base64_simd::URL_SAFE_NO_PAD.encode_to_string(sealed).parse().map_err(|_| SealError::TooLarge)
+        base64_simd::URL_SAFE_NO_PAD
+            .encode_to_string(sealed)
+            .parse()
+            .map_err(|_| SealError::TooLarge)
     }
 
     /// Opens a token of this gateway that has not expired at `now`.
     pub fn open(&self, token: &ReplyToken, now: Timestamp) -> Result<ReplyChannel, TokenRefused> {
         let channel = self.decipher(token).ok_or(TokenRefused::NotOurs)?;
-        if now > channel.expires { Err(TokenRefused::Expired) } else { Ok(channel) }
+        if now > channel.expires {
+            Err(TokenRefused::Expired)
+        } else {
+            Ok(channel)
+        }
     }
 
     fn cipher(&self) -> Result<RandomizedNonceKey, aws_lc_rs::error::Unspecified> {
@@ -97,7 +103,11 @@ impl ReplyTokenKey {
         let mut sealed = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(&token.0).ok()?;
         let (nonce, ciphertext) = sealed.split_first_chunk_mut::<NONCE_LEN>()?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self.cipher().ok()?.open_in_place(nonce, Aad::from(CONTEXT), ciphertext).ok()?;
+        let plain = self
+            .cipher()
+            .ok()?
+            .open_in_place(nonce, Aad::from(CONTEXT), ciphertext)
+            .ok()?;
         ReplyChannel::from_text(std::str::from_utf8(plain).ok()?)
     }
 }
@@ -106,7 +116,10 @@ impl ReplyChannel {
     /// The mailbox stands last: its handle may hold any character.
     fn to_text(&self) -> String {
         let expires = self.expires.as_millisecond();
-        format!("{}|{}|{}|{expires}|{}", self.level, self.message_id, self.reader, self.mailbox)
+        format!(
+            "{}|{}|{}|{expires}|{}",
+            self.level, self.message_id, self.reader, self.mailbox
+        )
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -133,8 +146,14 @@ impl FromStr for ReplyToken {
     /// Judges the shape only; whether it is a token of this gateway shows when it is opened.
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let fits = (1..=LONGEST_TOKEN).contains(&text.len())
-            && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
-        if fits { Ok(Self(text.to_owned())) } else { Err(UnknownWord("shape of a reply token")) }
+            && text
+                .bytes()
+                .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(UnknownWord("shape of a reply token"))
+        }
     }
 }
 
@@ -152,7 +171,9 @@ impl fmt::Debug for ReplyToken {
 
 impl fmt::Debug for ReplyChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplyChannel").field("message_id", &self.message_id).finish_non_exhaustive()
+        f.debug_struct("ReplyChannel")
+            .field("message_id", &self.message_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -164,7 +185,9 @@ impl fmt::Debug for ReplyTokenKey {
 
 impl<'de> Deserialize<'de> for ReplyToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -186,7 +209,10 @@ mod tests {
     fn a_token_opens_only_with_its_key_and_in_its_time() {
         let (key, other) = (ReplyTokenKey::from_octets([1; 32]), ReplyTokenKey::from_octets([2; 32]));
         let token = key.seal(&channel()).unwrap();
-        let (before, after) = ("2026-04-30T00:00:00Z".parse().unwrap(), "2026-05-01T00:00:00.001Z".parse().unwrap());
+        let (before, after) = (
+            "2026-04-30T00:00:00Z".parse().unwrap(),
+            "2026-05-01T00:00:00.001Z".parse().unwrap(),
+        );
         assert_eq!(key.open(&token, before).unwrap().mailbox, "mailbox|with a bar");
         assert_eq!(key.open(&token, after), Err(TokenRefused::Expired));
         assert_eq!(other.open(&token, before), Err(TokenRefused::NotOurs));
@@ -201,7 +227,11 @@ mod tests {
             let mut changed = text.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let token: ReplyToken = String::from_utf8(changed).unwrap().parse().unwrap();
-            assert_eq!(key.open(&token, Timestamp::UNIX_EPOCH), Err(TokenRefused::NotOurs), "octet {at}");
+            assert_eq!(
+                key.open(&token, Timestamp::UNIX_EPOCH),
+                Err(TokenRefused::NotOurs),
+                "octet {at}"
+            );
         }
         for text in ["", "not base64url!", &"A".repeat(LONGEST_TOKEN + 1)] {
             assert!(text.parse::<ReplyToken>().is_err());

@@ -62,7 +62,11 @@ impl Binding {
     }
 
     fn infos(&self) -> [&[u8]; 3] {
-        [algorithm::KW_AES256.as_bytes(), self.party_u.as_bytes(), self.party_v.as_bytes()]
+        [
+            algorithm::KW_AES256.as_bytes(),
+            self.party_u.as_bytes(),
+            self.party_v.as_bytes(),
+        ]
     }
 
     /// ConcatKDF for one block of SHA-256.
@@ -83,10 +87,17 @@ impl Binding {
 pub(crate) fn wrap(key: &ContentKey, recipient: &Certificate, binding: &Binding) -> Result<WrappedKey, Unspecified> {
     let PublicKey::P256(point) = recipient.key();
     let ephemeral = PrivateKey::generate(&ECDH_P256)?;
-    let originator = ephemeral.compute_public_key()?.as_ref().try_into().map_err(|_| Unspecified)?;
-    let kek = agree(&ephemeral, UnparsedPublicKey::new(&ECDH_P256, point), Unspecified, |secret| {
-        Ok(binding.derive(secret))
-    })?;
+    let originator = ephemeral
+        .compute_public_key()?
+        .as_ref()
+        .try_into()
+        .map_err(|_| Unspecified)?;
+    let kek = agree(
+        &ephemeral,
+        UnparsedPublicKey::new(&ECDH_P256, point),
+        Unspecified,
+        |secret| Ok(binding.derive(secret)),
+    )?;
     let mut octets = [0; 40];
     AesKek::new(&AES_256, kek.as_slice())?.wrap(key.as_slice(), &mut octets)?;
     Ok(WrappedKey { originator, octets })

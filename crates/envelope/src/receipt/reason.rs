@@ -91,14 +91,22 @@ impl Reason {
     pub fn from_urn(urn: &str) -> Result<Self, UnknownWord> {
         let code = urn.strip_prefix(OWN_LIST).or_else(|| urn.strip_prefix(XOEV_LIST));
         let reason: Reason = code.ok_or(UnknownWord("reason"))?.parse()?;
-        if reason.urn() == urn { Ok(reason) } else { Err(UnknownWord("reason")) }
+        if reason.urn() == urn {
+            Ok(reason)
+        } else {
+            Err(UnknownWord("reason"))
+        }
     }
 }
 
 impl FromStr for Reason {
     type Err = UnknownWord;
     fn from_str(code: &str) -> Result<Self, UnknownWord> {
-        Reason::ALL.iter().copied().find(|reason| reason.code() == code).ok_or(UnknownWord("reason"))
+        Reason::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.code() == code)
+            .ok_or(UnknownWord("reason"))
     }
 }
 
@@ -116,7 +124,9 @@ impl Serialize for Reason {
 
 impl<'de> Deserialize<'de> for Reason {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -84,7 +84,11 @@ impl Stage {
 impl FromStr for Stage {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Stage::ALL.iter().copied().find(|stage| stage.as_str() == text).ok_or(UnknownWord("stage"))
+        Stage::ALL
+            .iter()
+            .copied()
+            .find(|stage| stage.as_str() == text)
+            .ok_or(UnknownWord("stage"))
     }
 }
 

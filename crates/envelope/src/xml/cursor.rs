@@ -31,7 +31,11 @@ impl<'a> Cursor<'a> {
 
     /// Opens the root element, which has no attributes.
     pub(crate) fn root(&mut self, local: &str) -> Result<(), Refused> {
-        if self.at(Ns::Own, local) { self.open(Ns::Own, local) } else { Err(Refused::WrongRoot) }
+        if self.at(Ns::Own, local) {
+            self.open(Ns::Own, local)
+        } else {
+            Err(Refused::WrongRoot)
+        }
     }
 
     /// Whether the next token opens this element.
@@ -93,7 +97,10 @@ impl<'a> Cursor<'a> {
         otherwise: Refused,
     ) -> Result<(), Refused> {
         let values = self.attributes(ns, local, expected.map(|(name, _)| name))?;
-        let equal = values.iter().zip(expected).all(|(value, (_, expected))| value == expected);
+        let equal = values
+            .iter()
+            .zip(expected)
+            .all(|(value, (_, expected))| value == expected);
         if equal { Ok(()) } else { Err(otherwise) }
     }
 
@@ -148,7 +155,8 @@ impl<'a> Cursor<'a> {
         if !self.at(Ns::Own, local) {
             return Ok(None);
         }
-        self.value(local, |text| if text.is_empty() { None } else { parse(text) }).map(Some)
+        self.value(local, |text| if text.is_empty() { None } else { parse(text) })
+            .map(Some)
     }
 
     /// Closes the root element and makes sure that nothing follows.

@@ -59,7 +59,10 @@ impl Ns {
         if prefix.is_empty() {
             return Some(Ns::Own);
         }
-        Self::PREFIXED.iter().find(|(known, _)| *known == prefix).map(|(_, ns)| *ns)
+        Self::PREFIXED
+            .iter()
+            .find(|(known, _)| *known == prefix)
+            .map(|(_, ns)| *ns)
     }
 
     pub(super) fn uri(self, vocabulary: &Vocabulary) -> &'static str {

@@ -127,7 +127,12 @@ impl<'a> Scanner<'a> {
     /// Joins what quick-xml splits at references.
     fn text_run(&mut self) -> Result<Token<'a>, Refused> {
         let start = self.at.start;
-        while self.text.as_bytes().get(self.at.end).is_some_and(|octet| *octet != b'<') {
+        while self
+            .text
+            .as_bytes()
+            .get(self.at.end)
+            .is_some_and(|octet| *octet != b'<')
+        {
             self.read()?;
         }
         self.at.start = start;
@@ -163,7 +168,10 @@ impl<'a> Scanner<'a> {
         if self.open.len() >= limits::DEPTH {
             return Err(Refused::TooDeep);
         }
-        let inner = raw.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).ok_or(Refused::NotWellFormed)?;
+        let inner = raw
+            .strip_prefix('<')
+            .and_then(|rest| rest.strip_suffix('>'))
+            .ok_or(Refused::NotWellFormed)?;
         let end_of_name = inner.find([' ', '\t', '\n', '\r']).unwrap_or(inner.len());
         let (name, attributes) = inner.split_at(end_of_name);
         let declared = self.read_attributes(attributes)?;
@@ -175,7 +183,11 @@ impl<'a> Scanner<'a> {
         let ns = Ns::of_prefix(prefix).ok_or(Refused::Namespace)?;
         let parent = self.open.last();
         let in_scope = parent.map_or(0, |open| open.in_scope) | declared;
-        let inherited = if ns.is_apex(local) { 0 } else { parent.map_or(0, |open| open.rendered) };
+        let inherited = if ns.is_apex(local) {
+            0
+        } else {
+            parent.map_or(0, |open| open.rendered)
+        };
         if in_scope & ns.bit() == 0 {
             return Err(Refused::Namespace);
         }
@@ -184,7 +196,11 @@ impl<'a> Scanner<'a> {
             return Err(Refused::NotCanonical);
         }
         let rendered = inherited | declared;
-        self.open.push(Open { name, in_scope, rendered });
+        self.open.push(Open {
+            name,
+            in_scope,
+            rendered,
+        });
         Ok(Token::Open(ns, local))
     }
 
@@ -269,4 +285,89 @@ fn is_name(name: &str) -> bool {
     let letter = |octet: u8| octet.is_ascii_alphabetic() || octet == b'_' || octet >= 0x80;
     octets.next().is_some_and(letter)
         && octets.all(|octet| letter(octet) || octet.is_ascii_digit() || matches!(octet, b'-' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn scan(document: &str) -> Result<usize, Refused> {
+        let mut scanner = Scanner::new(document.as_bytes(), Vocabulary::ENVELOPE)?;
+        let mut tokens = 0;
+        while scanner.next()? != Token::End {
+            tokens += 1;
+        }
+        Ok(tokens)
+    }
+
+    fn root(inner: &str) -> String {
+        format!("<R xmlns=\"urn:viereck:envelope:1\">{inner}</R>")
+    }
+
+    #[test]
+    fn limits_stand_at_their_numbers() {
+        let nested = |depth: usize| root(&format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth)));
+        assert!(scan(&nested(31)).is_ok());
+        assert_eq!(scan(&nested(32)), Err(Refused::TooDeep));
+        assert!(scan(&root(&"<a></a>".repeat(limits::ELEMENTS - 1))).is_ok());
+        assert_eq!(
+            scan(&root(&"<a></a>".repeat(limits::ELEMENTS))),
+            Err(Refused::TooManyElements)
+        );
+        let attributes = |count: usize| {
+            let all: String = (0..count).map(|number| format!(" a{number:02}=\"\"")).collect();
+            root(&format!("<a{all}></a>"))
+        };
+        assert!(scan(&attributes(16)).is_ok());
+        assert_eq!(scan(&attributes(17)), Err(Refused::TagTooLarge));
+        let tag = |length: usize| root(&format!("<a b=\"{}\"></a>", "x".repeat(length - 8)));
+        assert!(scan(&tag(limits::TAG)).is_ok());
+        assert_eq!(scan(&tag(limits::TAG + 1)), Err(Refused::TagTooLarge));
+    }
+
+    #[test]
+    fn an_element_that_is_hashed_alone_repeats_its_namespaces_and_no_other_does() {
+        let ds = "xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"";
+        assert!(scan(&root("<Header xmlns=\"urn:viereck:envelope:1\"></Header>")).is_ok());
+        assert_eq!(scan(&root("<Header></Header>")), Err(Refused::NotCanonical));
+        assert_eq!(
+            scan(&root("<a xmlns=\"urn:viereck:envelope:1\"></a>")),
+            Err(Refused::NotCanonical)
+        );
+        assert!(scan(&root(&format!("<ds:a {ds}><ds:b></ds:b></ds:a><ds:a {ds}></ds:a>"))).is_ok());
+        assert_eq!(
+            scan(&root(&format!("<ds:a {ds}></ds:a><ds:a></ds:a>"))),
+            Err(Refused::Namespace)
+        );
+        assert_eq!(
+            scan(&root(&format!("<ds:a {ds}><ds:SignedInfo></ds:SignedInfo></ds:a>"))),
+            Err(Refused::NotCanonical)
+        );
+        assert_eq!(
+            scan(&root(&format!("<a {ds}><ds:b></ds:b></a>"))),
+            Err(Refused::NotCanonical)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_writer_escapes_the_scanner_takes(text in "\\PC*|[\\t\\n\\r&<>\"']*", value in "\\PC*|[\\t\\n\\r&<>\"']*") {
+            let mut out = String::from("<R xmlns=\"urn:viereck:envelope:1\"");
+            crate::xml::write::attribute(&mut out, "a", &value).unwrap();
+            out.push('>');
+            crate::xml::write::text(&mut out, &text).unwrap();
+            out.push_str("</R>");
+            let mut cursor = crate::xml::Cursor::new(out.as_bytes(), Vocabulary::ENVELOPE).unwrap();
+            let [read] = cursor.attributes(Ns::Own, "R", ["a"]).unwrap();
+            prop_assert_eq!(read, value);
+            prop_assert_eq!(cursor.text().unwrap().0, text);
+        }
+
+        #[test]
+        fn no_text_makes_the_scanner_panic(text in "[<>/&;a:= \"'!?\\[\\]\\-\\PC]{0,60}") {
+            let _ = scan(&text);
+            let _ = scan(&root(&text));
+        }
+    }
 }

@@ -35,7 +35,9 @@ pub(super) fn check_attribute(raw: &str) -> Result<(), Refused> {
 /// octets of a block before it decides, so that the compiler can compare many at once.
 fn is_plain(octets: &[u8]) -> bool {
     let odd = |octet: u8| (octet.wrapping_sub(0x20) >= 0x5f) | (octet == b'&') | (octet == b'<') | (octet == b'>');
-    octets.chunks(256).all(|block| !block.iter().fold(false, |found, octet| found | odd(*octet)))
+    octets
+        .chunks(256)
+        .all(|block| !block.iter().fold(false, |found, octet| found | odd(*octet)))
 }
 
 fn check_characters(raw: &str, refused: impl Fn(u8) -> Option<Refused>) -> Result<(), Refused> {
@@ -47,12 +49,20 @@ fn check_characters(raw: &str, refused: impl Fn(u8) -> Option<Refused>) -> Resul
             return Err(refusal);
         }
     }
-    if raw.contains(['\u{fffe}', '\u{ffff}']) { Err(Refused::NotWellFormed) } else { Ok(()) }
+    if raw.contains(['\u{fffe}', '\u{ffff}']) {
+        Err(Refused::NotWellFormed)
+    } else {
+        Ok(())
+    }
 }
 
 fn check_references(raw: &str, allowed: &[&str]) -> Result<(), Refused> {
     let mut references = raw.split('&').skip(1);
-    if references.all(|rest| allowed.iter().any(|name| rest.starts_with(name))) { Ok(()) } else { Err(Refused::Reference) }
+    if references.all(|rest| allowed.iter().any(|name| rest.starts_with(name))) {
+        Ok(())
+    } else {
+        Err(Refused::Reference)
+    }
 }
 
 /// The characters that checked text or a checked value stands for.
@@ -81,7 +91,9 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
 
 /// `instant` cut to the millisecond, as it stands on the wire; `None` before 1970.
 pub(crate) fn to_millisecond(instant: Timestamp) -> Option<Timestamp> {
-    Timestamp::from_millisecond(instant.as_millisecond()).ok().filter(|instant| *instant >= Timestamp::UNIX_EPOCH)
+    Timestamp::from_millisecond(instant.as_millisecond())
+        .ok()
+        .filter(|instant| *instant >= Timestamp::UNIX_EPOCH)
 }
 
 /// `YYYY-MM-DDThh:mm:ss.sssZ`.

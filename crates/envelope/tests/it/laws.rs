@@ -3,17 +3,25 @@
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use viereck_envelope::{Content, Draft, File, OpenError, ReaderKeys, Refused, Role, SealError, Signer, open, seal, verify};
+use viereck_envelope::{
+    Content, Draft, File, OpenError, ReaderKeys, Refused, Role, SealError, Signer, open, seal, verify,
+};
 use viereck_routing::{Certificate, Environment, Kind, Region};
 
 use crate::people::{Directory, Identity, READER, Scene, content, draft, now};
+use crate::schema::assert_valid_envelope;
 
 fn texts() -> impl Strategy<Value = Option<String>> {
     proptest::option::of("[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\u{fffe}\\u{ffff}]{1,40}")
 }
 
 fn files() -> impl Strategy<Value = Vec<File>> {
-    let file = (0..Role::ALL.len(), "\\PC{0,12}", "[a-z]{0,9}/[a-z]{0,9}", prop::collection::vec(any::<u8>(), 0..5000));
+    let file = (
+        0..Role::ALL.len(),
+        "\\PC{0,12}",
+        "[a-z]{0,9}/[a-z]{0,9}",
+        prop::collection::vec(any::<u8>(), 0..5000),
+    );
     let file = file.prop_map(|(role, name, media_type, octets)| File {
         role: Role::ALL[role],
         name,
@@ -44,6 +52,7 @@ proptest! {
             (draft.replaces, draft.region, draft.in_reply_to, draft.routing_table) = (None, None, None, None);
         }
         let sealed = scene.seal(draft.clone());
+        assert_valid_envelope(sealed.bytes());
         let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
         prop_assert_eq!(verified.header(), sealed.header());
         prop_assert_eq!(verified.digest(), sealed.digest());
@@ -90,7 +99,11 @@ fn every_octet_of_one_envelope_counts() {
         let mut bytes = sealed.bytes().to_vec();
         bytes[at] ^= 1;
         let refused = verify(Bytes::from(bytes), &scene.pins, Environment::Test, now());
-        assert!(refused.is_err(), "octet {at}: {:?}", &sealed.bytes()[at.saturating_sub(9)..at + 1]);
+        assert!(
+            refused.is_err(),
+            "octet {at}: {:?}",
+            &sealed.bytes()[at.saturating_sub(9)..at + 1]
+        );
     }
 }
 
@@ -178,11 +191,17 @@ fn an_older_key_of_the_reader_still_opens() {
     let mut keys = ReaderKeys::new();
     keys.add(reader(), newer.certificate.clone(), &newer.key_pem).unwrap();
     assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
-    keys.add(reader(), scene.reader.certificate.clone(), &scene.reader.key_pem).unwrap();
+    keys.add(reader(), scene.reader.certificate.clone(), &scene.reader.key_pem)
+        .unwrap();
     assert!(open(&verified, &keys).is_ok());
     // The right key under another reader's name is no key.
     let mut keys = ReaderKeys::new();
-    keys.add("wgb:010540330000".parse().unwrap(), scene.reader.certificate, &scene.reader.key_pem).unwrap();
+    keys.add(
+        "wgb:010540330000".parse().unwrap(),
+        scene.reader.certificate,
+        &scene.reader.key_pem,
+    )
+    .unwrap();
     assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
 }
 
@@ -196,13 +215,23 @@ fn what_cannot_be_sealed_is_refused_by_name() {
     }
     let expired = Identity::valid("old", (2023, 2024));
 
-    assert_eq!(refusal(draft(), reader, &expired.signer(), now()), SealError::SigningCertificateNotValid);
-    assert_eq!(refusal(draft(), &expired.certificate, &signer, now()), SealError::ReaderCertificateNotValid);
+    assert_eq!(
+        refusal(draft(), reader, &expired.signer(), now()),
+        SealError::SigningCertificateNotValid
+    );
+    assert_eq!(
+        refusal(draft(), &expired.certificate, &signer, now()),
+        SealError::ReaderCertificateNotValid
+    );
 
     for days in [-1, 0, 91] {
         let mut late = draft();
         late.obsolete_after = now() + SignedDuration::from_hours(24 * days);
-        assert_eq!(refusal(late, reader, &signer, now()), SealError::ObsoleteAfterOutOfRange, "{days} days");
+        assert_eq!(
+            refusal(late, reader, &signer, now()),
+            SealError::ObsoleteAfterOutOfRange,
+            "{days} days"
+        );
     }
     let mut large = draft();
     large.content.files[0].octets = Bytes::from(vec![0; 4 * 1024 * 1024]);

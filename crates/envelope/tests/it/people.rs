@@ -11,22 +11,22 @@ use viereck_envelope::{
 };
 use viereck_routing::{Certificate, Digest, Environment, GatewayId, Kind, MessageId};
 
-pub const READER: &str = "wgb:010540880000";
+pub(crate) const READER: &str = "wgb:010540880000";
 
 /// A key with its certificate.
-pub struct Identity {
-    pub certificate: Certificate,
-    pub certificate_pem: String,
-    pub key_pem: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: Certificate,
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: String,
 }
 
 impl Identity {
     /// Valid through the years 2025 and 2026.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self::valid(name, (2025, 2027))
     }
 
-    pub fn valid(name: &str, (from, until): (i32, i32)) -> Self {
+    pub(crate) fn valid(name: &str, (from, until): (i32, i32)) -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -40,17 +40,17 @@ impl Identity {
         }
     }
 
-    pub fn signer(&self) -> Signer {
+    pub(crate) fn signer(&self) -> Signer {
         Signer::new(self.certificate.clone(), &self.key_pem).unwrap()
     }
 }
 
 /// A directory of signing certificates.
 #[derive(Default)]
-pub struct Directory(BTreeMap<(GatewayId, Digest), Certificate>);
+pub(crate) struct Directory(BTreeMap<(GatewayId, Digest), Certificate>);
 
 impl Directory {
-    pub fn pin(&mut self, custodian: &str, identity: &Identity) {
+    pub(crate) fn pin(&mut self, custodian: &str, identity: &Identity) {
         let key = (custodian.parse().unwrap(), identity.certificate.sha256());
         self.0.insert(key, identity.certificate.clone());
     }
@@ -63,20 +63,21 @@ impl Pins for Directory {
 }
 
 /// A gateway, a reader, and a directory that knows the gateway.
-pub struct Scene {
-    pub gateway: Identity,
-    pub reader: Identity,
-    pub pins: Directory,
-    pub keys: ReaderKeys,
+pub(crate) struct Scene {
+    pub(crate) gateway: Identity,
+    pub(crate) reader: Identity,
+    pub(crate) pins: Directory,
+    pub(crate) keys: ReaderKeys,
 }
 
 impl Scene {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (gateway, reader) = (Identity::new("gw-sh-1"), Identity::new("Wohngeldstelle"));
         let mut pins = Directory::default();
         pins.pin("gw-sh-1", &gateway);
         let mut keys = ReaderKeys::new();
-        keys.add(READER.parse().unwrap(), reader.certificate.clone(), &reader.key_pem).unwrap();
+        keys.add(READER.parse().unwrap(), reader.certificate.clone(), &reader.key_pem)
+            .unwrap();
         Self {
             gateway,
             reader,
@@ -85,17 +86,17 @@ impl Scene {
         }
     }
 
-    pub fn seal(&self, draft: Draft) -> SealedEnvelope {
+    pub(crate) fn seal(&self, draft: Draft) -> SealedEnvelope {
         seal(draft, &self.reader.certificate, &self.gateway.signer(), now()).unwrap()
     }
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-03-02T10:00:00.123Z".parse().unwrap()
 }
 
 /// An application with everything that an application can have.
-pub fn draft() -> Draft {
+pub(crate) fn draft() -> Draft {
     Draft {
         environment: Environment::Test,
         message_id: MessageId::random(),
@@ -119,7 +120,7 @@ pub fn draft() -> Draft {
     }
 }
 
-pub fn content() -> Content {
+pub(crate) fn content() -> Content {
     let channel = ReplyChannel {
         mailbox: "mailbox-handle".to_owned(),
         level: 3,
@@ -134,14 +135,19 @@ pub fn content() -> Content {
         payment: None,
         reply_token: Some(ReplyTokenKey::from_octets([7; 32]).seal(&channel).unwrap()),
         files: vec![
-            file(Role::Payload, "antrag.xml", "application/xml", b"<a>payload</a>".repeat(50)),
+            file(
+                Role::Payload,
+                "antrag.xml",
+                "application/xml",
+                b"<a>payload</a>".repeat(50),
+            ),
             file(Role::Attachment, "../\"böse\"\n&.pdf", "application/pdf", vec![0; 4096]),
             file(Role::Attachment, "", "", Vec::new()),
         ],
     }
 }
 
-pub fn file(role: Role, name: &str, media_type: &str, octets: Vec<u8>) -> File {
+pub(crate) fn file(role: Role, name: &str, media_type: &str, octets: Vec<u8>) -> File {
     File {
         role,
         name: name.to_owned(),
