@@ -1,1 +1,40 @@
 //! Corners 2 and 3: the HTTP interfaces, sealing, opening and the hand-over to Fachverfahren and Postfach.
+//!
+//! One gateway is a [`Config`], what it is given ([`Inputs`]) and [`run`]. Sender and receiver are two configurations of
+//! the same program: a Bescheid takes the way of an application in the other direction. What is promised, published,
+//! taken and stated is custody's; this crate knows when to ask for it:
+//!
+//! - `submit`: an HTTP request becomes a promise, in steps that consume each other.
+//! - `reply`: the same for what a Fachverfahren answers.
+//! - `sealing`: what both have in common.
+//! - `deliver`: what was taken is opened and handed over by the adapter of its Behörde and Leistung.
+//! - `status`, `routes`: what clients may look at.
+//!
+//! Guarantees: no yes before the record is on disk; nothing that a client typed in a log line, an error or a file name;
+//! memory bounded by [`Limits`]. Does not: know the other corner's keys, or decide who is competent.
+
+mod config;
+mod deliver;
+mod gateway;
+mod http;
+mod keys;
+mod reply;
+mod routes;
+mod run;
+mod sealing;
+mod status;
+mod submit;
+
+pub use config::{
+    Acknowledge, Adapter, Config, Delivery, Endpoint, Fachverfahren, Finding, ForLeistung, Limits, Severity, Timeouts,
+    TokenDigest,
+};
+pub use deliver::endpoint::EndpointError;
+pub use http::access::AccessError;
+pub use keys::{Keys, KeysError};
+pub use run::{Error, Inputs, run};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,456 @@
+//! The configuration of one gateway: what it listens on, what it bounds, to whom it hands over.
+//!
+//! Reading it is checking its form: an unknown key, a key that does not fit the adapter or a malformed value is an error
+//! with the key's name. [`Config::check`] finds the rest, what is well-formed and still wrong or unwise. Secrets never
+//! stand here, only the files that hold them, or a SHA-256.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+use viereck_routing::{BehoerdeId, Digest, GatewayId, LeistungId};
+
+/// One gateway.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Its name in the routing table.
+    pub id: GatewayId,
+    /// Where its HTTP interface listens.
+    pub listen: SocketAddr,
+    /// What it takes at most.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How long it waits at most.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Days after which a message that was not taken over has lost its purpose, 1 to 90.
+    #[serde(default = "obsolete_after_days")]
+    pub obsolete_after_days: u8,
+    /// To whom it hands over, by Behörde and Leistung.
+    #[serde(default, rename = "delivery")]
+    pub deliveries: Vec<Delivery>,
+    /// Who may send replies.
+    #[serde(default)]
+    pub fachverfahren: Vec<Fachverfahren>,
+}
+
+/// What a gateway takes at most; together they bound its memory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Octets of one payload.
+    pub payload_bytes: usize,
+    /// Octets of one attachment.
+    pub attachment_bytes: usize,
+    /// Octets of payload and attachments together; an envelope carries 4 MiB.
+    pub together_bytes: usize,
+    /// Octets of the metadata.
+    pub metadata_bytes: usize,
+    /// Attachments of one request.
+    pub attachments: usize,
+    /// Octets of all requests that are being worked on at one moment; beyond it the answer is 503.
+    pub bytes_in_flight: usize,
+    /// Connections open at one moment; further ones wait to be accepted.
+    pub connections: usize,
+    /// Messages that are being handed over at one moment, over all Fachverfahren.
+    pub hand_overs: usize,
+}
+
+/// How long a gateway waits at most.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// For the head of a request.
+    pub header_seconds: u64,
+    /// For the body of a request.
+    pub body_seconds: u64,
+    /// For the hand-overs that are under way when the gateway is told to stop.
+    pub stop_seconds: u64,
+}
+
+/// To whom messages of one Behörde and Leistung are handed over.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "DeliveryKeys")]
+pub struct Delivery {
+    /// Whose messages.
+    pub behoerde: BehoerdeId,
+    /// Of which Leistung.
+    pub leistung: ForLeistung,
+    /// How many at once.
+    pub concurrency: usize,
+    /// By which adapter.
+    pub adapter: Adapter,
+}
+
+/// The Leistung that a delivery is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ForLeistung {
+    /// Every one without a delivery of its own; written `default`.
+    Default,
+    /// This one.
+    Only(LeistungId),
+}
+
+/// How messages reach the Fachverfahren or the Postfach.
+#[derive(Debug, Clone)]
+pub enum Adapter {
+    /// POST to a Fachverfahren.
+    Http(Endpoint),
+    /// A folder per message.
+    Directory {
+        /// Where the folders appear.
+        folder: PathBuf,
+        /// When a message counts as taken over.
+        acknowledge: Acknowledge,
+    },
+    /// POST to a Postfach: the last step of a Bescheid.
+    Postfach(Endpoint),
+}
+
+/// An HTTP server of corner 4 (or of the Postfach).
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Where to post.
+    pub url: Url,
+    /// A file with the bearer token to show.
+    pub token_file: Option<PathBuf>,
+    /// How long to wait for the whole answer.
+    pub timeout: Duration,
+}
+
+/// When a message in a folder counts as taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acknowledge {
+    /// When a marker appears in its folder, or the folder is taken away.
+    Marker,
+    /// As soon as its folder is in place. Nobody has looked at it then.
+    Rename,
+}
+
+/// A system that may send replies for some authorities.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "FachverfahrenKeys")]
+pub struct Fachverfahren {
+    /// Its name in logs and idempotency keys.
+    pub name: String,
+    /// For whom it may reply.
+    pub behoerden: BTreeSet<BehoerdeId>,
+    /// The SHA-256 of its bearer token.
+    pub token: TokenDigest,
+}
+
+/// Where the SHA-256 (hex) of a bearer token stands.
+#[derive(Debug, Clone)]
+pub enum TokenDigest {
+    /// In the configuration itself.
+    Here(Digest),
+    /// In this file.
+    File(PathBuf),
+}
+
+/// Something that is well-formed and still wrong or unwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether the gateway starts with it.
+    pub severity: Severity,
+    /// Stable code.
+    pub code: &'static str,
+    /// The key, below this gateway's table.
+    pub key: String,
+    /// What is wrong and what helps.
+    pub sentence: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It starts, but think again.
+    Warning,
+    /// It does not start.
+    Error,
+}
+
+/// What an envelope carries at most while its files travel inside it.
+const ENVELOPE_BYTES: usize = 4 << 20;
+
+fn obsolete_after_days() -> u8 {
+    30
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload_bytes: ENVELOPE_BYTES,
+            attachment_bytes: ENVELOPE_BYTES,
+            together_bytes: ENVELOPE_BYTES,
+            metadata_bytes: 64 << 10,
+            attachments: 99,
+            bytes_in_flight: 256 << 20,
+            connections: 1024,
+            hand_overs: 64,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header_seconds: 10,
+            body_seconds: 60,
+            stop_seconds: 20,
+        }
+    }
+}
+
+/// A delivery as it is written: which keys fit depends on the adapter.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeliveryKeys {
+    behoerde: BehoerdeId,
+    leistung: String,
+    adapter: AdapterName,
+    concurrency: Option<usize>,
+    url: Option<String>,
+    token_file: Option<PathBuf>,
+    timeout_seconds: Option<u64>,
+    folder: Option<PathBuf>,
+    acknowledge: Option<Acknowledge>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum AdapterName {
+    Http,
+    Directory,
+    Postfach,
+}
+
+impl TryFrom<DeliveryKeys> for Delivery {
+    type Error = String;
+
+    fn try_from(keys: DeliveryKeys) -> Result<Self, String> {
+        let leistung = match keys.leistung.as_str() {
+            "default" => ForLeistung::Default,
+            text => ForLeistung::Only(text.parse().map_err(|error| format!("leistung: {error}, or default"))?),
+        };
+        let concurrency = keys.concurrency.unwrap_or(4);
+        if concurrency == 0 {
+            return Err("concurrency: at least 1".to_owned());
+        }
+        let behoerde = keys.behoerde.clone();
+        let adapter = match keys.adapter {
+            AdapterName::Http => Adapter::Http(keys.endpoint()?),
+            AdapterName::Postfach => Adapter::Postfach(keys.endpoint()?),
+            AdapterName::Directory => keys.directory()?,
+        };
+        Ok(Self {
+            behoerde,
+            leistung,
+            concurrency,
+            adapter,
+        })
+    }
+}
+
+impl DeliveryKeys {
+    fn endpoint(self) -> Result<Endpoint, String> {
+        if self.folder.is_some() || self.acknowledge.is_some() {
+            return Err("folder and acknowledge belong to the adapter directory".to_owned());
+        }
+        let url = self.url.ok_or("url: missing; this adapter posts somewhere")?;
+        let url = Url::parse(&url).map_err(|_| "url: not a URL")?;
+        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+            return Err("url: an http or https URL without a password; a token stands in token_file".to_owned());
+        }
+        let timeout = Duration::from_secs(self.timeout_seconds.unwrap_or(30));
+        if timeout.is_zero() {
+            return Err("timeout_seconds: at least 1".to_owned());
+        }
+        Ok(Endpoint {
+            url,
+            token_file: self.token_file,
+            timeout,
+        })
+    }
+
+    fn directory(self) -> Result<Adapter, String> {
+        if self.url.is_some() || self.token_file.is_some() || self.timeout_seconds.is_some() {
+            return Err("url, token_file and timeout_seconds belong to the adapters http and postfach".to_owned());
+        }
+        let folder = self
+            .folder
+            .ok_or("folder: missing; this adapter puts messages into one")?;
+        Ok(Adapter::Directory {
+            folder,
+            acknowledge: self.acknowledge.unwrap_or(Acknowledge::Marker),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FachverfahrenKeys {
+    name: String,
+    behoerden: BTreeSet<BehoerdeId>,
+    token_sha256: Option<Digest>,
+    token_sha256_file: Option<PathBuf>,
+}
+
+impl TryFrom<FachverfahrenKeys> for Fachverfahren {
+    type Error = String;
+
+    fn try_from(keys: FachverfahrenKeys) -> Result<Self, String> {
+        let token = match (keys.token_sha256, keys.token_sha256_file) {
+            (Some(digest), None) => TokenDigest::Here(digest),
+            (None, Some(file)) => TokenDigest::File(file),
+            _ => return Err("exactly one of token_sha256 and token_sha256_file".to_owned()),
+        };
+        Ok(Self {
+            name: keys.name,
+            behoerden: keys.behoerden,
+            token,
+        })
+    }
+}
+
+impl Config {
+    /// Everything that is well-formed and still wrong or unwise, in the order of the file.
+    pub fn check(&self) -> Vec<Finding> {
+        let mut findings = self.limits.check();
+        if !(1..=90).contains(&self.obsolete_after_days) {
+            let sentence = "An envelope loses its purpose 1 to 90 days after it was sealed.";
+            findings.push(Finding::error("out-of-range", "obsolete_after_days", sentence));
+        }
+        let mut seen = BTreeMap::new();
+        for (index, delivery) in self.deliveries.iter().enumerate() {
+            let key = format!("delivery[{index}]");
+            if let Some(first) = seen.insert((&delivery.behoerde, &delivery.leistung), index) {
+                let sentence = format!("delivery[{first}] is for the same Behörde and Leistung: remove one of them.");
+                findings.push(Finding::error("delivery-twice", &key, &sentence));
+            }
+            findings.extend(delivery.adapter.check(&key));
+        }
+        let mut names = BTreeSet::new();
+        for (index, fachverfahren) in self.fachverfahren.iter().enumerate() {
+            let key = format!("fachverfahren[{index}]");
+            if !names.insert(&fachverfahren.name) {
+                findings.push(Finding::error(
+                    "name-twice",
+                    &key,
+                    "Another Fachverfahren has the same name.",
+                ));
+            }
+            if fachverfahren.behoerden.is_empty() {
+                findings.push(Finding::warning(
+                    "no-behoerden",
+                    &key,
+                    "It may reply for nobody: name its Behörden.",
+                ));
+            }
+        }
+        findings
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.together_bytes > ENVELOPE_BYTES {
+            let sentence = format!("An envelope carries at most {ENVELOPE_BYTES} octets of files.");
+            findings.push(Finding::error("out-of-range", "limits.together_bytes", &sentence));
+        }
+        if self.payload_bytes > self.together_bytes || self.attachment_bytes > self.together_bytes {
+            let sentence = "One file may be larger than all together: the smaller limit counts.";
+            findings.push(Finding::warning("never-reached", "limits.together_bytes", sentence));
+        }
+        if self.bytes_in_flight < self.request_bytes() {
+            let sentence = format!("One request alone may need {} octets.", self.request_bytes());
+            findings.push(Finding::error("out-of-range", "limits.bytes_in_flight", &sentence));
+        }
+        for (key, value) in [
+            ("limits.payload_bytes", self.payload_bytes),
+            ("limits.metadata_bytes", self.metadata_bytes),
+            ("limits.connections", self.connections),
+            ("limits.hand_overs", self.hand_overs),
+        ] {
+            if value == 0 {
+                findings.push(Finding::error("out-of-range", key, "At least 1."));
+            }
+        }
+        if self.attachments > 99 {
+            findings.push(Finding::error(
+                "out-of-range",
+                "limits.attachments",
+                "At most 99 attachments have a name.",
+            ));
+        }
+        findings
+    }
+
+    /// The octets of the largest request that may still be good: its parts, and room for their heads.
+    pub(crate) fn request_bytes(&self) -> usize {
+        self.together_bytes + self.metadata_bytes + (self.attachments + 2) * 1024
+    }
+}
+
+impl Adapter {
+    fn check(&self, key: &str) -> Option<Finding> {
+        match self {
+            Adapter::Directory {
+                acknowledge: Acknowledge::Rename,
+                ..
+            } => Some(Finding::warning(
+                "accepted-unseen",
+                &format!("{key}.acknowledge"),
+                "With rename a message counts as taken over before anybody has looked at it. Let the Fachverfahren set \
+                 a marker.",
+            )),
+            Adapter::Http(endpoint) | Adapter::Postfach(endpoint) if !endpoint.is_private() => Some(Finding::warning(
+                "plaintext",
+                &format!("{key}.url"),
+                "Applications would leave this host unencrypted. Use https.",
+            )),
+            Adapter::Http(_) | Adapter::Postfach(_) | Adapter::Directory { .. } => None,
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether nobody between here and there can read along.
+    fn is_private(&self) -> bool {
+        let loopback = match self.url.host_str() {
+            Some("localhost") => true,
+            Some(host) => {
+                let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+                address.is_ok_and(|address| address.is_loopback())
+            }
+            None => false,
+        };
+        self.url.scheme() == "https" || loopback
+    }
+}
+
+impl Finding {
+    fn error(code: &'static str, key: &str, sentence: &str) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            key: key.to_owned(),
+            sentence: sentence.to_owned(),
+        }
+    }
+
+    fn warning(code: &'static str, key: &str, sentence: &str) -> Self {
+        Self {
+            severity: Severity::Warning,
+            code,
+            key: key.to_owned(),
+            sentence: sentence.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The adapter `directory`: one folder per message, for a Fachverfahren that reads files.
+//!
+//! ```text
+//! <folder>/<messageId>/                  message.json, payload, form-01, attachment-01, …; markers of the Fachverfahren:
+//!                                        an empty file `accepted`, or `rejected` with one line, the reason code
+//! <folder>/.viereck/staged/<messageId>/  being written; the Fachverfahren never looks here
+//! <folder>/.viereck/handed/<messageId>   written just before the folder moves into place; holds the author
+//! ```
+//!
+//! Guarantees: a folder appears whole or not at all (written and fsynced beside its place, renamed, both folders
+//! fsynced). What became of a message can be told from the files alone, whatever moment a crash chose, see [`look`]:
+//! so it is handed over again only if the Fachverfahren never saw it. Waiting for a marker holds no memory, it is a row
+//! of the journal that is looked at now and then. An unknown reason code is no refusal: it alarms and waits. A folder
+//! that is taken away was taken over. Does not: delete what the Fachverfahren was given.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use viereck_custody::MessageKey;
+use viereck_envelope::Reason;
+
+use super::message::HandOver;
+use super::outcome::Outcome;
+use crate::config::Acknowledge;
+
+/// Octets of a `rejected` marker that are read at most; a reason code is shorter.
+const MARKER: u64 = 256;
+/// How often a marker is looked for: a tenth of the time it has been waited for, within these bounds.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// A folder that a Fachverfahren reads from.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    folder: PathBuf,
+    acknowledge: Acknowledge,
+}
+
+/// What the files say about a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The Fachverfahren never saw it.
+    NotHandedOver,
+    /// It has it, and this is how far it is.
+    HandedOver(Outcome),
+}
+
+impl Directory {
+    pub(crate) fn new(folder: PathBuf, acknowledge: Acknowledge) -> Self {
+        Self { folder, acknowledge }
+    }
+
+    /// What became of a message so far.
+    ///
+    /// | in place | staged | handed | meaning |
+    /// |---|---|---|---|
+    /// | yes | | yes | handed over: the markers say how far it is |
+    /// | yes | | no | a folder of another message with this id: conflict |
+    /// | no | yes | | a crash before the rename: not handed over |
+    /// | no | no | yes | handed over and taken away: accepted |
+    /// | no | no | no | not handed over |
+    pub(crate) fn look(&self, key: &MessageKey) -> io::Result<Seen> {
+        let place = self.place(key);
+        let handed = match fs::read_to_string(self.handed(key)) {
+            Ok(author) => Some(author == key.author.as_str()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if handed == Some(false) {
+            return Ok(Seen::HandedOver(Outcome::Rejected(Reason::MessageIdConflict)));
+        }
+        match (exists(&place)?, exists(&self.staged(key))?, handed) {
+            (true, _, Some(_)) => Ok(Seen::HandedOver(self.markers(&place, key)?)),
+            (true, _, None) => Ok(Seen::HandedOver(Outcome::Rejected(Reason::MessageIdConflict))),
+            (false, false, Some(_)) => Ok(Seen::HandedOver(Outcome::Accepted)),
+            (false, true, _) | (false, false, None) => Ok(Seen::NotHandedOver),
+        }
+    }
+
+    /// Writes a message into its place. Call [`Directory::look`] first.
+    pub(crate) fn hand_over(&self, key: &MessageKey, message: &HandOver) -> io::Result<Outcome> {
+        let (staged, handed, place) = (self.staged(key), self.handed(key), self.place(key));
+        // the folder itself is not made here: a mount that is missing must not be mistaken for an empty one
+        for name in [".viereck", ".viereck/staged", ".viereck/handed"] {
+            make(&self.folder.join(name))?;
+        }
+        // leftovers of a crash, which nobody has seen; the record first, because alone it would mean "taken away"
+        remove(fs::remove_file(&handed))?;
+        sync_parent(&handed)?;
+        remove(fs::remove_dir_all(&staged))?;
+        fs::create_dir(&staged)?;
+        write(&staged.join("message.json"), &message.json)?;
+        for file in &message.files {
+            write(&staged.join(&file.file), &file.octets)?;
+        }
+        sync(&staged)?;
+        sync_parent(&staged)?;
+        write(&handed, key.author.as_str().as_bytes())?;
+        sync_parent(&handed)?;
+        fs::rename(&staged, &place)?;
+        sync_parent(&staged)?;
+        sync_parent(&place)?;
+        match self.acknowledge {
+            Acknowledge::Rename => Ok(Outcome::Accepted),
+            Acknowledge::Marker => Ok(Outcome::Waiting(LOOKS.0)),
+        }
+    }
+
+    /// Forgets a message whose end is on disk in the journal. A failure leaves a small file and nothing else.
+    pub(crate) fn forget(&self, key: &MessageKey) {
+        // while its folder stands, its record keeps another message of the same id out
+        if !matches!(exists(&self.place(key)), Ok(true)) {
+            let _ = fs::remove_file(self.handed(key));
+        }
+    }
+
+    fn markers(&self, place: &Path, key: &MessageKey) -> io::Result<Outcome> {
+        if self.acknowledge == Acknowledge::Rename {
+            return Ok(Outcome::Accepted);
+        }
+        match (is_file(&place.join("accepted"))?, is_file(&place.join("rejected"))?) {
+            (true, false) => Ok(Outcome::Accepted),
+            (false, false) => Ok(Outcome::Waiting(self.next_look(place))),
+            (false, true) => {
+                let mut line = String::new();
+                let read = File::open(place.join("rejected"))?
+                    .take(MARKER)
+                    .read_to_string(&mut line);
+                let line = line.trim();
+                match line.parse::<Reason>() {
+                    Ok(reason) if read.is_ok() => Ok(Outcome::Rejected(reason)),
+                    _ => {
+                        // an empty one is still being written
+                        if !line.is_empty() || read.is_err() {
+                            alarm(key, "the marker rejected holds no reason code of the list");
+                        }
+                        Ok(Outcome::Waiting(self.next_look(place)))
+                    }
+                }
+            }
+            (true, true) => {
+                alarm(key, "both markers are set");
+                Ok(Outcome::Waiting(self.next_look(place)))
+            }
+        }
+    }
+
+    fn next_look(&self, place: &Path) -> Duration {
+        let since = fs::symlink_metadata(place.join("message.json")).and_then(|file| file.modified());
+        let waited = since
+            .ok()
+            .and_then(|since| SystemTime::now().duration_since(since).ok())
+            .unwrap_or_default();
+        (waited / 10).clamp(LOOKS.0, LOOKS.1)
+    }
+
+    fn place(&self, key: &MessageKey) -> PathBuf {
+        self.folder.join(key.message_id.to_string())
+    }
+
+    fn staged(&self, key: &MessageKey) -> PathBuf {
+        self.folder.join(".viereck/staged").join(key.message_id.to_string())
+    }
+
+    fn handed(&self, key: &MessageKey) -> PathBuf {
+        self.folder.join(".viereck/handed").join(key.message_id.to_string())
+    }
+}
+
+fn alarm(key: &MessageKey, what: &str) {
+    tracing::error!(message = %key.message_id, alarm = "marker-unclear", "{what}; it waits");
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(octets)?;
+    file.sync_all()
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), sync)
+}
+
+fn exists(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_file(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(found.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was not there need not be removed.
+fn remove(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

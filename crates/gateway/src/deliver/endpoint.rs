@@ -1,0 +1,89 @@
+//! Posting to an HTTP server of corner 4: one client for all, without surprises.
+//!
+//! Guarantees: no redirect is followed and no proxy of the environment is used, because an application goes where the
+//! operator said and nowhere else; every request carries the envelope digest as its `Idempotency-Key`.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Client, redirect};
+use viereck_routing::Digest;
+
+use super::outcome::{Verdict, verdict};
+use crate::config;
+
+/// An HTTP server of corner 4, ready to be posted to.
+pub(crate) struct Endpoint {
+    client: Client,
+    config: config::Endpoint,
+    authorization: Option<HeaderValue>,
+}
+
+/// Why an endpoint cannot be posted to.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The file with the bearer token cannot be read.
+    #[error("token-unreadable: {file}: {error}")]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The token cannot stand in a header.
+    #[error("token-malformed: {0} holds no bearer token")]
+    Malformed(PathBuf),
+    /// The HTTP client cannot be made, e.g. because there are no root certificates.
+    #[error("http-client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The client that all endpoints share.
+pub(crate) fn client() -> Result<Client, EndpointError> {
+    Ok(Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .build()?)
+}
+
+impl Endpoint {
+    pub(crate) fn new(client: Client, config: config::Endpoint) -> Result<Self, EndpointError> {
+        let authorization = config.token_file.as_ref().map(|file| {
+            let token = std::fs::read_to_string(file).map_err(|error| EndpointError::Unreadable {
+                file: file.clone(),
+                error,
+            })?;
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+                .map_err(|_| EndpointError::Malformed(file.clone()))?;
+            value.set_sensitive(true);
+            Ok::<_, EndpointError>(value)
+        });
+        Ok(Self {
+            client,
+            authorization: authorization.transpose()?,
+            config,
+        })
+    }
+
+    /// Posts `form`, the same every time under the same `digest`.
+    pub(crate) async fn post(&self, digest: Digest, form: Form) -> Verdict {
+        let mut request = self
+            .client
+            .post(self.config.url.clone())
+            .timeout(self.config.timeout)
+            .header("idempotency-key", digest.to_string())
+            .multipart(form);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        verdict(request.send().await).await
+    }
+}
+
+/// A part of a form under a name of ours. A media type that is none is not passed on.
+pub(crate) fn part(name: &str, media_type: &str, octets: &Bytes) -> Part {
+    let make = || Part::stream_with_length(Body::from(octets.clone()), octets.len() as u64).file_name(name.to_owned());
+    make().mime_str(media_type).unwrap_or_else(|_| make())
+}

@@ -1,0 +1,227 @@
+//! The way of one message from the journal to its Fachverfahren.
+//!
+//! Looked for (a folder may say what became of an earlier attempt) -> verified again, because what a journal holds is
+//! octets and not a proof -> opened -> found to belong to its case -> attempt noted -> adapter -> end or delay noted.
+//!
+//! Guarantees: an adapter acts only after the attempt is on disk; every attempt of a message is the same request under
+//! the same key; what was opened is never written down by us. Whatever fails is the message's fault (rejected), the
+//! Fachverfahren's or the operator's (later), or nobody's yet (parked); none of it holds up another message.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use viereck_custody::{Conclusion, Deferral, DueHandOver, Journal, JournalError, MessageKey};
+use viereck_envelope::{OpenError, OpenedEnvelope, Reason, Refused};
+
+use super::case::{self, InCase};
+use super::directory::{Directory, Seen};
+use super::lane::{Adapter, Lane, backoff};
+use super::message::HandOver;
+use super::outcome::Outcome;
+use super::{http, postfach};
+use crate::gateway::Gateway;
+
+/// When a message without a lane is looked at again; only a changed configuration helps, and that needs a restart.
+const NO_LANE: Duration = Duration::from_secs(3600);
+/// How soon a journal that was full is asked again.
+const FULL: Duration = Duration::from_millis(100);
+
+/// Hands one message over, or notes why not. It is in nobody's hands afterwards.
+pub(crate) async fn hand_over(
+    gateway: Arc<Gateway>,
+    lane: Option<Arc<Lane>>,
+    due: DueHandOver,
+) -> Result<(), JournalError> {
+    let key = due.key.clone();
+    let ended = one(&gateway, lane, due).await;
+    match ended {
+        // somebody else has ended it in the meantime, e.g. an operator: that end stands
+        Err(JournalError::Unknown) => {
+            tracing::warn!(message = %key.message_id, "it has ended while it was being handed over");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+async fn one(gateway: &Gateway, lane: Option<Arc<Lane>>, due: DueHandOver) -> Result<(), JournalError> {
+    let journal = &gateway.journal;
+    let key = due.key.clone();
+    let Some(lane) = lane else {
+        tracing::error!(behoerde = %due.reader, leistung = %due.leistung, alarm = "adapter-misconfigured", "no delivery is configured for it");
+        return defer(
+            journal,
+            &key,
+            Timestamp::now() + NO_LANE,
+            Deferral::AdapterMisconfigured,
+        )
+        .await;
+    };
+    let _seat = match lane.seat(Timestamp::now()) {
+        Ok(seat) => seat,
+        Err(until) => return defer(journal, &key, until, Deferral::FachverfahrenUnavailable).await,
+    };
+    // a lane ends only with the program
+    let Some(_turn) = lane.turn().await else { return Ok(()) };
+    if let Adapter::Directory(directory) = &lane.adapter
+        && let Some(seen) = look(gateway, directory, &key).await
+    {
+        return note(journal, &lane, &key, due.attempts, seen, Duration::ZERO).await;
+    }
+    let attempts = due.attempts;
+    let (message, in_case) = match open(gateway, due).await {
+        Ok(opened) => match ready(gateway, opened, attempts).await? {
+            Ok(ready) => ready,
+            Err(end) => return conclude(journal, &key, end).await,
+        },
+        Err(Unopened::Refused(refused)) => {
+            tracing::error!(message = %key.message_id, code = refused.code(), alarm = "refused", "it no longer verifies: parked");
+            return park(journal, &key, refused.reason()).await;
+        }
+        Err(Unopened::Closed(error)) => {
+            tracing::error!(message = %key.message_id, code = error.code(), alarm = "undecipherable", "it does not open: rejected");
+            return conclude(journal, &key, Conclusion::Rejected(vec![error.reason()])).await;
+        }
+    };
+    begin(journal, &key, &in_case).await?;
+    let began = Instant::now();
+    let outcome = attempt(gateway, &lane, &key, message, in_case).await;
+    note(journal, &lane, &key, attempts, outcome, began.elapsed()).await
+}
+
+/// What a folder says about an earlier attempt; `None` when there was none that counts.
+async fn look(gateway: &Gateway, directory: &Directory, key: &MessageKey) -> Option<Outcome> {
+    let (directory, key) = (directory.clone(), key.clone());
+    match gateway.aside(move || directory.look(&key)).await {
+        Ok(Seen::NotHandedOver) => None,
+        Ok(Seen::HandedOver(outcome)) => Some(outcome),
+        Err(error) => Some(of_files(&error)),
+    }
+}
+
+enum Unopened {
+    Refused(Refused),
+    Closed(OpenError),
+}
+
+async fn open(gateway: &Gateway, due: DueHandOver) -> Result<OpenedEnvelope, Unopened> {
+    let (tables, readers, environment) = (
+        gateway.tables(),
+        Arc::clone(&gateway.keys.readers),
+        gateway.journal.environment(),
+    );
+    let octets = due.bytes.len();
+    let opening = move || {
+        let verified = viereck_envelope::verify(due.bytes, tables.as_ref(), environment, Timestamp::now());
+        viereck_envelope::open(&verified.map_err(Unopened::Refused)?, &readers).map_err(Unopened::Closed)
+    };
+    gateway.work(octets, opening).await
+}
+
+/// An opened message with its case, ready for its adapter; or the end that it comes to without one.
+async fn ready(
+    gateway: &Gateway,
+    opened: OpenedEnvelope,
+    attempts: u32,
+) -> Result<Result<(HandOver, InCase), Conclusion>, JournalError> {
+    // once an adapter may have acted, only its answer says what became of it
+    if attempts == 0 && opened.header().obsolete_at(Timestamp::now()) {
+        return Ok(Err(Conclusion::Expired));
+    }
+    let in_case = match case::find(&gateway.journal, &opened).await? {
+        InCase::Nowhere => return Ok(Err(Conclusion::Rejected(vec![Reason::NotOurCase]))),
+        in_case => in_case,
+    };
+    Ok(HandOver::new(opened)
+        .map(|message| (message, in_case))
+        .map_err(|reason| Conclusion::Rejected(vec![reason])))
+}
+
+async fn attempt(gateway: &Gateway, lane: &Lane, key: &MessageKey, message: HandOver, in_case: InCase) -> Outcome {
+    match &lane.adapter {
+        Adapter::Http(endpoint) => http::hand_over(endpoint, &message).await,
+        Adapter::Postfach(endpoint) => {
+            let case = match &in_case {
+                InCase::Belongs(case) => Some(case),
+                InCase::Opens(_) | InCase::Nowhere => None,
+            };
+            postfach::hand_over(endpoint, &message, case, &gateway.keys.reply_tokens, &gateway.tables()).await
+        }
+        Adapter::Directory(directory) => {
+            let (directory, key) = (directory.clone(), key.clone());
+            let written = gateway.aside(move || directory.hand_over(&key, &message)).await;
+            written.unwrap_or_else(|error| of_files(&error))
+        }
+    }
+}
+
+/// A full disk may empty itself; a folder that is not there, or not ours, does not mend itself.
+fn of_files(error: &std::io::Error) -> Outcome {
+    match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotADirectory => {
+            Outcome::Misconfigured(format!("the folder cannot be used ({})", error.kind()))
+        }
+        _ => {
+            tracing::warn!(%error, "the folder cannot be written to");
+            Outcome::Unavailable(None)
+        }
+    }
+}
+
+/// Notes what became of an attempt, in the lane and in the journal.
+async fn note(
+    journal: &Journal,
+    lane: &Lane,
+    key: &MessageKey,
+    attempts: u32,
+    outcome: Outcome,
+    took: Duration,
+) -> Result<(), JournalError> {
+    let now = Timestamp::now();
+    let rest = lane.note(&outcome, took, now);
+    match outcome {
+        Outcome::Accepted => conclude(journal, key, Conclusion::Accepted).await?,
+        Outcome::Rejected(reason) => conclude(journal, key, Conclusion::Rejected(vec![reason])).await?,
+        Outcome::Waiting(pause) => return defer(journal, key, now + pause, Deferral::Waiting).await,
+        Outcome::Unavailable(_) | Outcome::Misconfigured(_) => {
+            let (rests_until, why) = rest.unwrap_or((now, Deferral::FachverfahrenUnavailable));
+            let own = now + backoff(attempts, key.message_id.as_bytes()[15]);
+            return defer(journal, key, own.max(rests_until), why).await;
+        }
+    }
+    if let Adapter::Directory(directory) = &lane.adapter {
+        directory.forget(key);
+    }
+    Ok(())
+}
+
+async fn begin(journal: &Journal, key: &MessageKey, in_case: &InCase) -> Result<(), JournalError> {
+    let case = match in_case {
+        InCase::Opens(case) => Some(case),
+        InCase::Belongs(_) | InCase::Nowhere => None,
+    };
+    insist(|| journal.begin_hand_over(key, case.cloned())).await
+}
+
+async fn conclude(journal: &Journal, key: &MessageKey, end: Conclusion) -> Result<(), JournalError> {
+    insist(|| journal.conclude(key, end.clone())).await
+}
+
+async fn defer(journal: &Journal, key: &MessageKey, until: Timestamp, why: Deferral) -> Result<(), JournalError> {
+    insist(|| journal.defer(key, until, why)).await
+}
+
+async fn park(journal: &Journal, key: &MessageKey, reason: Reason) -> Result<(), JournalError> {
+    insist(|| journal.park(key, reason)).await
+}
+
+/// A journal that is full is asked again: the message is in our hands and cannot be put down unsaid.
+async fn insist<F: Future<Output = Result<(), JournalError>>>(mut ask: impl FnMut() -> F) -> Result<(), JournalError> {
+    loop {
+        match ask().await {
+            Err(error) if error.is_full() => tokio::time::sleep(FULL).await,
+            result => return result,
+        }
+    }
+}

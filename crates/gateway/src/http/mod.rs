@@ -1,0 +1,70 @@
+//! The HTTP interfaces: which path leads where, and what holds for all of them.
+//!
+//! | path | whose | module |
+//! |---|---|---|
+//! | `POST /v1/submissions`, `GET /v1/submissions/{id}` and `/events` | online services | `submit`, `status` |
+//! | `GET /v1/routes` | anyone: competences are public | `routes` |
+//! | `POST /v1/cases/{caseId}/replies` | Fachverfahren | `reply` |
+//! | `GET /healthz/live`, `/healthz/ready` | whoever runs the gateway | here |
+
+pub(crate) mod access;
+pub(crate) mod fields;
+pub(crate) mod form;
+pub(crate) mod problem;
+pub(crate) mod quota;
+pub(crate) mod serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::gateway::Gateway;
+use crate::{reply, routes, status, submit};
+use problem::{Code, Problem};
+
+/// The routes of one gateway.
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    // parts count against their own limits; this bounds what lies between them, and what is listened to beyond them
+    let body = DefaultBodyLimit::max(gateway.config.limits.request_bytes().saturating_mul(16));
+    Router::new()
+        .route("/v1/submissions", post(submit::post))
+        .route("/v1/submissions/{id}", get(status::get))
+        .route("/v1/submissions/{id}/events", get(status::events))
+        .route("/v1/routes", get(routes::get))
+        .route("/v1/cases/{case_id}/replies", post(reply::post))
+        .route("/healthz/live", get(live))
+        .route("/healthz/ready", get(ready))
+        .fallback(async || Problem::of(Code::NotFound))
+        .method_not_allowed_fallback(async || Problem::of(Code::MethodNotAllowed))
+        .layer(body)
+        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), refuse_new_work))
+        .with_state(gateway)
+}
+
+/// A gateway that is being stopped still says how far things are, but takes nothing on.
+async fn refuse_new_work(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    if gateway.draining.is_cancelled() && request.method() != Method::GET {
+        return Problem::of(Code::Stopping).into_response();
+    }
+    next.run(request).await
+}
+
+async fn live() -> &'static str {
+    "live\n"
+}
+
+/// Ready means: a promise could be written down now. The AMQP server may be away, the messages are ours and wait.
+async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
+    if gateway.draining.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match gateway.journal.is_writable().await {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable\n"),
+    }
+}

@@ -1,0 +1,222 @@
+//! The private keys of one gateway, read once at the start.
+//!
+//! Every key is bound to the certificate that the routing table pins for it: a key without one, or of another one, stops
+//! the start with a sentence instead of failing on the first message. Does not make keys, and shows none in `Debug`.
+//!
+//! The folder: `<gateway>/signing-<n>.key.pem`, `<gateway>/<behoerde, ':' as '-'>/encryption-<n>.key.pem` for each
+//! participant that it serves (or stands in for as deputy), `<gateway>/reply-token.key` and `<gateway>/fingerprint.key`
+//! as 64 hexadecimal digits. Of several numbers every one that a pinned certificate fits is used, so that what was
+//! sealed before a change of keys still opens.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use viereck_envelope::{KeyError, ReaderKeys, ReplyTokenKey, Signer};
+use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, Tables};
+
+/// The keys of one gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Keys {
+    /// Signs envelopes and receipts.
+    pub signer: Arc<Signer>,
+    /// Opens what came for the participants served here.
+    pub readers: Arc<ReaderKeys>,
+    /// Seals mailbox handles for this gateway itself.
+    pub reply_tokens: Arc<ReplyTokenKey>,
+    /// Keys the digest by which a repeated request is known.
+    pub fingerprint: [u8; 32],
+}
+
+/// Why a gateway's keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The routing table has no such gateway.
+    #[error("gateway-unknown: the routing table has no gateway {0}")]
+    GatewayUnknown(GatewayId),
+    /// The routing table came without certificates.
+    #[error("certificate-missing: the routing table pins no valid {purpose} certificate for {whose}")]
+    NoCertificate {
+        /// Signing or encryption.
+        purpose: &'static str,
+        /// Who should have one.
+        whose: String,
+    },
+    /// A file cannot be read.
+    #[error("key-unreadable: {file}: {error}")]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// No key in the folder belongs to the certificate.
+    #[error("key-missing: no {purpose}-<n>.key.pem in {folder} belongs to the certificate pinned for {whose}")]
+    NoKey {
+        /// Signing or encryption.
+        purpose: &'static str,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// Whose it should be.
+        whose: String,
+    },
+    /// A file does not hold a key.
+    #[error("{}: {file}: {error}", .error.code())]
+    NotAKey {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: KeyError,
+    },
+    /// A file does not hold 32 octets in hexadecimal digits.
+    #[error("key-malformed: {0} does not hold 64 lower-case hexadecimal digits")]
+    NotHex(PathBuf),
+}
+
+impl Keys {
+    /// Reads the keys of gateway `id` below `folder` and binds them to the certificates that `tables` pins now.
+    pub fn load(folder: &Path, id: &GatewayId, tables: &Tables) -> Result<Self, KeysError> {
+        let gateway = tables
+            .gateway(id)
+            .ok_or_else(|| KeysError::GatewayUnknown(id.clone()))?;
+        let now = Timestamp::now();
+        let own = folder.join(id.as_str());
+        let certificate = tables
+            .current_signing_certificate(id, now)
+            .ok_or_else(|| KeysError::NoCertificate {
+                purpose: "signing",
+                whose: id.to_string(),
+            })?;
+        let signer = signer(&own, id, certificate)?;
+        let mut readers = ReaderKeys::new();
+        for reader in gateway.served() {
+            for holder in key_holders(tables, id, reader) {
+                add_reader(&mut readers, &own, reader, holder, tables, now)?;
+            }
+        }
+        Ok(Self {
+            signer: Arc::new(signer),
+            readers: Arc::new(readers),
+            reply_tokens: Arc::new(ReplyTokenKey::from_octets(octets(&own.join("reply-token.key"))?)),
+            fingerprint: octets(&own.join("fingerprint.key"))?,
+        })
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("signer", &self.signer)
+            .field("readers", &self.readers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose certificates messages for `reader` may be sealed for while they come to this gateway: its own, or a deputy's.
+fn key_holders<'a>(tables: &'a Tables, id: &GatewayId, reader: &'a BehoerdeId) -> Vec<&'a BehoerdeId> {
+    let here = tables
+        .participant(reader)
+        .into_iter()
+        .flat_map(|participant| participant.all_deliveries());
+    let mut holders: Vec<&BehoerdeId> = here
+        .filter(|delivery| delivery.gateway == *id)
+        .map(|delivery| delivery.deputy.as_ref().unwrap_or(reader))
+        .collect();
+    holders.sort();
+    holders.dedup();
+    holders
+}
+
+fn signer(folder: &Path, id: &GatewayId, certificate: &Certificate) -> Result<Signer, KeysError> {
+    for (file, pem) in key_files(folder, "signing")? {
+        match Signer::new(certificate.clone(), &pem) {
+            Ok(signer) => return Ok(signer),
+            // an older or a newer key
+            Err(KeyError::NotOfCertificate) => {}
+            Err(error) => return Err(KeysError::NotAKey { file, error }),
+        }
+    }
+    Err(KeysError::NoKey {
+        purpose: "signing",
+        folder: folder.to_owned(),
+        whose: id.to_string(),
+    })
+}
+
+/// Adds every key of `holder` that one of its pinned certificates fits; the current one has to be among them.
+fn add_reader(
+    readers: &mut ReaderKeys,
+    own: &Path,
+    reader: &BehoerdeId,
+    holder: &BehoerdeId,
+    tables: &Tables,
+    now: Timestamp,
+) -> Result<(), KeysError> {
+    let current = tables
+        .encryption_certificate(holder, now)
+        .ok_or_else(|| KeysError::NoCertificate {
+            purpose: "encryption",
+            whose: holder.to_string(),
+        })?
+        .sha256();
+    let folder = own.join(holder.as_str().replace(':', "-"));
+    let mut current_found = false;
+    for (file, pem) in key_files(&folder, "encryption")? {
+        for certificate in tables.encryption_certificates(holder) {
+            match readers.add(reader.clone(), certificate.clone(), &pem) {
+                Ok(()) => current_found |= certificate.sha256() == current,
+                Err(KeyError::NotOfCertificate) => {}
+                Err(error) => return Err(KeysError::NotAKey { file, error }),
+            }
+        }
+    }
+    match current_found {
+        true => Ok(()),
+        false => Err(KeysError::NoKey {
+            purpose: "encryption",
+            folder,
+            whose: holder.to_string(),
+        }),
+    }
+}
+
+/// The files `<purpose>-<n>.key.pem` of a folder with their text, in the order of their names.
+fn key_files(folder: &Path, purpose: &str) -> Result<Vec<(PathBuf, String)>, KeysError> {
+    let unreadable = |error| KeysError::Unreadable {
+        file: folder.to_owned(),
+        error,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(purpose)?.strip_prefix('-')?.strip_suffix(".key.pem"));
+        if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
+            files.push(folder.join(name));
+        }
+    }
+    files.sort();
+    files
+        .into_iter()
+        .map(|file| read(&file).map(|pem| (file, pem)))
+        .collect()
+}
+
+fn octets(file: &Path) -> Result<[u8; 32], KeysError> {
+    let text = read(file)?;
+    // a secret of 32 octets is spelled as a digest is
+    let digits: Digest = text
+        .trim_end()
+        .parse()
+        .map_err(|_| KeysError::NotHex(file.to_owned()))?;
+    Ok(*digits.octets())
+}
+
+fn read(file: &Path) -> Result<String, KeysError> {
+    std::fs::read_to_string(file).map_err(|error| KeysError::Unreadable {
+        file: file.to_owned(),
+        error,
+    })
+}

@@ -1,0 +1,193 @@
+//! What a client may look at of what it filed: `GET /v1/submissions/{id}` and its events.
+//!
+//! Only the client that filed a submission sees it; for everybody else there is nothing there. With `Prefer: wait=N`
+//! (RFC 7240) the answer waits for a change, at most [`LONGEST_WAIT`], as long as what the client has (`If-None-Match`)
+//! is still the newest and the submission has not ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use viereck_custody::{MessageView, Occurrence};
+use viereck_envelope::{Reason, Stage};
+use viereck_routing::{BehoerdeId, CaseId, CustodianId, Digest, LeistungId, MessageId, Region};
+
+use crate::gateway::Gateway;
+use crate::http::access;
+use crate::http::problem::{Code, Problem};
+use crate::sealing::instant;
+
+/// The longest a request waits for news.
+const LONGEST_WAIT: u64 = 20;
+
+/// A submission as its client sees it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Submission<'a> {
+    submission_id: MessageId,
+    case_id: CaseId,
+    status: Stage,
+    /// The same for people.
+    status_text: &'static str,
+    terminal: bool,
+    overdue: bool,
+    holder: &'a CustodianId,
+    next_step: &'static str,
+    behoerde: &'a BehoerdeId,
+    leistung: &'a LeistungId,
+    region: Option<Region>,
+    filed_at: String,
+    reasons: Vec<Told>,
+    /// Whom a person can ask.
+    contact: Option<String>,
+    links: serde_json::Value,
+}
+
+#[derive(Serialize)]
+struct Told {
+    code: Reason,
+    text: &'static str,
+}
+
+/// `GET /v1/submissions/{id}`.
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let seen = headers.get(header::IF_NONE_MATCH);
+    // listening before looking: nothing that happens in between is missed
+    let mut news = gateway.journal.subscribe();
+    let mut view = find(&gateway, &id, &headers).await?;
+    if let Some(wait) = wait(&headers) {
+        let until = Instant::now() + wait;
+        while !view.terminal && seen.is_none_or(|seen| *seen == tag(&gateway, &view)) {
+            if !next_of(&mut news, view.message_id, until, &gateway).await {
+                break;
+            }
+            let before = view.status;
+            view = find(&gateway, &id, &headers).await?;
+            if view.status != before {
+                break;
+            }
+        }
+    }
+    let (tag, body) = (tag(&gateway, &view), body(&gateway, &view));
+    if seen.is_some_and(|seen| *seen == tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    Ok((private(tag), body).into_response())
+}
+
+/// `GET /v1/submissions/{id}/events`.
+pub(crate) async fn events(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let view = find(&gateway, &id, &headers).await?;
+    let body = json!({ "submissionId": view.message_id, "caseId": view.case_id, "events": view.events }).to_string();
+    let tag = tag_of(&body);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    Ok((private(tag), body).into_response())
+}
+
+async fn find(gateway: &Gateway, id: &str, headers: &HeaderMap) -> Result<MessageView, Problem> {
+    let tables = gateway.tables();
+    let client = access::client(headers, &tables, &gateway.config.id)?;
+    let missing = || Problem::of(Code::NotFound);
+    let id: MessageId = id.parse().map_err(|_| missing())?;
+    let view = gateway.journal.message(&id).await?;
+    view.filter(|view| view.client.as_ref() == Some(&client.id))
+        .ok_or_else(missing)
+}
+
+fn body(gateway: &Gateway, view: &MessageView) -> String {
+    let tables = gateway.tables();
+    let here = format!("/v1/submissions/{}", view.message_id);
+    let submission = Submission {
+        submission_id: view.message_id,
+        case_id: view.case_id,
+        status: view.status,
+        status_text: view.status.german(),
+        terminal: view.terminal,
+        overdue: view.overdue,
+        holder: &view.holder,
+        next_step: view.next_step,
+        behoerde: &view.reader,
+        leistung: &view.leistung,
+        region: view.region,
+        filed_at: instant(view.filed_at),
+        reasons: view
+            .reasons
+            .iter()
+            .map(|reason| Told {
+                code: *reason,
+                text: reason.sentence(),
+            })
+            .collect(),
+        contact: tables
+            .participant(&view.reader)
+            .and_then(|behoerde| behoerde.contact.clone()),
+        links: json!({ "self": here, "events": format!("{here}/events") }),
+    };
+    // plain texts under fixed names: nothing that could fail
+    serde_json::to_string(&submission).unwrap_or_default()
+}
+
+fn tag(gateway: &Gateway, view: &MessageView) -> HeaderValue {
+    tag_of(&body(gateway, view))
+}
+
+fn tag_of(body: &str) -> HeaderValue {
+    let digest = Digest::of(body.as_bytes()).to_string();
+    HeaderValue::try_from(format!("\"{}\"", &digest[..32])).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+fn private(tag: HeaderValue) -> [(header::HeaderName, HeaderValue); 3] {
+    [
+        (header::ETAG, tag),
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+    ]
+}
+
+/// The seconds of `Prefer: wait=N`, bounded.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|all| all.split([',', ';']));
+    let seconds = preferences
+        .filter_map(|one| one.trim().strip_prefix("wait=")?.parse::<u64>().ok())
+        .next()?;
+    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
+}
+
+/// Waits for something to happen to this message. `false` = the time is over, or the gateway is being stopped.
+async fn next_of(news: &mut Receiver<Occurrence>, id: MessageId, until: Instant, gateway: &Gateway) -> bool {
+    loop {
+        let occurrence = tokio::select! {
+            () = tokio::time::sleep_until(until) => return false,
+            () = gateway.draining.cancelled() => return false,
+            occurrence = news.recv() => occurrence,
+        };
+        match occurrence {
+            Ok(occurrence) if occurrence.message_id == id => return true,
+            // something was missed, perhaps about this one: look again
+            Err(RecvError::Lagged(_)) => return true,
+            Ok(_) => {}
+            Err(RecvError::Closed) => return false,
+        }
+    }
+}

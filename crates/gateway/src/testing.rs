@@ -1,0 +1,441 @@
+//! A small network for tests: a routing table with certificates, the keys of two gateways, and servers to talk to.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use viereck_custody::{Journal, MessageKey, MessageView};
+use viereck_envelope::{
+    Content, Draft, File, MessageType, OpenedEnvelope, ReplyToken, Role, SealedEnvelope, Stage, open, seal, verify,
+};
+use viereck_routing::{CaseId, Digest, GatewayId, Kind, MessageId, Tables, day_in_berlin};
+
+use crate::gateway::Gateway;
+use crate::http::access::Access;
+use crate::http::{router, serve};
+use crate::{Config, Keys};
+
+pub(crate) const SENDER: &str = "gw-s";
+pub(crate) const RECEIVER: &str = "gw-r";
+pub(crate) const PORTAL: &str = "wgp:010000000000";
+pub(crate) const BEHOERDE: &str = "wgb:010010000000";
+pub(crate) const WOHNGELD: &str = "99107023037000";
+pub(crate) const EINBUERGERUNG: &str = "99099002067003";
+pub(crate) const SCHEMA: &str = "urn:example:wohngeld:1";
+
+/// The bearer token of a client or of the Fachverfahren, by its name.
+pub(crate) fn token(name: &str) -> String {
+    format!("token-of-{name}")
+}
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "table.toml",
+        "format = 1\nenvironment = \"test\"\nsequence = 1\ngebietsstand = 2026-04-30\n[owners]\n\
+      \"laender/01-schleswig-holstein\" = { name = \"A\", contact = \"a@example\" }\n\
+      \"laender/05-nordrhein-westfalen\" = { name = \"B\", contact = \"b@example\" }\n\
+      [[broker]]\nid = \"broker\"\noperator = \"O\"\ncontact = \"o@example\"\n",
+    ),
+    (
+        "gemeinden.csv",
+        "ags,ars,name\n01001000,010010000000,Flensburg\n01002000,010020000000,Kiel\n\
+      01003000,010030000000,Lübeck\n01004000,010040000000,Neumünster\n05111000,051110000000,Düsseldorf\n",
+    ),
+    (
+        "participants.toml",
+        "[\"wgp:010000000000\"]\nkind = \"portal\"\nname = \"Portal\"\ncontact = \"p@example\"\n\
+      gateway = \"gw-s\"\nleistungen = [\"99107023037000\", \"99099002067003\"]\n",
+    ),
+    (
+        "laender/01-schleswig-holstein/gateways.toml",
+        "[\"gw-s\"]\noperator = \"S\"\ncontact = \"s@example\"\n\
+      environment = \"test\"\n[\"gw-r\"]\noperator = \"R\"\ncontact = \"r@example\"\nenvironment = \"test\"\n",
+    ),
+    (
+        "laender/01-schleswig-holstein/clients.toml",
+        "[\"alles\"]\ngateway = \"gw-s\"\nauthors = [\"wgp:010000000000\"]\n\
+      leistungen = [\"99107023037000\", \"99099002067003\"]\nlaender = [\"01\"]\nquota = { per_minute = 1000 }\n\
+      [\"wenig\"]\ngateway = \"gw-s\"\nauthors = [\"wgp:010000000000\"]\nleistungen = [\"99107023037000\"]\n\
+      laender = [\"01\"]\nquota = { per_minute = 2 }\n\
+      [\"fremd\"]\ngateway = \"gw-r\"\nauthors = [\"wgp:010000000000\"]\nleistungen = [\"99107023037000\"]\n\
+      laender = [\"01\"]\nquota = { per_minute = 2 }\n",
+    ),
+    (
+        "laender/01-schleswig-holstein/leistungen.toml",
+        "[wohngeld]\nleika = \"99107023037000\"\nname = \"Wohngeld\"\n\
+      uses = \"wgb\"\nfallback = \"kreis\"\nlevel = 1\nclass = \"normal\"\nschemas = [\n\
+      { urn = \"urn:example:wohngeld:1\", type = \"wohngeld.antrag\" },\n\
+      { urn = \"urn:example:wohngeld:2\", type = \"wohngeld.antrag\" } ]\n\
+      replies = [ { kind = \"bescheid\", urn = \"urn:example:bescheid:1\", type = \"wohngeld.bescheid\" },\n\
+      { kind = \"question\", urn = \"urn:example:frage:1\", type = \"wohngeld.frage\" } ]\n\
+      [einbuergerung]\nleika = \"99099002067003\"\nname = \"Einbürgerung\"\nuses = \"wgb\"\nfallback = \"kreis\"\n\
+      level = 3\nclass = \"normal\"\nschemas = [ { urn = \"urn:example:einbuergerung:1\", type = \"e.antrag\" } ]\n\
+      replies = [ { kind = \"bescheid\", urn = \"urn:example:bescheid:1\", type = \"e.bescheid\" } ]\n",
+    ),
+    (
+        "laender/01-schleswig-holstein/zustaendigkeiten/wgb.toml",
+        "[[competence]]\nregion = \"01001\"\nbehoerde = \"wgb:010010000000\"\n\
+      [[competence]]\nregion = \"01002\"\nrefused = { reason = \"not-connected\", text = \"Noch nicht\", url = \"https://a.example\" }\n\
+      [[competence]]\nregion = \"01003\"\nchoices = [ { behoerde = \"wgb:010010000000\", label = \"A\" }, { behoerde = \"wgb:010020000000\", label = \"B\" } ]\n",
+    ),
+    (
+        "laender/01-schleswig-holstein/behoerden/a.toml",
+        "[\"wgb:010010000000\"]\nname = \"Amt A\"\ncontact = \"a@amt.example\"\n\
+      [[\"wgb:010010000000\".delivery]]\nleistungen = \"default\"\ngateway = \"gw-r\"\n\
+      accepts = [\"urn:example:wohngeld:1\", \"urn:example:einbuergerung:1\"]\n\
+      [\"wgb:010020000000\"]\nname = \"Amt B\"\n[[\"wgb:010020000000\".delivery]]\nleistungen = \"default\"\ngateway = \"gw-r\"\n",
+    ),
+    (
+        "laender/05-nordrhein-westfalen/leistungen.toml",
+        "[wohngeld]\nleika = \"99107023037000\"\nname = \"Wohngeld\"\n\
+      uses = \"wgb\"\nfallback = \"kreis\"\nlevel = 1\nclass = \"normal\"\n\
+      schemas = [ { urn = \"urn:example:wohngeld:1\", type = \"wohngeld.antrag\" } ]\nreplies = []\n",
+    ),
+    (
+        "laender/05-nordrhein-westfalen/zustaendigkeiten/wgb.toml",
+        "[[competence]]\nregion = \"05111\"\nbehoerde = \"wgb:051110000000\"\n",
+    ),
+    (
+        "laender/05-nordrhein-westfalen/behoerden/a.toml",
+        "[\"wgb:051110000000\"]\nname = \"Amt C\"\n\
+      [[\"wgb:051110000000\".delivery]]\nleistungen = \"default\"\ngateway = \"gw-r\"\n",
+    ),
+];
+
+/// A routing table and the keys of everyone in it.
+pub(crate) struct Network {
+    pub(crate) folder: TempDir,
+    pub(crate) tables: Arc<Tables>,
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (table, keys) = (folder.path().join("table"), folder.path().join("keys"));
+        for (file, text) in FILES {
+            write(&table.join(file), text);
+        }
+        let today = day_in_berlin(Timestamp::now());
+        let bare = Tables::load(&table, today).unwrap().tables;
+        let mut index = String::new();
+        for custodian in [SENDER, RECEIVER, "broker"] {
+            let key = certificate(&table, &mut index, custodian, "signing");
+            write(&keys.join(custodian).join("signing-1.key.pem"), &key);
+            write(
+                &keys.join(custodian).join("reply-token.key"),
+                &Digest::of(custodian.as_bytes()).to_string(),
+            );
+            write(
+                &keys.join(custodian).join("fingerprint.key"),
+                &Digest::of(b"fingerprint").to_string(),
+            );
+        }
+        for gateway in bare.gateways() {
+            for reader in gateway.served() {
+                let key = certificate(&table, &mut index, reader.as_str(), "encryption");
+                let file = format!(
+                    "{}/{}/encryption-1.key.pem",
+                    gateway.id,
+                    reader.as_str().replace(':', "-")
+                );
+                write(&keys.join(file), &key);
+            }
+        }
+        for client in bare.clients() {
+            let digest = Digest::of(token(client.id.as_str()).as_bytes());
+            index.push_str(&format!(
+                "[[token]]\nclient = \"{}\"\n{TERM}sha256 = \"{digest}\"\n",
+                client.id
+            ));
+        }
+        write(
+            &table.join("certificates/certificates.toml"),
+            &format!("environment = \"test\"\n{index}"),
+        );
+        let loaded = Tables::load(&table, today).unwrap_or_else(|findings| panic!("{findings}"));
+        Self {
+            tables: Arc::new(loaded.tables),
+            folder,
+        }
+    }
+
+    pub(crate) fn keys(&self, gateway: &str) -> Keys {
+        Keys::load(
+            &self.folder.path().join("keys"),
+            &gateway.parse().unwrap(),
+            &self.tables,
+        )
+        .unwrap()
+    }
+
+    /// A gateway that nothing runs for yet.
+    pub(crate) async fn gateway(&self, id: &str, more: &str) -> Arc<Gateway> {
+        let config = config(id, more);
+        let journal = self.folder.path().join(format!("{id}.sqlite"));
+        let journal = Journal::open(&journal, config.id.clone(), self.tables.environment())
+            .await
+            .unwrap();
+        let access = Access::load(&config.fachverfahren).unwrap();
+        let (_, tables) = watch::channel(Arc::clone(&self.tables));
+        let gateway = Gateway::new(config, journal, self.keys(id), access, tables, CancellationToken::new());
+        Arc::new(gateway)
+    }
+
+    /// An application, or what `change` makes of it, sealed by the sender's gateway.
+    pub(crate) fn sealed(&self, change: impl FnOnce(&mut Draft)) -> SealedEnvelope {
+        let now = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
+        let mut draft = Draft {
+            environment: self.tables.environment(),
+            message_id: MessageId::random(),
+            replaces: None,
+            kind: Kind::Application,
+            filed_at: now,
+            obsolete_after: now + SignedDuration::from_hours(24),
+            gateway: SENDER.parse().unwrap(),
+            author: PORTAL.parse().unwrap(),
+            reader: BEHOERDE.parse().unwrap(),
+            service: WOHNGELD.parse().unwrap(),
+            region: Some("01001".parse().unwrap()),
+            message_type: MessageType {
+                name: "wohngeld.antrag".to_owned(),
+                schema: SCHEMA.to_owned(),
+            },
+            process_ref: CaseId::random(),
+            in_reply_to: None,
+            routing_table: Some(self.tables.release()),
+            content: Content {
+                applicant: Some(r#"{"kind":"person","level":3}"#.to_owned()),
+                files: vec![
+                    file(Role::Payload, "antrag.xml", "application/xml", b"<antrag/>"),
+                    file(Role::Attachment, "../../etc/passwd", "application/pdf", b"%PDF"),
+                ],
+                ..Content::default()
+            },
+        };
+        change(&mut draft);
+        let reader = self.tables.encryption_certificate(&draft.reader, now).unwrap().clone();
+        let signer = self.keys(draft.gateway.as_str()).signer;
+        seal(draft, &reader, &signer, now).unwrap()
+    }
+
+    /// An answer of the authority to `application` in case `case_id`.
+    pub(crate) fn answer(
+        &self,
+        application: MessageId,
+        case_id: CaseId,
+        reply_token: Option<ReplyToken>,
+    ) -> SealedEnvelope {
+        self.sealed(|draft| {
+            draft.kind = Kind::Bescheid;
+            draft.gateway = RECEIVER.parse().unwrap();
+            (draft.author, draft.reader) = (BEHOERDE.parse().unwrap(), PORTAL.parse().unwrap());
+            draft.process_ref = case_id;
+            draft.in_reply_to = Some(application);
+            draft.content = Content {
+                reply_token,
+                files: vec![file(Role::Payload, "bescheid.pdf", "application/pdf", b"%PDF-Bescheid")],
+                ..Content::default()
+            };
+        })
+    }
+
+    pub(crate) fn opened(&self, envelope: &SealedEnvelope, by: &str) -> OpenedEnvelope {
+        let bytes = envelope.bytes().clone();
+        let verified = verify(bytes, self.tables.as_ref(), self.tables.environment(), Timestamp::now()).unwrap();
+        open(&verified, &self.keys(by).readers).unwrap()
+    }
+}
+
+const TERM: &str = "from = 2020-01-01\nuntil = 2099-12-31\n";
+
+fn certificate(table: &Path, index: &mut String, id: &str, purpose: &str) -> String {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2099, 12, 31);
+    let certificate = params.self_signed(&key).unwrap();
+    let file = format!("{}/{purpose}-1.pem", id.replace(':', "-"));
+    write(&table.join("certificates").join(&file), &certificate.pem());
+    let digest = Digest::of(certificate.der());
+    index.push_str(&format!(
+        "[[certificate]]\nid = \"{id}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n{TERM}sha256 = \"{digest}\"\n"
+    ));
+    key.serialize_pem()
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+pub(crate) fn file(role: Role, name: &str, media_type: &str, octets: &'static [u8]) -> File {
+    File {
+        role,
+        name: name.to_owned(),
+        media_type: media_type.to_owned(),
+        octets: Bytes::from_static(octets),
+    }
+}
+
+/// A configuration with these further keys.
+pub(crate) fn config(id: &str, more: &str) -> Config {
+    serde_json::from_value(config_json(id, more)).unwrap()
+}
+
+pub(crate) fn config_json(id: &str, more: &str) -> serde_json::Value {
+    let mut value = serde_json::json!({ "id": id, "listen": "127.0.0.1:0" });
+    let more: serde_json::Value = serde_json::from_str(if more.is_empty() { "{}" } else { more }).unwrap();
+    for (key, more) in more.as_object().unwrap() {
+        value[key] = more.clone();
+    }
+    value
+}
+
+/// A gateway's HTTP interface on a port of its own.
+pub(crate) struct Serving {
+    pub(crate) base: String,
+    pub(crate) http: reqwest::Client,
+    closed: CancellationToken,
+}
+
+impl Serving {
+    pub(crate) async fn start(gateway: &Arc<Gateway>) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let closed = CancellationToken::new();
+        let (router, config) = (router(Arc::clone(gateway)), gateway.config.clone());
+        tokio::spawn({
+            let closed = closed.clone();
+            async move { serve::serve(listener, router, &config, closed).await }
+        });
+        Self {
+            base,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            closed,
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
+}
+
+/// A server that gives prepared answers in order and remembers what it was asked.
+pub(crate) struct Scripted {
+    pub(crate) url: String,
+    shared: Arc<Script>,
+}
+
+struct Script {
+    answers: Mutex<VecDeque<Answer>>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// Status, headers, body.
+pub(crate) type Answer = (u16, Vec<(&'static str, String)>, String);
+
+/// A request as it arrived.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Scripted {
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let shared = Arc::new(Script {
+            answers: Mutex::new(answers.into_iter().collect()),
+            asked: Mutex::default(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/in", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, shared }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+}
+
+/// After the last prepared answer everything is taken.
+async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+    script.asked.lock().unwrap().push(Asked {
+        headers: parts.headers,
+        body,
+    });
+    let (status, headers, body) = script
+        .answers
+        .lock()
+        .unwrap()
+        .pop_front()
+        .unwrap_or((202, vec![], String::new()));
+    let mut response = Response::builder().status(StatusCode::from_u16(status).unwrap());
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(body)).unwrap()
+}
+
+/// Waits until a message has reached `stage`; panics with what is known of it when that takes too long.
+pub(crate) async fn until(journal: &Journal, id: MessageId, stage: Stage) -> MessageView {
+    let mut news = journal.subscribe();
+    let reached = async {
+        loop {
+            if let Some(view) = journal.message(&id).await.unwrap()
+                && view.status == stage
+            {
+                return view;
+            }
+            let _ = news.recv().await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(20), reached).await {
+        Ok(view) => view,
+        Err(_) => panic!("not {stage}: {:?}", journal.message(&id).await),
+    }
+}
+
+/// Waits for a condition.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(crate) fn key_of(envelope: &SealedEnvelope) -> MessageKey {
+    MessageKey {
+        author: envelope.header().author.clone(),
+        message_id: envelope.header().message_id,
+    }
+}
+
+/// Takes an envelope as if it had come over the link.
+pub(crate) async fn take(gateway: &Gateway, envelope: &SealedEnvelope) {
+    let me: GatewayId = gateway.config.id.clone();
+    gateway
+        .journal
+        .take(envelope.bytes().clone(), &me, gateway.tables())
+        .await
+        .unwrap();
+}

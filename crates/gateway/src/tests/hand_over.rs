@@ -1,0 +1,205 @@
+//! The way of a message from the journal to its Fachverfahren, with failures on every step of it.
+
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use viereck_custody::JournalError;
+use viereck_envelope::{Reason, Stage};
+use viereck_routing::CaseId;
+
+use crate::deliver::{self, Lanes};
+use crate::gateway::Gateway;
+use crate::testing::{BEHOERDE, Network, RECEIVER, SENDER, Scripted, eventually, take, until};
+
+/// A gateway that hands over.
+pub(super) struct Delivering {
+    pub(super) gateway: Arc<Gateway>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), JournalError>>,
+}
+
+impl Delivering {
+    pub(super) fn start(gateway: Arc<Gateway>) -> Self {
+        let stop = CancellationToken::new();
+        let lanes = Lanes::new(&gateway.config.deliveries).unwrap();
+        let task = tokio::spawn(deliver::run(Arc::clone(&gateway), lanes, stop.clone()));
+        Self { gateway, stop, task }
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn http(behoerde: &str, url: &str) -> serde_json::Value {
+    json!({ "behoerde": behoerde, "leistung": "default", "adapter": "http", "url": url })
+}
+
+fn deliveries(deliveries: &[serde_json::Value]) -> String {
+    json!({ "delivery": deliveries }).to_string()
+}
+
+fn again() -> crate::testing::Answer {
+    (503, vec![], String::new())
+}
+
+#[tokio::test]
+async fn a_failing_fachverfahren_gets_the_same_request_until_it_takes_it() {
+    let network = Network::new();
+    let server = Scripted::start([again()]).await;
+    let here = Delivering::start(
+        network
+            .gateway(RECEIVER, &deliveries(&[http(BEHOERDE, &server.url)]))
+            .await,
+    );
+    let envelope = network.sealed(|_| {});
+    take(&here.gateway, &envelope).await;
+    until(&here.gateway.journal, envelope.header().message_id, Stage::Accepted).await;
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    for asked in &asked {
+        assert_eq!(asked.headers["idempotency-key"], envelope.digest().to_string().as_str());
+    }
+    // taken again: nothing is handed over again
+    take(&here.gateway, &envelope).await;
+    let case = here
+        .gateway
+        .journal
+        .cases_of_reader(&envelope.header().process_ref)
+        .await
+        .unwrap();
+    assert_eq!((case.len(), case[0].application), (1, envelope.header().message_id));
+    here.stop().await;
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_ends_it_with_its_reason() {
+    let network = Network::new();
+    let problem = vec![("content-type", "application/problem+json".to_owned())];
+    let server = Scripted::start([(422, problem, r#"{"code":"S020"}"#.to_owned())]).await;
+    let here = Delivering::start(
+        network
+            .gateway(RECEIVER, &deliveries(&[http(BEHOERDE, &server.url)]))
+            .await,
+    );
+    let envelope = network.sealed(|_| {});
+    take(&here.gateway, &envelope).await;
+    let view = until(&here.gateway.journal, envelope.header().message_id, Stage::Rejected).await;
+    assert_eq!(view.reasons, [Reason::S020]);
+    here.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_is_down_holds_up_nobody_else() {
+    let network = Network::new();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = format!("http://{}/", silent.local_addr().unwrap());
+    let good = Scripted::start([]).await;
+    let both = deliveries(&[http(BEHOERDE, &dead), http("wgb:010020000000", &good.url)]);
+    let mut more: serde_json::Value = serde_json::from_str(&both).unwrap();
+    more["limits"] = json!({ "hand_overs": 24 });
+    more["timeouts"] = json!({ "stop_seconds": 1 });
+    let here = Delivering::start(network.gateway(RECEIVER, &more.to_string()).await);
+    for _ in 0..60 {
+        take(&here.gateway, &network.sealed(|_| {})).await;
+    }
+    let behind = network.sealed(|draft| draft.reader = "wgb:010020000000".parse().unwrap());
+    take(&here.gateway, &behind).await;
+    until(&here.gateway.journal, behind.header().message_id, Stage::Accepted).await;
+    assert_eq!(good.asked().len(), 1);
+    here.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_set_up_waits_for_the_operator() {
+    let network = Network::new();
+    let server = Scripted::start([(401, vec![], String::new())]).await;
+    let here = Delivering::start(
+        network
+            .gateway(RECEIVER, &deliveries(&[http(BEHOERDE, &server.url)]))
+            .await,
+    );
+    let (envelope, nowhere) = (
+        network.sealed(|_| {}),
+        network.sealed(|draft| draft.reader = "wgb:010020000000".parse().unwrap()),
+    );
+    let mut news = here.gateway.journal.subscribe();
+    take(&here.gateway, &envelope).await;
+    take(&here.gateway, &nowhere).await;
+    let mut deferred = vec![];
+    while deferred.len() < 2 {
+        let news = tokio::time::timeout(std::time::Duration::from_secs(20), news.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        if news.reasons == [Reason::AdapterMisconfigured] {
+            deferred.push(news.message_id);
+        }
+    }
+    for message in [&envelope, &nowhere] {
+        assert!(deferred.contains(&message.header().message_id));
+        let view = here
+            .gateway
+            .journal
+            .message(&message.header().message_id)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(view.status, Stage::Delivered);
+    }
+    here.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_to_no_case_of_ours_is_rejected() {
+    let network = Network::new();
+    let server = Scripted::start([]).await;
+    let here = Delivering::start(
+        network
+            .gateway(SENDER, &deliveries(&[http("wgp:010000000000", &server.url)]))
+            .await,
+    );
+    let stray = network.answer(viereck_routing::MessageId::random(), CaseId::random(), None);
+    take(&here.gateway, &stray).await;
+    let view = until(&here.gateway.journal, stray.header().message_id, Stage::Rejected).await;
+    assert_eq!(view.reasons, [Reason::NotOurCase]);
+    here.stop().await;
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_is_handed_over_once_whatever_the_crash() {
+    let network = Network::new();
+    let folder = network.folder.path().join("in");
+    let delivery = json!({ "behoerde": BEHOERDE, "leistung": "default", "adapter": "directory", "folder": folder });
+    let gateway = network.gateway(RECEIVER, &deliveries(&[delivery])).await;
+    let envelope = network.sealed(|_| {});
+    let place = folder.join(envelope.header().message_id.to_string());
+    let here = Delivering::start(Arc::clone(&gateway));
+    take(&gateway, &envelope).await;
+    eventually("in place", || place.exists()).await;
+    here.stop().await;
+    // what a process finds that starts after one that died: the folder, and nothing concluded
+    fs::write(place.join("seen"), "by the Fachverfahren").unwrap();
+    let here = Delivering::start(Arc::clone(&gateway));
+    fs::write(place.join("accepted"), "").unwrap();
+    until(&gateway.journal, envelope.header().message_id, Stage::Accepted).await;
+    assert!(place.join("seen").exists(), "it was written a second time");
+
+    let (taken, refused) = (network.sealed(|_| {}), network.sealed(|_| {}));
+    take(&gateway, &taken).await;
+    take(&gateway, &refused).await;
+    let places = [&taken, &refused].map(|envelope| folder.join(envelope.header().message_id.to_string()));
+    eventually("both in place", || places.iter().all(|place| place.exists())).await;
+    fs::rename(&places[0], network.folder.path().join("taken")).unwrap();
+    fs::write(places[1].join("rejected"), "X001\n").unwrap();
+    until(&gateway.journal, taken.header().message_id, Stage::Accepted).await;
+    let view = until(&gateway.journal, refused.header().message_id, Stage::Rejected).await;
+    assert_eq!(view.reasons, [Reason::X001]);
+    here.stop().await;
+}

@@ -1,0 +1,13 @@
+//! The gateway from outside: its HTTP interfaces over real connections, its adapters against scripted servers and
+//! real folders, and the whole of it in one run.
+
+mod configuration;
+mod directory;
+mod hand_over;
+mod http_adapter;
+mod mailbox;
+mod replies;
+mod routes;
+mod running;
+mod status;
+mod submissions;
