@@ -1,4 +1,10 @@
-//! What scenarios share.
+//! What scenarios share: real processes, a real RabbitMQ, real stand-ins, outside verifiers.
 
+pub mod account;
+pub mod corners;
+pub mod custodians;
+pub mod process;
 pub mod python;
+pub mod rabbitmq;
 pub mod schema;
+pub mod wait;

@@ -69,15 +69,13 @@ fn total<'a>(accounts: impl Iterator<Item = &'a Account>) -> Account {
 impl Journal {
     /// The accounts at this moment, all of one state of the file.
     pub async fn ledger(&self) -> Result<Ledger, JournalError> {
-        let count = |conn: &Connection| {
-            let snapshot = conn.unchecked_transaction()?;
-            let ledger = Ledger {
-                sent: accounts(&snapshot, Side::Sent, "author")?,
-                taken: accounts(&snapshot, Side::Taken, "reader")?,
-            };
-            Ok::<_, JournalError>(ledger)
-        };
-        Ok(self.store.read(count).await?)
+        let ledger = self.store.read(|conn| {
+            Ok::<_, JournalError>(Ledger {
+                sent: accounts(conn, Side::Sent, "author")?,
+                taken: accounts(conn, Side::Taken, "reader")?,
+            })
+        });
+        Ok(ledger.await?)
     }
 }
 

@@ -1,0 +1,184 @@
+//! A network in a folder: sample table, generated keys, one configuration.
+//!
+//! The demonstration and the scenario tests begin here. Everything is made by what an operator would use (`keys new`,
+//! a configuration file that is loaded like any other), only faster. The folder is the caller's; nothing outside it is
+//! touched.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+use jiff::Timestamp;
+use viereck_routing::{GatewayId, Tables, day_in_berlin};
+
+use crate::failure::{Exit, Failure};
+use crate::{keys, routes};
+
+/// The sample tables as they stood when this binary was built, so that the demonstration runs anywhere.
+static SAMPLE_TABLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../routing-tables");
+
+/// The sender gateway of the sample tables.
+pub const SENDER: &str = "gw-sh-1";
+/// The receiver gateway of Schleswig-Holstein's authorities.
+pub const RECEIVER_SH: &str = "gw-sh-2";
+/// The receiver gateway of Nordrhein-Westfalen's authorities and of the Bund's register authority.
+pub const RECEIVER_NW: &str = "gw-nw-1";
+/// The client of the sample tables that may post for every Leistung.
+pub const CLIENT: &str = "antragsportal-sh";
+
+/// A prepared folder.
+#[derive(Debug)]
+pub struct Site {
+    folder: PathBuf,
+}
+
+/// What stands around the network: where the gateways listen, and who is at corners 1 and 4.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The link: a URL of RabbitMQ, or the embedded one.
+    pub amqp: Option<String>,
+    /// Where the three gateways listen, sender first; port 0 is any free one.
+    pub listen: [SocketAddr; 3],
+    /// Where Schleswig-Holstein's Fachverfahren takes messages.
+    pub fachverfahren_url: String,
+    /// Where the Fachverfahren behind the other receiver gateway looks for folders.
+    pub fachverfahren_folder: PathBuf,
+    /// Where the Postfach takes messages.
+    pub postfach_url: String,
+}
+
+impl Site {
+    /// Makes the table and the keys in `folder`, which must be empty.
+    pub fn prepare(folder: &Path) -> Result<Self, Failure> {
+        let site = Self {
+            folder: folder.to_owned(),
+        };
+        let unwritten = |error: std::io::Error| Failure::of_file("write", &site.table(), &error);
+        std::fs::create_dir_all(site.table()).map_err(unwritten)?;
+        SAMPLE_TABLES.extract(site.table()).map_err(unwritten)?;
+        keys::new(&site.table(), &site.keys(), 365, Timestamp::now())?;
+        Ok(site)
+    }
+
+    /// The routing table.
+    pub fn table(&self) -> PathBuf {
+        self.folder.join("table")
+    }
+
+    /// The private keys and tokens.
+    pub fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// The configuration, once it is written.
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.join("viereck.toml")
+    }
+
+    /// The bearer token of a client.
+    pub fn client_token(&self, client: &str) -> Result<String, Failure> {
+        read(&self.keys().join("clients").join(format!("{client}.token")))
+    }
+
+    /// The bearer token with which a Fachverfahren replies through `gateway`.
+    pub fn fachverfahren_token(&self, gateway: &str) -> Result<String, Failure> {
+        read(&self.keys().join(gateway).join("fachverfahren.token"))
+    }
+
+    /// Writes the configuration of all roles: every portal's Bescheide go to the Postfach, everything for
+    /// Schleswig-Holstein to the Fachverfahren over HTTP, everything else to the one with folders.
+    pub fn configure(&self, around: &Surroundings) -> Result<PathBuf, Failure> {
+        let tables = routes::load(&self.table(), day_in_berlin(Timestamp::now()))?.tables;
+        let folder = self.folder.display();
+        let link = match &around.amqp {
+            Some(url) => format!("kind = \"amqp\"\nurl = {url:?}"),
+            None => format!("kind = \"embedded\"\nfile = \"{folder}/var/link.sqlite\""),
+        };
+        let mut text = format!(
+            "environment = \"test\"\n[table]\nfolder = \"{folder}/table\"\n[link]\n{link}\n\
+             [broker]\nkeys = \"{folder}/keys/broker\"\njournal = \"{folder}/var/broker.sqlite\"\n"
+        );
+        let gateways = [(SENDER, "sender"), (RECEIVER_SH, "receiver"), (RECEIVER_NW, "receiver")];
+        for ((id, role), listen) in gateways.into_iter().zip(around.listen) {
+            let adapter = match id {
+                SENDER => format!("adapter = \"postfach\"\nurl = {:?}", around.postfach_url),
+                RECEIVER_SH => format!(
+                    "adapter = \"http\"\nurl = {:?}\ntimeout_seconds = 5",
+                    around.fachverfahren_url
+                ),
+                _ => format!("adapter = \"directory\"\nfolder = {:?}", around.fachverfahren_folder),
+            };
+            let gateway = Section {
+                folder: &self.folder,
+                id,
+                role,
+                listen,
+                adapter: &adapter,
+            };
+            gateway.write(&tables, &mut text)?;
+        }
+        let file = self.configuration();
+        std::fs::write(&file, text).map_err(|error| Failure::of_file("write", &file, &error))?;
+        Ok(file)
+    }
+}
+
+/// One `[[gateway]]` with a delivery for everyone it serves.
+struct Section<'a> {
+    folder: &'a Path,
+    id: &'a str,
+    role: &'a str,
+    listen: SocketAddr,
+    adapter: &'a str,
+}
+
+impl Section<'_> {
+    fn write(&self, tables: &Tables, text: &mut String) -> Result<(), Failure> {
+        let Self {
+            id,
+            role,
+            listen,
+            adapter,
+            ..
+        } = self;
+        let folder = self.folder.display();
+        let missing = || {
+            Failure::new(
+                Exit::Findings,
+                "gateway-unknown",
+                format!("The table has no gateway {id}."),
+            )
+        };
+        let gateway = id
+            .parse::<GatewayId>()
+            .ok()
+            .and_then(|id| tables.gateway(&id))
+            .ok_or_else(missing)?;
+        let served: Vec<String> = gateway
+            .served()
+            .map(|behoerde| format!("{:?}", behoerde.as_str()))
+            .collect();
+        let mut section = format!(
+            "\n[[gateway]]\nid = \"{id}\"\nrole = \"{role}\"\nlisten = \"{listen}\"\nkeys = \"{folder}/keys/{id}\"\n\
+             journal = \"{folder}/var/{id}.sqlite\"\n\
+             [[gateway.fachverfahren]]\nname = \"stand-in\"\nbehoerden = [{}]\n\
+             token_sha256_file = \"{folder}/keys/{id}/fachverfahren.token.sha256\"\n",
+            served.join(", ")
+        );
+        for behoerde in served {
+            // writing to a String does not fail
+            let _ = write!(
+                section,
+                "[[gateway.delivery]]\nbehoerde = {behoerde}\nleistung = \"default\"\n{adapter}\n"
+            );
+        }
+        text.push_str(&section);
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::of_file("read", file, &error))?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,199 @@
+//! Receipts count only from the custodian entitled to state them, about the very octets we sent, in any order.
+
+use bytes::Bytes;
+use harness::custodians::{Custodians, id};
+use jiff::Timestamp;
+use viereck_custody::receipts::Standing;
+use viereck_custody::{Idempotency, Journal, Promise, PromiseError, Promised};
+use viereck_envelope::{BatchDraft, Event, Reason, SealedEnvelope, Stage, Subject, seal_batch};
+use viereck_routing::{Digest, Environment, MessageId};
+
+fn promise(envelope: SealedEnvelope, key: &str, fingerprint: &[u8], answer: &str) -> Promise {
+    Promise {
+        envelope,
+        idempotency: Idempotency {
+            owner: "client:test".to_owned(),
+            key: key.to_owned(),
+            fingerprint: Digest::of(fingerprint),
+        },
+        case: None,
+        answer: answer.to_owned(),
+    }
+}
+
+fn event(envelope: &SealedEnvelope, stage: Stage, custodian: &str, reasons: Vec<Reason>) -> Event {
+    let header = envelope.header();
+    Event {
+        subject: Subject::Message {
+            message_id: header.message_id,
+            envelope_digest: envelope.digest(),
+            process_ref: header.process_ref,
+        },
+        stage,
+        time: Timestamp::now(),
+        custodian: id(custodian),
+        author: Some(header.author.clone()),
+        reader: Some(header.reader.clone()),
+        deputy: None,
+        target: (stage == Stage::Relayed).then(|| id("gw-sh-2")),
+        holder: None,
+        service: Some(header.service.clone()),
+        region: None,
+        routing_table: None,
+        reasons,
+    }
+}
+
+async fn told(custodians: &Custodians, journal: &Journal, signed_by: &str, sequence: u64, event: Event) -> Standing {
+    let octets = [event.to_octets()];
+    let now = Timestamp::now();
+    let draft = BatchDraft {
+        environment: Environment::Test,
+        custodian: id(signed_by),
+        destination: id("gw-sh-1"),
+        sequence,
+        previous: Digest::ZERO,
+        from: now,
+        to: now,
+        events: &octets,
+    };
+    let batch = seal_batch(draft, &custodians.signer(signed_by), now).unwrap();
+    journal
+        .take_receipts(batch.bytes().clone(), custodians.tables.clone())
+        .await
+        .unwrap()
+}
+
+async fn status(journal: &Journal, message: &MessageId) -> Stage {
+    journal.message(message).await.unwrap().unwrap().status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_counts_only_from_who_may_state_it() {
+    let custodians = Custodians::prepare();
+    let sender = custodians.journal("gw-sh-1").await;
+    let message = MessageId::random();
+    let sealed = custodians.application(message, b"{}");
+    let copy = || custodians.application(message, b"{}");
+    assert_eq!(
+        sender.promise(promise(sealed, "k", b"1", "{}")).await.unwrap(),
+        Promised::New
+    );
+    // the promise took the envelope: receipts name its digest as the journal shows it to whoever sends it on
+    let sealed = copy();
+    assert_eq!(status(&sender, &message).await, Stage::Received);
+
+    // about other octets of the same id: somebody else's message
+    told(
+        &custodians,
+        &sender,
+        "gw-sh-2",
+        1,
+        event(&sealed, Stage::Rejected, "gw-sh-2", vec![Reason::S999]),
+    )
+    .await;
+    assert_eq!(
+        status(&sender, &message).await,
+        Stage::Received,
+        "another digest is another message"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_receipts_does_not_matter_and_strangers_do_not_count() {
+    let custodians = Custodians::prepare();
+    let sender = custodians.journal("gw-sh-1").await;
+    let message = MessageId::random();
+    let sealed = custodians.application(message, b"{}");
+    let about = |stage, custodian| event(&sealed, stage, custodian, vec![]);
+    let (wrong_end, wrong_relay) = (about(Stage::Accepted, "gw-nw-1"), about(Stage::Relayed, "gw-sh-2"));
+    let (accepted, relayed, delivered) = (
+        about(Stage::Accepted, "gw-sh-2"),
+        about(Stage::Relayed, "broker"),
+        about(Stage::Delivered, "gw-sh-2"),
+    );
+    let in_the_name_of_another = about(Stage::Accepted, "gw-sh-2");
+    sender.promise(promise(sealed, "k", b"1", "{}")).await.unwrap();
+
+    assert_eq!(
+        told(&custodians, &sender, "gw-nw-1", 1, wrong_end).await,
+        Standing::Taken
+    );
+    assert_eq!(
+        told(&custodians, &sender, "gw-nw-1", 2, in_the_name_of_another).await,
+        Standing::Refused
+    );
+    assert_eq!(
+        told(&custodians, &sender, "gw-sh-2", 1, wrong_relay).await,
+        Standing::Taken
+    );
+    assert_eq!(
+        status(&sender, &message).await,
+        Stage::Received,
+        "nobody entitled has spoken"
+    );
+    assert_eq!(sender.ledger().await.unwrap().total_sent().in_flight, 1);
+
+    // the end comes before the beginning
+    told(&custodians, &sender, "gw-sh-2", 2, accepted.clone()).await;
+    assert_eq!(status(&sender, &message).await, Stage::Accepted);
+    told(&custodians, &sender, "gw-sh-2", 3, delivered).await;
+    told(&custodians, &sender, "broker", 1, relayed).await;
+    told(&custodians, &sender, "gw-sh-2", 4, accepted).await;
+    assert_eq!(status(&sender, &message).await, Stage::Accepted);
+    let account = sender.ledger().await.unwrap().total_sent();
+    assert_eq!((account.received, account.ended, account.in_flight), (1, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_is_one_promise_however_many_ask_at_once() {
+    let custodians = Custodians::prepare();
+    let sender = custodians.journal("gw-sh-1").await;
+    let asked: Vec<_> = (0..8)
+        .map(|n| {
+            let envelope = custodians.application(MessageId::random(), b"{}");
+            sender.promise(promise(envelope, "same", b"1", &format!("answer {n}")))
+        })
+        .collect();
+    let outcomes = futures_util::future::try_join_all(asked).await.unwrap();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Promised::New).count(), 1);
+    let answers: std::collections::HashSet<_> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Promised::Before(answer) => Some(answer),
+            Promised::New => None,
+        })
+        .collect();
+    assert_eq!(answers.len(), 1, "everybody gets the first answer: {answers:?}");
+    let other = sender
+        .promise(promise(
+            custodians.application(MessageId::random(), b"{}"),
+            "same",
+            b"2",
+            "{}",
+        ))
+        .await;
+    assert!(matches!(other, Err(PromiseError::KeyReused)));
+    let account = sender.ledger().await.unwrap().total_sent();
+    assert_eq!((account.received, account.in_flight), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn octets_that_a_broker_could_not_verify_end_the_message_they_were() {
+    let custodians = Custodians::prepare();
+    let sender = custodians.journal("gw-sh-1").await;
+    let message = MessageId::random();
+    let sealed = custodians.application(message, b"{}");
+    let bytes: Bytes = sealed.bytes().clone();
+    let refused = Event {
+        subject: Subject::Bytes(Digest::of(&bytes)),
+        author: None,
+        reader: None,
+        service: None,
+        ..event(&sealed, Stage::Undeliverable, "broker", vec![Reason::S999])
+    };
+    sender.promise(promise(sealed, "k", b"1", "{}")).await.unwrap();
+    told(&custodians, &sender, "broker", 1, refused).await;
+    let view = sender.message(&message).await.unwrap().unwrap();
+    assert_eq!((view.status, view.reasons), (Stage::Undeliverable, vec![Reason::S999]));
+}
