@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::telemetry::escaped;
+
 /// The exit codes of every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -119,27 +121,25 @@ impl Failure {
             ErrorKind::AlreadyExists => (Exit::Conflict, "file-exists"),
             _ => (Exit::Unexpected, "file-failed"),
         };
-        Self::new(exit, code, format!("cannot {verb} {}: {error}", path.display()))
+        let help = match exit {
+            Exit::NotFound => "Relative paths count from the working directory; is the name right?",
+            Exit::NotPermitted => "Look at the owner and the mode of the file and of its folders.",
+            _ => "Look at the path, and whether the disk has room.",
+        };
+        Self::new(exit, code, format!("Cannot {verb} {}: {error}.", path.display())).help(help)
     }
 
-    /// The form in which it is printed.
+    /// The form in which it is printed. Outside text in it (a file's name, a server's answer) can neither add a line nor
+    /// steer a terminal.
     pub fn report(&self) -> String {
-        let mut text = format!("error[{}]: {}\n", self.code, self.sentence);
+        let mut text = format!("error[{}]: {}\n", self.code, escaped(&self.sentence));
         if let Some(position) = &self.position {
-            text.push_str(&format!("  --> {position}\n"));
+            text.push_str(&format!("  --> {}\n", escaped(&position.to_string())));
         }
         if let Some(help) = &self.help {
-            text.push_str(&format!("help: {help}\n"));
+            text.push_str(&format!("help: {}\n", escaped(help)));
         }
         text
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        error
-            .downcast::<Failure>()
-            .unwrap_or_else(|error| Self::new(Exit::Unexpected, "unexpected", format!("{error:#}")))
     }
 }
 
@@ -177,17 +177,15 @@ mod tests {
     }
 
     #[test]
+    fn outside_text_cannot_add_a_line_to_a_report() {
+        let report = Failure::new(Exit::Findings, "x", "a\nerror[y]: b\u{1b}[2J").help("c\nd").report();
+        assert_eq!(report, "error[x]: a\\u000aerror[y]: b\\u001b[2J\nhelp: c\\u000ad\n");
+    }
+
+    #[test]
     fn columns_count_characters_and_offsets_beyond_the_end_do_no_harm() {
         let position = Position::in_text(Path::new("a"), "größe = x", 10);
         assert_eq!((position.line, position.column), (1, 9));
         assert_eq!(Position::in_text(Path::new("a"), "x", 99).line, 1);
-    }
-
-    #[test]
-    fn a_failure_survives_its_way_through_anyhow() {
-        let failure = Failure::new(Exit::Conflict, "port-in-use", "taken");
-        let back = Failure::from(anyhow::Error::from(failure));
-        assert_eq!((back.exit, back.code), (Exit::Conflict, "port-in-use"));
-        assert_eq!(Failure::from(anyhow::anyhow!("oh")).exit, Exit::Unexpected);
     }
 }

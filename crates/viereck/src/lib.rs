@@ -5,10 +5,19 @@
 //! may do what is decided by the crates below.
 //!
 //! Entry points: [`cli::main`] for the binary, [`config::Config`] and [`network::Network`] for whoever starts a network
-//! from Rust.
+//! from Rust, [`keys::new`] for its keys.
 
 pub mod cli;
+pub mod config;
 pub mod demo;
+pub mod envelope;
 pub mod failure;
-pub mod telemetry;
+pub mod keys;
+mod link;
+pub mod network;
 mod output;
+pub mod routes;
+pub mod run;
+pub mod send;
+pub mod telemetry;
+pub mod trace;

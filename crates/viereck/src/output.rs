@@ -21,6 +21,12 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     text(&document)
 }
 
+/// Tells a person a line, on stderr.
+pub(crate) fn talk(line: &str) {
+    // nobody is left to be told when stderr is gone
+    let _gone = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Writes `octets` as they are.
 pub(crate) fn octets(octets: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();

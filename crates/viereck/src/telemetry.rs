@@ -5,6 +5,7 @@
 //! where events are made, not here.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -28,34 +29,68 @@ pub enum Format {
     Json,
 }
 
+/// Puts another level in force in the subscriber of this process.
+type Change = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// The subscriber is the process's, so the handle that changes its level is too.
+static CHANGE_LEVEL: OnceLock<Change> = OnceLock::new();
+
+/// The filter that a configured level means.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|error| format!("This is no log level or filter: {error}."))
+}
+
 /// Starts logging for this process with `level` (a filter like `info`), unless `VIERECK_LOG` says otherwise.
 ///
 /// A second call in the same process changes nothing: a test harness may start several networks.
 pub fn start(level: &str, format: Format) -> Result<(), Failure> {
-    let (wanted, from) = match std::env::var(VARIABLE) {
-        Ok(wanted) if !wanted.is_empty() => (wanted, VARIABLE),
-        _ => (level.to_owned(), "log.level"),
-    };
-    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
-        Failure::new(Exit::Usage, "log-level-invalid", format!("{from} is no log filter: {error}"))
-            .help("Use error, warn, info, debug or trace, or a filter like info,viereck_custody=debug.")
-    })?;
+    let filter = wanted(level)?;
     let json = match format {
         Format::Auto => !io::stderr().is_terminal(),
         Format::Text => false,
         Format::Json => true,
     };
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
         .with_ansi(false)
-        .with_writer(Lines(io::stderr));
-    // An error means that a subscriber is there already, which is what a second call expects.
-    let _already_started = if json {
-        lines.json().flatten_event(true).try_init()
+        .with_writer(Lines(io::stderr))
+        .with_env_filter(filter);
+    let (started, change): (_, Change) = if json {
+        let lines = lines.json().with_filter_reloading();
+        let handle = lines.reload_handle();
+        (lines.try_init(), Box::new(move |filter| drop(handle.reload(filter))))
     } else {
-        lines.with_target(false).try_init()
+        let lines = lines.with_target(false).with_filter_reloading();
+        let handle = lines.reload_handle();
+        (lines.try_init(), Box::new(move |filter| drop(handle.reload(filter))))
     };
+    if started.is_ok() {
+        // The first start is the only one that gets here.
+        let _first = CHANGE_LEVEL.set(change);
+    }
     Ok(())
+}
+
+/// Changes the level of the running process, unless `VIERECK_LOG` fixes it.
+pub fn change_level(level: &str) -> Result<(), Failure> {
+    let filter = wanted(level)?;
+    if let Some(change) = CHANGE_LEVEL.get() {
+        change(filter);
+    }
+    Ok(())
+}
+
+fn wanted(level: &str) -> Result<EnvFilter, Failure> {
+    let (wanted, from) = match std::env::var(VARIABLE) {
+        Ok(wanted) if !wanted.is_empty() => (wanted, VARIABLE),
+        _ => (level.to_owned(), "log.level"),
+    };
+    filter(&wanted).map_err(|sentence| {
+        Failure::new(Exit::Usage, "log-level-invalid", format!("{from}: {sentence}"))
+            .help("Use error, warn, info, debug or trace, or a filter like info,viereck_custody=debug.")
+    })
 }
 
 /// Makes writers that keep one event on one line.
@@ -82,11 +117,16 @@ impl<W: Write> Write for Line<W> {
     }
 }
 
-/// `event` with everything escaped that could end the line or steer a terminal.
+/// `event` as one line.
 fn one_line(event: &[u8]) -> String {
     let text = String::from_utf8_lossy(event);
+    escaped(text.strip_suffix('\n').unwrap_or(&text)) + "\n"
+}
+
+/// `text` with everything escaped that could end a line or steer a terminal.
+pub(crate) fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
-    for character in text.strip_suffix('\n').unwrap_or(&text).chars() {
+    for character in text.chars() {
         if steers(character) {
             // Spelled as JSON does, so that a JSON line stays one; all of them lie in the basic plane.
             line.push_str(&format!("\\u{:04x}", u32::from(character)));
@@ -94,7 +134,6 @@ fn one_line(event: &[u8]) -> String {
             line.push(character);
         }
     }
-    line.push('\n');
     line
 }
 

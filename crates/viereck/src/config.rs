@@ -1,0 +1,327 @@
+//! The configuration of one process: which roles it runs, and with what.
+//!
+//! [`Config::load`] is the one way to a configuration; `run`, `config check` and `config show` all go it. Guarantees:
+//! a configuration that loads is complete and free of contradictions, unknown keys are errors, every error names the
+//! key and where it stands. Does not look at the table, the keys or the network: that is done when a network is
+//! prepared. Sections of gateway and broker are defined by their crates; only where their keys and journals lie is
+//! decided here.
+
+pub mod commands;
+pub mod layers;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use config::{Value, ValueKind};
+use serde::{Deserialize, Serialize};
+use viereck_gateway::Severity;
+use viereck_routing::{Environment, GatewayId};
+
+use self::layers::{BUILT_IN, Layers, Sources};
+use crate::failure::{Exit, Failure};
+use crate::telemetry;
+
+/// What one process is to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Test or production; everything the process touches must agree.
+    pub environment: Environment,
+    /// Logs.
+    pub log: Log,
+    /// The folder of the routing table.
+    pub table: PathBuf,
+    /// How the roles reach each other.
+    pub link: Link,
+    /// The broker, if this process has one.
+    pub broker: Option<viereck_broker::Config>,
+    /// The gateways of this process.
+    pub gateways: Vec<Gateway>,
+}
+
+/// Logs: section `log`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A level or a filter.
+    pub level: String,
+    /// Text or JSON.
+    pub format: telemetry::Format,
+}
+
+/// How the roles reach each other: section `link`.
+#[derive(Debug, Clone)]
+pub enum Link {
+    /// A file of this process.
+    Embedded(PathBuf),
+    /// An AMQP server.
+    Amqp(AmqpUrl, Option<Tls>),
+}
+
+/// The files of TLS towards the AMQP server: section `link.tls`, needed for `amqps://`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The only authority that is trusted, PEM.
+    pub ca: PathBuf,
+    /// The own certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// The key of the own certificate, PEM.
+    pub key: Option<PathBuf>,
+}
+
+/// The URL of an AMQP server. It may hold a password, so it is shown without one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AmqpUrl(String);
+
+/// One gateway: an element of `gateway`.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    /// Which half of the file's network it belongs to.
+    pub role: Role,
+    /// Folder of its private keys; it bears the gateway's name.
+    pub keys: PathBuf,
+    /// File of its journal.
+    pub journal: PathBuf,
+    /// What the gateway itself wants to know.
+    pub settings: viereck_gateway::Config,
+}
+
+/// Which subcommand starts a gateway. There is one gateway program: an answer to an application uses the other half's
+/// steps, so the role says no more than what the gateway is mainly there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Corner 2.
+    Sender,
+    /// Corner 3.
+    Receiver,
+}
+
+/// The part of a configuration that one process is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything in the file.
+    All,
+    /// The sender gateways.
+    Sender,
+    /// The broker.
+    Broker,
+    /// The receiver gateways.
+    Receiver,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Root {
+    environment: Environment,
+    log: Log,
+    table: TableSection,
+    link: LinkSection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableSection {
+    folder: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkSection {
+    kind: LinkKind,
+    url: String,
+    url_file: Option<PathBuf>,
+    tls: Option<Tls>,
+    file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LinkKind {
+    Amqp,
+    Embedded,
+}
+
+/// The keys of a gateway's section that say where its things lie.
+const PLACES: &[&str] = &["role", "keys", "journal"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GatewayPlaces {
+    role: Role,
+    keys: PathBuf,
+    journal: PathBuf,
+}
+
+impl Config {
+    /// The configuration of this file and of this process's variables.
+    pub fn load(file: &Path) -> Result<Self, Failure> {
+        Self::from_layers(&Layers::read(&Sources::of_process(Some(file)))?)
+    }
+
+    /// The configuration that these layers make.
+    pub fn from_layers(layers: &Layers) -> Result<Self, Failure> {
+        let mut root = table_of(layers, "", layers.root().clone())?;
+        let broker = root.remove("broker").map(|value| layers.typed("broker", value)).transpose()?;
+        let gateways = root.remove("gateway").map(|value| read_gateways(layers, value)).transpose()?;
+        let root: Root = layers.typed("", Value::new(None, ValueKind::Table(root)))?;
+        telemetry::filter(&root.log.level).map_err(|error| layers.refuse("log.level", &error))?;
+        let config = Config {
+            environment: root.environment,
+            log: root.log,
+            table: root.table.folder,
+            link: read_link(layers, root.link)?,
+            broker,
+            gateways: gateways.unwrap_or_default(),
+        };
+        config.free_of_contradictions(layers)?;
+        Ok(config)
+    }
+
+    /// The same with nothing but the roles of `part`.
+    ///
+    /// # Errors
+    /// `role-missing` when the file has none of them.
+    pub fn only(mut self, part: Part) -> Result<Self, Failure> {
+        let role = match part {
+            Part::All => return Ok(self),
+            Part::Broker => None,
+            Part::Sender => Some(Role::Sender),
+            Part::Receiver => Some(Role::Receiver),
+        };
+        self.gateways.retain(|gateway| Some(gateway.role) == role);
+        if role.is_some() {
+            self.broker = None;
+        }
+        if self.broker.is_none() && self.gateways.is_empty() {
+            let section = match part {
+                Part::Broker => "[broker]",
+                Part::Sender => "[[gateway]] with role = \"sender\"",
+                Part::Receiver | Part::All => "[[gateway]] with role = \"receiver\"",
+            };
+            return Err(
+                Failure::new(Exit::NotFound, "role-missing", format!("The configuration has no {section}."))
+                    .help("Add the section, or start what the file has with `viereck run`."),
+            );
+        }
+        Ok(self)
+    }
+
+    fn free_of_contradictions(&self, layers: &Layers) -> Result<(), Failure> {
+        if self.broker.is_none() && self.gateways.is_empty() {
+            return Err(Failure::new(Exit::Usage, "config-invalid", "The configuration has no role to run.")
+                .help("Add a [broker] section or a [[gateway]]."));
+        }
+        for (index, gateway) in self.gateways.iter().enumerate() {
+            if let Some(finding) = gateway.settings.check().iter().find(|finding| finding.severity == Severity::Error) {
+                return Err(layers.refuse(&format!("gateway[{index}].{}", finding.key), &finding.sentence));
+            }
+            if gateway.keys.file_name().and_then(|name| name.to_str()) != Some(gateway.settings.id.as_str()) {
+                let sentence = format!("The folder of its keys bears the gateway's name, {}.", gateway.settings.id);
+                return Err(layers.refuse(&format!("gateway[{index}].keys"), &sentence));
+            }
+        }
+        let mut custodians: BTreeSet<&GatewayId> = self.broker.iter().map(|broker| &broker.id).collect();
+        let mut journals: BTreeSet<&Path> = self.broker.iter().map(|broker| broker.journal.as_path()).collect();
+        for (index, gateway) in self.gateways.iter().enumerate() {
+            if !custodians.insert(&gateway.settings.id) {
+                let sentence = format!("{} is used twice.", gateway.settings.id);
+                return Err(layers.refuse(&format!("gateway[{index}].id"), &sentence));
+            }
+            if !journals.insert(&gateway.journal) {
+                let sentence = "Two custodians cannot share one journal.";
+                return Err(layers.refuse(&format!("gateway[{index}].journal"), sentence));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_link(layers: &Layers, link: LinkSection) -> Result<Link, Failure> {
+    if let LinkKind::Embedded = link.kind {
+        return Ok(Link::Embedded(link.file));
+    }
+    let url = match link.url_file {
+        None => link.url,
+        Some(_) if layers.origin("link.url") != Some(BUILT_IN) => {
+            return Err(layers.refuse("link.url_file", "Either url or url_file is set, not both."));
+        }
+        Some(file) => std::fs::read_to_string(&file)
+            .map_err(|error| Failure::of_file("read link.url_file", &file, &error).at(layers.position("link.url_file")))?
+            .trim()
+            .to_owned(),
+    };
+    match AmqpUrl::new(&url) {
+        Some(url) => Ok(Link::Amqp(url, link.tls)),
+        None => Err(layers.refuse("link.url", "The URL must begin with amqp:// or amqps://.")),
+    }
+}
+
+fn read_gateways(layers: &Layers, value: Value) -> Result<Vec<Gateway>, Failure> {
+    let ValueKind::Array(elements) = value.kind else {
+        return Err(layers.refuse("gateway", "Write each gateway as [[gateway]]."));
+    };
+    let read = |(index, value)| {
+        let key = format!("gateway[{index}]");
+        let (places, settings) = split(layers, &key, value)?;
+        let GatewayPlaces { role, keys, journal } = layers.typed(&key, places)?;
+        let settings = layers.typed(&key, settings)?;
+        Ok(Gateway { role, keys, journal, settings })
+    };
+    elements.into_iter().enumerate().map(read).collect()
+}
+
+/// A section as the keys that say where its things lie, and what the component itself wants to know.
+fn split(layers: &Layers, key: &str, value: Value) -> Result<(Value, Value), Failure> {
+    let table = table_of(layers, key, value)?;
+    let (places, settings) = table.into_iter().partition(|(name, _)| PLACES.contains(&name.as_str()));
+    let value = |table| Value::new(None, ValueKind::Table(table));
+    Ok((value(places), value(settings)))
+}
+
+fn table_of(layers: &Layers, key: &str, value: Value) -> Result<config::Map<String, Value>, Failure> {
+    match value.kind {
+        ValueKind::Table(table) => Ok(table),
+        _ => Err(layers.refuse(key, "Expected a section with keys.")),
+    }
+}
+
+impl AmqpUrl {
+    /// An URL of scheme `amqp` or `amqps`.
+    pub fn new(url: &str) -> Option<Self> {
+        (url.starts_with("amqp://") || url.starts_with("amqps://")).then(|| Self(url.to_owned()))
+    }
+
+    /// The URL with its password, for the one who connects.
+    pub fn with_password(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_password(&self.0))
+    }
+}
+
+impl fmt::Debug for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An URL with `***` for whatever stands before the host.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority = rest.find('/').unwrap_or(rest.len());
+    match rest[..authority].rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

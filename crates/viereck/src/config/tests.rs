@@ -1,0 +1,242 @@
+//! Which layer wins, what is refused and where an error points to.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::layers::{DEFAULTS, Layers, Setting, Sources};
+use super::{Config, Link, Part};
+use crate::failure::{Exit, Failure};
+
+const SMALL: &str = "\
+environment = \"test\"
+
+[[gateway]]
+id = \"gw-sh-1\"
+role = \"sender\"
+keys = \"keys/gw-sh-1\"
+journal = \"gw-sh-1.sqlite\"
+listen = \"127.0.0.1:0\"
+";
+
+/// A folder with a configuration, gone when dropped.
+struct Folder {
+    folder: tempfile::TempDir,
+    sources: Sources,
+}
+
+impl Folder {
+    fn with(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("viereck.toml");
+        fs::write(&file, text).unwrap();
+        let sources = Sources {
+            file: Some(file),
+            ..Sources::default()
+        };
+        Self { folder, sources }
+    }
+
+    fn extra(self, name: &str, text: &str) -> Self {
+        let conf_d = self.folder.path().join("conf.d");
+        fs::create_dir_all(&conf_d).unwrap();
+        fs::write(conf_d.join(name), text).unwrap();
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.sources.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn flag(mut self, key: &str, value: &str) -> Self {
+        self.sources.flags.push(Setting {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            origin: "--flag".to_owned(),
+        });
+        self
+    }
+
+    fn layers(&self) -> Layers {
+        Layers::read(&self.sources).unwrap()
+    }
+
+    fn load(&self) -> Result<Config, Failure> {
+        Config::from_layers(&Layers::read(&self.sources)?)
+    }
+
+    fn refused(&self) -> Failure {
+        self.load().expect_err("should be refused")
+    }
+}
+
+fn place(failure: &Failure) -> (String, usize, usize) {
+    let position = failure.position.as_ref().expect("a position");
+    let name = position.file.file_name().unwrap().to_string_lossy().into_owned();
+    (name, position.line, position.column)
+}
+
+#[test]
+fn a_later_layer_wins_and_every_value_tells_its_origin() {
+    let with_table = |folder: &str| format!("{SMALL}\n[table]\nfolder = \"{folder}\"\n");
+    let steps = [
+        (Folder::with(SMALL), "routing-tables", "built in"),
+        (Folder::with(&with_table("file")), "file", "viereck.toml"),
+        (Folder::with(&with_table("file")).extra("a.toml", "table.folder = \"a\""), "a", "a.toml"),
+        (
+            Folder::with(&with_table("file"))
+                .extra("a.toml", "table.folder = \"a\"")
+                .extra("b.toml", "table.folder = \"b\"")
+                .extra("c.txt", "this is read by nobody"),
+            "b",
+            "b.toml",
+        ),
+        (
+            Folder::with(&with_table("file"))
+                .extra("a.toml", "table.folder = \"a\"")
+                .variable("VIERECK__TABLE__FOLDER", "variable"),
+            "variable",
+            "VIERECK__TABLE__FOLDER",
+        ),
+        (
+            Folder::with(&with_table("file"))
+                .variable("VIERECK__TABLE__FOLDER", "variable")
+                .flag("table.folder", "flag"),
+            "flag",
+            "--flag",
+        ),
+    ];
+    for (folder, value, origin) in steps {
+        assert_eq!(folder.load().unwrap().table, PathBuf::from(value));
+        let layers = folder.layers();
+        let told = layers.origin("table.folder").unwrap();
+        assert!(told.ends_with(origin), "{told} should be {origin}");
+    }
+}
+
+#[test]
+fn one_key_of_one_gateway_can_be_set_by_a_variable() {
+    let folder = Folder::with(SMALL)
+        .variable("VIERECK__GATEWAY__0__LISTEN", "127.0.0.1:4711")
+        .variable("VIERECK__GATEWAY__0__TIMEOUTS__STOP_SECONDS", "7")
+        .variable("VIERECK_LOG", "no configuration key")
+        .variable("HOME", "/root");
+    let config = folder.load().unwrap();
+    assert_eq!(config.gateways[0].settings.listen.port(), 4711);
+    assert_eq!(config.gateways[0].settings.timeouts.stop_seconds, 7);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_its_place() {
+    let refused = Folder::with(&SMALL.replace("listen =", "listn =")).refused();
+    assert_eq!((refused.exit, refused.code), (Exit::Usage, "config-invalid"));
+    assert_eq!(place(&refused), ("viereck.toml".to_owned(), 8, 1));
+    assert!(refused.sentence.starts_with("gateway[0].listn: "), "{}", refused.sentence);
+
+    let refused = Folder::with(SMALL).extra("x.toml", "[link]\nulr = \"amqp://h\"\n").refused();
+    assert_eq!(place(&refused), ("x.toml".to_owned(), 2, 1));
+
+    let refused = Folder::with(&format!("colour = 1\n{SMALL}")).refused();
+    assert_eq!(place(&refused), ("viereck.toml".to_owned(), 1, 1));
+
+    let refused = Folder::with(SMALL).variable("VIERECK__LINK__ULR", "amqp://h").refused();
+    assert!(refused.sentence.contains("VIERECK__LINK__ULR"), "{}", refused.sentence);
+    assert!(refused.position.is_none());
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_and_a_missing_key_are_errors_with_their_place() {
+    let refused = Folder::with(&SMALL.replace("127.0.0.1:0", "nowhere")).refused();
+    assert_eq!(place(&refused), ("viereck.toml".to_owned(), 8, 1));
+
+    let refused = Folder::with(&SMALL.replace("role = \"sender\"\n", "")).refused();
+    assert!(refused.sentence.contains("role is missing"), "{}", refused.sentence);
+    assert_eq!(place(&refused).1, 3);
+
+    let refused = Folder::with(&SMALL.replace("environment = \"test\"", "")).refused();
+    assert!(refused.sentence.contains("environment is missing"), "{}", refused.sentence);
+
+    let refused = Folder::with(&SMALL.replace("\"test\"", "\"staging\"")).refused();
+    assert_eq!(place(&refused).1, 1);
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_place() {
+    let refused = Folder::with("environment = \"test\"\n[link\nkind = 1\n").refused();
+    assert_eq!(refused.exit, Exit::Usage);
+    assert_eq!(place(&refused).1, 2);
+}
+
+#[test]
+fn a_missing_file_is_not_found() {
+    let sources = Sources {
+        file: Some("no/such/file.toml".into()),
+        ..Sources::default()
+    };
+    assert_eq!(Layers::read(&sources).unwrap_err().exit, Exit::NotFound);
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let twice = format!("{SMALL}\n{}", SMALL.replace("environment = \"test\"", "").replace(".sqlite", "-2.sqlite"));
+    assert!(Folder::with(&twice).refused().sentence.contains("used twice"));
+    let second = SMALL.replace("environment = \"test\"", "").replace("gw-sh-1\"", "gw-sh-2\"");
+    assert!(Folder::with(&format!("{SMALL}\n{second}")).refused().sentence.contains("share one journal"));
+    let folder = Folder::with(&SMALL.replace("keys/gw-sh-1", "keys"));
+    assert!(folder.refused().sentence.contains("bears the gateway's name"));
+    assert!(Folder::with("environment = \"test\"").refused().sentence.contains("no role"));
+}
+
+#[test]
+fn a_url_comes_from_one_place_only_and_its_password_is_never_shown() {
+    let secret = "amqp://user:geheim@host:5672/%2f";
+    let folder = Folder::with(SMALL);
+    let file = folder.folder.path().join("url");
+    fs::write(&file, format!("{secret}\n")).unwrap();
+    let by_file = format!("{SMALL}\n[link]\nurl_file = {:?}\n", file.display().to_string());
+
+    let config = Folder::with(&by_file).load().unwrap();
+    let Link::Amqp(url, None) = &config.link else { panic!("not AMQP") };
+    assert_eq!(url.with_password(), secret);
+    assert_eq!(url.to_string(), "amqp://***@host:5672/%2f");
+    assert!(!format!("{config:?}").contains("geheim"));
+
+    let both = Folder::with(&by_file).variable("VIERECK__LINK__URL", secret).refused();
+    assert!(both.sentence.contains("not both"));
+    let wrong = Folder::with(SMALL).variable("VIERECK__LINK__URL", "http://user:geheim@host").refused();
+    assert!(!wrong.report().contains("geheim"), "{}", wrong.report());
+}
+
+#[test]
+fn a_part_that_the_file_does_not_have_is_not_found() {
+    let config = Folder::with(SMALL).load().unwrap();
+    assert_eq!(config.clone().only(Part::Sender).unwrap().gateways.len(), 1);
+    assert_eq!(config.clone().only(Part::All).unwrap().gateways.len(), 1);
+    for part in [Part::Broker, Part::Receiver] {
+        let refused = config.clone().only(part).unwrap_err();
+        assert_eq!((refused.exit, refused.code), (Exit::NotFound, "role-missing"));
+    }
+}
+
+/// The reference is true: with every commented key put in force it is a configuration that loads, and the defaults that
+/// it shows for commented keys are what the crates really take.
+#[test]
+fn every_key_of_the_reference_is_known() {
+    let in_force: String = DEFAULTS
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if key.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()) => key,
+            _ => line,
+        })
+        .filter(|line| !line.starts_with("url_file"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let full = Folder::with(&in_force).load().unwrap();
+    let plain = Folder::with(&format!("{SMALL}\n[broker]\nkeys = \"k\"\njournal = \"j\"\n")).load().unwrap();
+    let (shown, real) = (&full.gateways[0].settings, &plain.gateways[0].settings);
+    assert_eq!(format!("{:?}", shown.limits), format!("{:?}", real.limits));
+    assert_eq!(format!("{:?}", shown.timeouts), format!("{:?}", real.timeouts));
+    assert_eq!(shown.obsolete_after_days, real.obsolete_after_days);
+    let (shown, real) = (full.broker.unwrap(), plain.broker.unwrap());
+    assert_eq!((shown.prefetch, shown.receipt_gather_ms), (real.prefetch, real.receipt_gather_ms));
+}

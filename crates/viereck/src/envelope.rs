@@ -1,0 +1,275 @@
+//! `viereck envelope seal`, `verify` and `inspect`: envelopes in files, for tests and for support.
+//!
+//! Nothing here knows the wire format: sealing and verifying are the envelope crate's, exactly as gateways and brokers
+//! use them. `inspect` shows the header of an envelope that verified, never of one that did not.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use jiff::{Timestamp, ToSpan};
+use serde_json::{Value, json};
+use viereck_envelope::{
+    Content, Draft, File, Header, MessageType, Pins, Refused, Role, Signer, VerifiedEnvelope, seal, verify,
+};
+use viereck_routing::{
+    BehoerdeId, CaseId, Certificate, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Region,
+};
+
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// `viereck envelope`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a genuine envelope and write it to stdout
+    Seal(Box<Seal>),
+    /// Say whether an envelope is genuine
+    Verify(Verify),
+    /// Show the header of a genuine envelope
+    Inspect(Verify),
+}
+
+/// `viereck envelope seal`.
+#[derive(Debug, Args)]
+pub struct Seal {
+    /// The file that becomes the payload
+    #[arg(value_name = "PAYLOAD")]
+    payload: PathBuf,
+    /// Who writes it
+    #[arg(long, value_name = "ID")]
+    author: BehoerdeId,
+    /// Who may read it
+    #[arg(long, value_name = "ID")]
+    reader: BehoerdeId,
+    /// The Leistung
+    #[arg(long, value_name = "KEY")]
+    leistung: LeistungId,
+    /// The gateway that signs it
+    #[arg(long, value_name = "ID")]
+    gateway: GatewayId,
+    /// The gateway's private key, PKCS#8
+    #[arg(long, value_name = "PEM")]
+    key: PathBuf,
+    /// The gateway's certificate
+    #[arg(long, value_name = "PEM")]
+    certificate: PathBuf,
+    /// The reader's encryption certificate
+    #[arg(long, value_name = "PEM")]
+    reader_certificate: PathBuf,
+    /// A file to attach; may be given several times
+    #[arg(long, value_name = "FILE")]
+    attachment: Vec<PathBuf>,
+    /// test or production
+    #[arg(long, default_value = "test")]
+    environment: Environment,
+    /// The kind of message
+    #[arg(long, default_value = "application")]
+    kind: Kind,
+    /// The type of message, as the Fachstandard names it
+    #[arg(long = "type", value_name = "NAME", default_value = "payload")]
+    message_type: String,
+    /// The schema of the payload
+    #[arg(long, value_name = "URN", default_value = "urn:example:none")]
+    schema: String,
+    /// Days after which it has lost its purpose
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u8).range(1..=90))]
+    obsolete_after_days: u8,
+    /// The region whose entry decided
+    #[arg(long, value_name = "REGION")]
+    region: Option<Region>,
+    /// The release of the routing table that decided
+    #[arg(long, value_name = "SHA256")]
+    routing_table: Option<Digest>,
+    /// The case; a new one if left out
+    #[arg(long, value_name = "UUID")]
+    process_ref: Option<CaseId>,
+    /// The message that this one answers
+    #[arg(long, value_name = "UUID")]
+    in_reply_to: Option<MessageId>,
+}
+
+/// `viereck envelope verify` and `inspect`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The envelope
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The certificate of the gateway that must have signed it
+    #[arg(long, value_name = "PEM")]
+    certificate: PathBuf,
+    /// test or production
+    #[arg(long, default_value = "test")]
+    environment: Environment,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `viereck envelope …`.
+pub fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Seal(args) => output::octets(&sealed(args, Timestamp::now())?),
+        Command::Verify(args) => {
+            let outcome = verified(args)?;
+            if args.json {
+                output::json(&verdict(&outcome))?;
+            } else if let Ok(envelope) = &outcome {
+                output::text(&format!("valid, envelope digest {}\n", envelope.digest()))?;
+            }
+            outcome.map(drop).map_err(|refused| refusal(&args.file, refused))
+        }
+        Command::Inspect(args) => inspect(args),
+    }
+}
+
+fn sealed(args: &Seal, now: Timestamp) -> Result<Bytes, Failure> {
+    let signer = Signer::new(certificate(&args.certificate)?, &text(&args.key)?).map_err(|error| {
+        Failure::new(Exit::Findings, error.code(), format!("{}: {error}.", args.key.display()))
+            .help("--key and --certificate have to be a pair.")
+    })?;
+    let mut files = vec![file(Role::Payload, &args.payload)?];
+    for attachment in &args.attachment {
+        files.push(file(Role::Attachment, attachment)?);
+    }
+    let obsolete_after = now + (i64::from(args.obsolete_after_days) * 24).hours();
+    let draft = Draft {
+        environment: args.environment,
+        message_id: MessageId::random(),
+        replaces: None,
+        kind: args.kind,
+        filed_at: now,
+        obsolete_after,
+        gateway: args.gateway.clone(),
+        author: args.author.clone(),
+        reader: args.reader.clone(),
+        service: args.leistung.clone(),
+        region: args.region,
+        message_type: MessageType {
+            name: args.message_type.clone(),
+            schema: args.schema.clone(),
+        },
+        process_ref: args.process_ref.unwrap_or_else(CaseId::random),
+        in_reply_to: args.in_reply_to,
+        routing_table: args.routing_table,
+        content: Content {
+            files,
+            ..Content::default()
+        },
+    };
+    let reader = certificate(&args.reader_certificate)?;
+    let envelope = seal(draft, &reader, &signer, now)
+        .map_err(|error| Failure::new(Exit::Findings, error.code(), format!("The envelope was not sealed: {error}.")))?;
+    Ok(envelope.bytes().clone())
+}
+
+fn file(role: Role, path: &Path) -> Result<File, Failure> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(File {
+        role,
+        name,
+        media_type: media_type(path).to_owned(),
+        octets: octets(path)?,
+    })
+}
+
+/// The media type that a file's extension stands for, of the few that applications come in.
+pub(crate) fn media_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xml") => "application/xml",
+        Some("json") => "application/json",
+        Some("pdf") => "application/pdf",
+        Some("txt") => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
+
+/// The one certificate that the caller trusts, whatever gateway the header names.
+struct Named(Certificate);
+
+impl Pins for Named {
+    fn signing_certificate(&self, _custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
+        (self.0.sha256() == *sha256).then_some(&self.0)
+    }
+}
+
+fn verified(args: &Verify) -> Result<Result<VerifiedEnvelope, Refused>, Failure> {
+    let pins = Named(certificate(&args.certificate)?);
+    Ok(verify(octets(&args.file)?, &pins, args.environment, Timestamp::now()))
+}
+
+fn inspect(args: &Verify) -> Result<(), Failure> {
+    let envelope = verified(args)?.map_err(|refused| refusal(&args.file, refused))?;
+    let header = header_fields(envelope.header(), envelope.digest());
+    if args.json {
+        return output::json(&Value::Object(header.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()));
+    }
+    let line = |(name, value): (&str, Value)| match value {
+        Value::Null => String::new(),
+        Value::String(text) => format!("{name:<15} {text}\n"),
+        other => format!("{name:<15} {other}\n"),
+    };
+    output::text(&header.into_iter().map(line).collect::<String>())
+}
+
+fn header_fields(header: &Header, digest: Digest) -> Vec<(&'static str, Value)> {
+    vec![
+        ("digest", json!(digest)),
+        ("environment", json!(header.environment)),
+        ("messageId", json!(header.message_id)),
+        ("replaces", json!(header.replaces)),
+        ("kind", json!(header.kind)),
+        ("created", json!(header.created)),
+        ("filedAt", json!(header.filed_at)),
+        ("obsoleteAfter", json!(header.obsolete_after)),
+        ("gateway", json!(header.gateway)),
+        ("author", json!(header.author)),
+        ("reader", json!(header.reader)),
+        ("leistung", json!(header.service)),
+        ("region", json!(header.region)),
+        ("messageType", json!(header.message_type.name)),
+        ("payloadSchema", json!(header.message_type.schema)),
+        ("processRef", json!(header.process_ref)),
+        ("inReplyTo", json!(header.in_reply_to)),
+        ("routingTable", json!(header.routing_table)),
+        ("commitment", json!(header.commitment)),
+    ]
+}
+
+fn verdict(outcome: &Result<VerifiedEnvelope, Refused>) -> Value {
+    match outcome {
+        Ok(envelope) => json!({
+            "verdict": "valid",
+            "code": null,
+            "envelopeDigest": envelope.digest(),
+            "messageId": envelope.header().message_id,
+            "gateway": envelope.header().gateway,
+        }),
+        Err(refused) => json!({
+            "verdict": "refused",
+            "code": refused.code(),
+            "reason": refused.reason(),
+            "sentence": refused.to_string(),
+        }),
+    }
+}
+
+fn refusal(file: &Path, refused: Refused) -> Failure {
+    Failure::new(Exit::Findings, refused.code(), format!("{} is refused: {refused}.", file.display()))
+        .help("An envelope counts only octet for octet as it was signed, by the certificate that is named.")
+}
+
+fn certificate(path: &Path) -> Result<Certificate, Failure> {
+    Certificate::from_pem(&text(path)?).map_err(|error| {
+        Failure::new(Exit::Findings, "certificate-invalid", format!("{} is {error}.", path.display()))
+            .help("Expected is one X.509 certificate with an ECDSA P-256 key, as PEM.")
+    })
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::of_file("read", path, &error))
+}
+
+fn octets(path: &Path) -> Result<Bytes, Failure> {
+    std::fs::read(path).map(Bytes::from).map_err(|error| Failure::of_file("read", path, &error))
+}

@@ -1,0 +1,324 @@
+//! `viereck keys new`: private keys, self-signed certificates and tokens for everyone in a routing table.
+//!
+//! Certificates and the digests of tokens go into the table's folder `certificates/`, private things into a folder of
+//! their own: files 0600, folders 0700. Guarantees: nothing is overwritten, and nothing half-made is left under the final
+//! names: both folders are written beside their places and renamed once they are complete. Meant for tests and trials;
+//! in production certificates come from the Verwaltungs-PKI and are committed to the table by its operators.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use clap::{Args, Subcommand};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
+use serde::Serialize;
+use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Tables, day_in_berlin};
+
+use crate::failure::{Exit, Failure};
+use crate::{output, routes};
+
+/// `viereck keys`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make keys, certificates and tokens for everyone in a routing table
+    New(New),
+}
+
+/// `viereck keys new`.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The routing table; certificates go into its folder certificates/
+    #[arg(long, value_name = "FOLDER")]
+    table: PathBuf,
+    /// Where the private keys and tokens go; must not exist yet
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// How long the certificates and tokens are valid
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: u16,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was made, by number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// Where the private keys are.
+    pub keys: PathBuf,
+    /// Where the certificates are.
+    pub certificates: PathBuf,
+    /// Signing certificates: gateways and brokers.
+    pub signing: usize,
+    /// Encryption certificates: participants.
+    pub encryption: usize,
+    /// Tokens of clients.
+    pub tokens: usize,
+    /// The last day of validity.
+    pub until: Date,
+}
+
+/// Runs `viereck keys …`.
+pub fn run(command: &Command) -> Result<(), Failure> {
+    let Command::New(args) = command;
+    let made = new(&args.table, &args.out, args.days, Timestamp::now())?;
+    if args.json {
+        return output::json(&made);
+    }
+    output::text(&format!(
+        "{} signing and {} encryption certificates in {}, valid until {}\nprivate keys and {} client tokens in {}\n",
+        made.signing,
+        made.encryption,
+        made.certificates.display(),
+        made.until,
+        made.tokens,
+        made.keys.display(),
+    ))
+}
+
+/// Makes everything that the table in `table` needs, valid for `days` from `now`.
+///
+/// # Errors
+/// `table-invalid` (findings) when the table does not load; `keys-exist` (conflict) when there are certificates in the
+/// table or anything at `out`.
+pub fn new(table: &Path, out: &Path, days: u16, now: Timestamp) -> Result<Made, Failure> {
+    let certificates = table.join("certificates");
+    for taken in [&certificates, &out.to_owned()] {
+        if taken.exists() {
+            let sentence = format!("{} is there already, and keys are never overwritten.", taken.display());
+            return Err(Failure::new(Exit::Conflict, "keys-exist", sentence)
+                .help("Move it away first, or name another folder; whoever still needs the old keys keeps them."));
+        }
+    }
+    let tables = routes::load(table, day_in_berlin(now))?.tables;
+    let private = Staged::new(out, 0o700)?;
+    let public = Staged::new(&certificates, 0o755)?;
+    let mut keys = NewKeys {
+        private: &private,
+        public: &public,
+        validity: Validity::new(now, days)?,
+        index: INDEX_HEAD.to_owned(),
+        made: Made {
+            keys: out.to_owned(),
+            certificates,
+            signing: 0,
+            encryption: 0,
+            tokens: 0,
+            until: day_in_berlin(now),
+        },
+    };
+    keys.make(&tables)?;
+    let NewKeys { index, mut made, validity, .. } = keys;
+    made.until = validity.until;
+    public.write("certificates.toml", index.as_bytes(), 0o644)?;
+    private.finish()?;
+    public.finish()?;
+    Ok(made)
+}
+
+const INDEX_HEAD: &str = "\
+# Which certificates and tokens count, and from when until when.
+# Made by `viereck keys new`; a certificate is pinned by its digest, a token stands here as its SHA-256 only.
+";
+
+/// Everything that is made in one go.
+struct NewKeys<'a> {
+    private: &'a Staged,
+    public: &'a Staged,
+    validity: Validity,
+    index: String,
+    made: Made,
+}
+
+/// Whole days in UTC. The first is yesterday, so that a host whose clock is behind can use the keys at once.
+struct Validity {
+    from: Date,
+    until: Date,
+}
+
+impl Validity {
+    fn new(now: Timestamp, days: u16) -> Result<Self, Failure> {
+        let today = TimeZone::UTC.to_datetime(now).date();
+        let shifted = today.yesterday().and_then(|from| Ok((from, today.checked_add(i64::from(days).days())?)));
+        let (from, until) = shifted
+            .map_err(|_| Failure::new(Exit::Usage, "days-invalid", "The validity would leave the calendar."))?;
+        Ok(Self { from, until })
+    }
+}
+
+impl NewKeys<'_> {
+    fn make(&mut self, tables: &Tables) -> Result<(), Failure> {
+        for broker in tables.brokers() {
+            self.signing(&broker.id)?;
+        }
+        let mut encryption: BTreeMap<&BehoerdeId, String> = BTreeMap::new();
+        for gateway in tables.gateways() {
+            self.signing(&gateway.id)?;
+            for reader in gateway.served() {
+                let key = match encryption.get(reader) {
+                    Some(key) => key.clone(),
+                    None => self.encryption(reader)?,
+                };
+                let file = format!("{}/{}/encryption-1.key.pem", gateway.id, folder_name(reader));
+                self.private.write(&file, key.as_bytes(), 0o600)?;
+                encryption.insert(reader, key);
+            }
+            self.gateway_secrets(&gateway.id)?;
+        }
+        tables.clients().try_for_each(|client| self.token(&client.id))
+    }
+
+    fn signing(&mut self, custodian: &CustodianId) -> Result<(), Failure> {
+        let name = custodian.as_str();
+        let key = self.certificate(name, name, "signing", KeyUsagePurpose::DigitalSignature)?;
+        self.private.write(&format!("{name}/signing-1.key.pem"), key.as_bytes(), 0o600)?;
+        self.made.signing += 1;
+        Ok(())
+    }
+
+    fn encryption(&mut self, reader: &BehoerdeId) -> Result<String, Failure> {
+        self.made.encryption += 1;
+        self.certificate(reader.as_str(), &folder_name(reader), "encryption", KeyUsagePurpose::KeyAgreement)
+    }
+
+    /// Makes a key, enters its certificate and returns the key as PEM.
+    fn certificate(
+        &mut self,
+        id: &str,
+        folder: &str,
+        purpose: &str,
+        usage: KeyUsagePurpose,
+    ) -> Result<String, Failure> {
+        let (key, certificate) = self.self_signed(id, usage).map_err(|error| {
+            Failure::new(Exit::Unexpected, "key-failed", format!("cannot make a certificate for {id}: {error}"))
+        })?;
+        let file = format!("{folder}/{purpose}-1.pem");
+        self.public.write(&file, certificate.pem().as_bytes(), 0o644)?;
+        let sha256 = Digest::of(certificate.der());
+        let Validity { from, until } = self.validity;
+        self.index.push_str(&format!(
+            "\n[[certificate]]\nid = \"{id}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n\
+             from = {from}T00:00:00Z\nuntil = {until}T00:00:00Z\nsha256 = \"{sha256}\"\n"
+        ));
+        Ok(key.serialize_pem())
+    }
+
+    fn self_signed(&self, id: &str, usage: KeyUsagePurpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
+        let midnight = |day: Date| rcgen::date_time_ymd(day.year().into(), day.month() as u8, day.day() as u8);
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut name = DistinguishedName::new();
+        name.push(DnType::CommonName, id);
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name;
+        params.not_before = midnight(self.validity.from);
+        params.not_after = midnight(self.validity.until);
+        params.key_usages = vec![usage];
+        let certificate = params.self_signed(&key)?;
+        Ok((key, certificate))
+    }
+
+    fn gateway_secrets(&self, gateway: &CustodianId) -> Result<(), Failure> {
+        for name in ["reply-token.key", "fingerprint.key"] {
+            let hex: String = random()?.iter().map(|octet| format!("{octet:02x}")).collect();
+            self.private.write(&format!("{gateway}/{name}"), hex.as_bytes(), 0o600)?;
+        }
+        let token = bearer_token()?;
+        let sha256 = Digest::of(token.as_bytes()).to_string();
+        self.private.write(&format!("{gateway}/fachverfahren.token"), token.as_bytes(), 0o600)?;
+        self.private.write(&format!("{gateway}/fachverfahren.token.sha256"), sha256.as_bytes(), 0o600)
+    }
+
+    fn token(&mut self, client: &ClientId) -> Result<(), Failure> {
+        let token = bearer_token()?;
+        self.private.write(&format!("clients/{client}.token"), token.as_bytes(), 0o600)?;
+        let sha256 = Digest::of(token.as_bytes());
+        let Validity { from, until } = self.validity;
+        self.index.push_str(&format!(
+            "\n[[token]]\nclient = \"{client}\"\nfrom = {from}T00:00:00Z\nuntil = {until}T00:00:00Z\n\
+             sha256 = \"{sha256}\"\n"
+        ));
+        self.made.tokens += 1;
+        Ok(())
+    }
+}
+
+/// A participant's identifier as the name of a folder.
+pub fn folder_name(participant: &BehoerdeId) -> String {
+    participant.as_str().replace(':', "-")
+}
+
+fn random() -> Result<[u8; 32], Failure> {
+    let mut octets = [0; 32];
+    SystemRandom::new()
+        .fill(&mut octets)
+        .map_err(|_| Failure::new(Exit::Unexpected, "random-failed", "The system gives no random numbers."))?;
+    Ok(octets)
+}
+
+fn bearer_token() -> Result<String, Failure> {
+    Ok(base64_simd::URL_SAFE_NO_PAD.encode_to_string(random()?))
+}
+
+/// A folder that is written under another name and gets its own when it is complete.
+struct Staged {
+    place: PathBuf,
+    /// Removed with all that is in it when it is dropped unfinished.
+    staging: tempfile::TempDir,
+    folder_mode: u32,
+}
+
+impl Staged {
+    fn new(place: &Path, folder_mode: u32) -> Result<Self, Failure> {
+        let parent = match place.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let refuse = |error| Failure::of_file("write to the folder", parent, &error);
+        std::fs::create_dir_all(parent).map_err(refuse)?;
+        let staging = tempfile::Builder::new().prefix(".keys-new-").tempdir_in(parent).map_err(refuse)?;
+        let staged = Self {
+            place: place.to_owned(),
+            staging,
+            folder_mode,
+        };
+        staged.folder(&staged.inner())?;
+        Ok(staged)
+    }
+
+    /// The folder that is renamed; its parent keeps the mode and the fate of a temporary folder.
+    fn inner(&self) -> PathBuf {
+        self.staging.path().join("complete")
+    }
+
+    fn folder(&self, path: &Path) -> Result<(), Failure> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(self.folder_mode)
+            .create(path)
+            .map_err(|error| Failure::of_file("make the folder", path, &error))
+    }
+
+    fn write(&self, file: &str, octets: &[u8], mode: u32) -> Result<(), Failure> {
+        let path = self.inner().join(file);
+        if let Some(parent) = path.parent() {
+            self.folder(parent)?;
+        }
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(mode).open(&path);
+        opened
+            .and_then(|mut file| file.write_all(octets).and_then(|()| file.sync_all()))
+            .map_err(|error| Failure::of_file("write", &path, &error))
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        std::fs::rename(self.inner(), &self.place)
+            .map_err(|error| Failure::of_file("rename the finished folder to", &self.place, &error))
+    }
+}

@@ -1,0 +1,368 @@
+//! The binary as an operator meets it: exit codes, stdout and stderr, keys, envelopes in files, start and stop.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test's own steps is a failed test")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use viereck_gateway::Keys;
+use viereck_routing::{Tables, day_in_berlin};
+
+/// A folder with a copy of the sample table; everything a test makes stands in it.
+struct Site(tempfile::TempDir);
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../routing-tables");
+        copy(&sample, &folder.path().join("table"));
+        Self(folder)
+    }
+
+    fn with_keys() -> Self {
+        let site = Self::new();
+        let made = site.viereck(&["keys", "new", "--table", "table", "--out", "keys", "--json"]);
+        assert_eq!(code(&made), 0, "{}", stderr(&made));
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_viereck"));
+        command.args(arguments).current_dir(self.0.path()).env_remove("VIERECK_LOG");
+        command
+    }
+
+    fn viereck(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn configuration(&self, listen: &str) {
+        let text = format!(
+            "environment = \"test\"\ntable.folder = \"table\"\n\
+             [link]\nkind = \"embedded\"\nfile = \"var/link.sqlite\"\n\
+             [broker]\nkeys = \"keys/broker\"\njournal = \"var/broker.sqlite\"\n\
+             [[gateway]]\nid = \"gw-sh-1\"\nrole = \"sender\"\nkeys = \"keys/gw-sh-1\"\n\
+             journal = \"var/gw-sh-1.sqlite\"\nlisten = \"{listen}\"\n"
+        );
+        fs::write(self.path("viereck.toml"), text).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            if entry.file_name() != "certificates" {
+                copy(&entry.path(), &target);
+            }
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// An error is code, sentence and next step on stderr; stdout stays empty.
+fn assert_refused(output: &Output, exit: i32, code_word: &str) {
+    let text = stderr(output);
+    assert_eq!(code(output), exit, "{text}");
+    assert!(text.starts_with(&format!("error[{code_word}]: ")), "{text}");
+    assert!(text.contains("\nhelp: "), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_usage_and_help_is_not() {
+    let site = Site::new();
+    for wrong in [
+        &["no-such-command"][..],
+        &["routes", "explain", "--leistung", "99107023037000"],
+        &["routes", "explain", "--leistung", "99107023037000", "--ars", "1"],
+        &["routes", "explain", "--leistung", "99107023037000", "--ars", "010540880088", "--ags", "01054088"],
+        &["keys", "new"],
+        &["run"],
+    ] {
+        let output = site.viereck(wrong);
+        assert_eq!(code(&output), 2, "{wrong:?}");
+        assert!(output.stdout.is_empty(), "{wrong:?}");
+    }
+    assert_eq!(code(&site.viereck(&["--help"])), 0);
+}
+
+#[test]
+fn routes_are_checked_and_explained() {
+    let site = Site::new();
+    let checked = site.viereck(&["routes", "check", "table", "--json"]);
+    assert_eq!(code(&checked), 0, "{}", stderr(&checked));
+    assert_eq!(json(&checked)["valid"], true);
+    let warnings = json(&checked)["findings"].as_array().unwrap().clone();
+    assert!(warnings.iter().any(|warning| warning["code"] == "certificates-absent"), "{warnings:?}");
+
+    let ask = |extra: &[&str]| {
+        let base = ["routes", "explain", "--table", "table", "--leistung", "99107023037000", "--ars", "010545489088"];
+        site.viereck(&[&base, extra].concat())
+    };
+    let answer = json(&ask(&["--json"]));
+    assert_eq!(answer["outcome"], "route", "{answer}");
+    assert!(answer["steps"].is_array() && answer["line"].is_u64() && answer["matchedRegion"].is_string(), "{answer}");
+    let told = String::from_utf8(ask(&["--lang", "en"]).stdout).unwrap();
+    assert!(told.contains(answer["behoerde"].as_str().unwrap()), "{told}");
+
+    assert_refused(&site.viereck(&["routes", "check", "nowhere"]), 3, "table-missing");
+    fs::write(site.path("table/table.toml"), "environment = \n").unwrap();
+    let broken = site.viereck(&["routes", "check", "table", "--json"]);
+    assert_eq!(json(&broken)["valid"], false);
+    assert_refused(&broken, 4, "table-invalid");
+    assert!(stderr(&broken).contains("--> table/table.toml:1:"), "{}", stderr(&broken));
+}
+
+#[test]
+fn new_keys_fit_the_table_for_every_gateway_and_are_never_overwritten() {
+    let site = Site::with_keys();
+    let today = day_in_berlin(jiff::Timestamp::now());
+    let loaded = Tables::load(&site.path("table"), today).unwrap();
+    assert!(loaded.tables.has_certificates());
+    assert!(loaded.warnings.iter().all(|warning| warning.code != "certificates-absent"));
+    for gateway in loaded.tables.gateways() {
+        let keys = Keys::load(&site.path("keys"), &gateway.id, &loaded.tables).unwrap();
+        assert_eq!(keys.readers.readers().count(), gateway.served().count(), "{}", gateway.id);
+        let token = fs::read(site.path("keys").join(gateway.id.as_str()).join("fachverfahren.token")).unwrap();
+        let digest = viereck_routing::Digest::of(&token).to_string();
+        let file = site.path("keys").join(gateway.id.as_str()).join("fachverfahren.token.sha256");
+        assert_eq!(fs::read_to_string(file).unwrap(), digest);
+    }
+    for client in loaded.tables.clients() {
+        let token = fs::read_to_string(site.path("keys/clients").join(format!("{}.token", client.id))).unwrap();
+        assert_eq!(loaded.tables.client_by_token(&token).map(|found| &found.id), Some(&client.id));
+    }
+    assert_private(&site.path("keys"));
+
+    let before = fs::read(site.path("table/certificates/certificates.toml")).unwrap();
+    for out in ["keys", "elsewhere"] {
+        let again = site.viereck(&["keys", "new", "--table", "table", "--out", out]);
+        assert_refused(&again, 8, "keys-exist");
+    }
+    assert!(!site.path("elsewhere").exists());
+    assert_eq!(fs::read(site.path("table/certificates/certificates.toml")).unwrap(), before);
+}
+
+fn assert_private(path: &Path) {
+    let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    if path.is_dir() {
+        assert_eq!(mode, 0o700, "{}", path.display());
+        fs::read_dir(path).unwrap().for_each(|entry| assert_private(&entry.unwrap().path()));
+    } else {
+        assert_eq!(mode, 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn an_envelope_is_sealed_verified_and_inspected() {
+    let site = Site::with_keys();
+    let reader = "wgb:010540880000";
+    let of_reader = format!("table/certificates/{}/encryption-1.pem", reader.replace(':', "-"));
+    let signing = "table/certificates/gw-sh-1/signing-1.pem";
+    fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
+    let sealed = site.viereck(&[
+        "envelope", "seal", "payload.xml", "--author", "wgp:010000000000", "--reader", reader,
+        "--leistung", "99107023037000", "--gateway", "gw-sh-1", "--key", "keys/gw-sh-1/signing-1.key.pem",
+        "--certificate", signing, "--reader-certificate", &of_reader, "--attachment", "payload.xml",
+    ]);
+    assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
+    fs::write(site.path("envelope.xml"), &sealed.stdout).unwrap();
+    let ask = |verb: &str, file: &str, certificate: &str| {
+        site.viereck(&["envelope", verb, file, "--certificate", certificate, "--json"])
+    };
+
+    let verified = ask("verify", "envelope.xml", signing);
+    assert_eq!((code(&verified), &json(&verified)["verdict"]), (0, &Value::from("valid")));
+    let header = json(&ask("inspect", "envelope.xml", signing));
+    assert_eq!((&header["reader"], &header["payloadSchema"]), (&Value::from(reader), &Value::from("urn:example:none")));
+
+    let mut changed = sealed.stdout.clone();
+    let at = changed.windows(5).position(|window| window == b"<Kind").unwrap() + 6;
+    changed[at] ^= 1;
+    fs::write(site.path("changed.xml"), changed).unwrap();
+    for (file, certificate) in [("changed.xml", signing), ("envelope.xml", "table/certificates/broker/signing-1.pem")] {
+        for verb in ["verify", "inspect"] {
+            let refused = ask(verb, file, certificate);
+            assert_eq!(code(&refused), 4, "{verb} {file}");
+            assert!(stderr(&refused).contains("help: "));
+        }
+        let verdict = json(&ask("verify", file, certificate));
+        assert_eq!(verdict["verdict"], "refused");
+        assert!(verdict["code"].is_string());
+    }
+    assert_eq!(code(&ask("verify", "absent.xml", signing)), 3);
+    assert_eq!(code(&ask("verify", "envelope.xml", "payload.xml")), 4);
+}
+
+#[test]
+fn the_configuration_is_checked_by_the_way_it_is_loaded() {
+    let site = Site::with_keys();
+    site.configuration("127.0.0.1:0");
+    let checked = site.viereck(&["config", "check", "--config", "viereck.toml", "--json"]);
+    assert_eq!(code(&checked), 0, "{}", stderr(&checked));
+    assert_eq!(json(&checked)["roles"].as_array().unwrap().len(), 2);
+
+    let shown = site
+        .command(&["config", "show", "--config", "viereck.toml"])
+        .env("VIERECK__LINK__URL", "amqp://user:geheim@host/%2f")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("amqp://***@host/%2f") && text.contains("# VIERECK__LINK__URL"), "{text}");
+    assert!(text.contains("# viereck.toml:1\n") && text.contains("# built in\n") && !text.contains("geheim"), "{text}");
+
+    fs::remove_file(site.path("keys/gw-sh-1/signing-1.key.pem")).unwrap();
+    assert_refused(&site.viereck(&["config", "check", "--config", "viereck.toml"]), 3, "key-missing");
+    let file_only = site.viereck(&["config", "check", "--config", "viereck.toml", "--file-only"]);
+    assert_eq!(code(&file_only), 0);
+    assert_refused(&site.viereck(&["receiver", "--config", "viereck.toml"]), 3, "role-missing");
+    assert_refused(&site.viereck(&["run", "--config", "absent.toml"]), 3, "file-not-found");
+}
+
+/// The four configurations of a trial on one host belong together and to the sample table.
+#[test]
+fn the_local_deployment_covers_everyone_its_gateways_serve() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local");
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../routing-tables");
+    let tables = Tables::load(&table, day_in_berlin(jiff::Timestamp::now())).unwrap().tables;
+    let mut custodians = Vec::new();
+    for name in ["broker", "sender", "receiver-sh", "receiver-nw"] {
+        let config = viereck::config::Config::load(&folder.join(format!("{name}.toml"))).unwrap();
+        custodians.extend(config.broker.map(|broker| broker.id));
+        for gateway in config.gateways {
+            let settings = gateway.settings;
+            let configured: Vec<_> = settings.deliveries.iter().map(|delivery| &delivery.behoerde).collect();
+            let served: Vec<_> = tables.gateway(&settings.id).unwrap().served().collect();
+            assert_eq!(configured, served, "{name}");
+            for fachverfahren in &settings.fachverfahren {
+                assert_eq!(fachverfahren.behoerden.iter().collect::<Vec<_>>(), served, "{name}");
+            }
+            custodians.push(settings.id);
+        }
+    }
+    let mut expected: Vec<_> = tables.gateways().map(|gateway| gateway.id.clone()).collect();
+    expected.extend(tables.brokers().map(|broker| broker.id.clone()));
+    custodians.sort();
+    expected.sort();
+    assert_eq!(custodians, expected);
+}
+
+#[test]
+fn a_port_in_use_is_a_conflict_and_starts_nothing() {
+    let site = Site::with_keys();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    site.configuration(&taken.local_addr().unwrap().to_string());
+    assert_refused_among_logs(&site.viereck(&["run", "--config", "viereck.toml"]), 8, "port-in-use");
+    assert!(!site.path("var").exists());
+}
+
+#[test]
+fn a_table_of_another_environment_is_refused() {
+    let site = Site::with_keys();
+    site.configuration("127.0.0.1:0");
+    let text = fs::read_to_string(site.path("viereck.toml")).unwrap().replace("\"test\"", "\"production\"");
+    fs::write(site.path("viereck.toml"), text).unwrap();
+    assert_refused_among_logs(&site.viereck(&["run", "--config", "viereck.toml"]), 4, "environment-mismatch");
+}
+
+/// What runs roles has log lines on stderr as well.
+fn assert_refused_among_logs(output: &Output, exit: i32, code_word: &str) {
+    let text = stderr(output);
+    assert_eq!(code(output), exit, "{text}");
+    assert!(text.contains(&format!("error[{code_word}]: ")) && text.contains("\nhelp: "), "{text}");
+}
+
+#[test]
+fn a_running_process_keeps_its_table_when_the_new_one_is_broken_and_ends_with_0() {
+    let site = Site::with_keys();
+    site.configuration("127.0.0.1:0");
+    let mut running = Running::start(&site);
+    running.wait_for("gateway listens");
+
+    let again = site.viereck(&["run", "--config", "viereck.toml"]);
+    assert_refused_among_logs(&again, 8, "journal-in-use");
+    let unknown = "6f0a6f6c-8f0e-4c3e-9a53-1c2d3e4f5a6b";
+    let traced = site.viereck(&["message", "trace", unknown, "--config", "viereck.toml"]);
+    assert_refused(&traced, 3, "message-unknown");
+
+    running.signal("HUP");
+    running.wait_for("routing table reloaded");
+    fs::write(site.path("table/table.toml"), "environment = \n").unwrap();
+    running.signal("HUP");
+    running.wait_for("routing table kept");
+    running.signal("TERM");
+    assert_eq!(running.end(), Some(0));
+}
+
+/// `viereck run` in the background, ended when dropped.
+struct Running {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn start(site: &Site) -> Self {
+        let mut child = site.command(&["run", "--config", "viereck.toml"]).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = std::sync::mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    fn wait_for(&self, message: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut seen = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(message) => return,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no line with {message:?} among {seen:#?}"),
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        // The log ends when the process does.
+        while self.lines.recv_timeout(Duration::from_secs(30)).is_ok() {}
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
