@@ -2,14 +2,42 @@
 //!
 //! Pure: it reads the folder it is given and nothing else. It knows no XML and no network.
 
+mod answer;
+mod catalogue;
 mod certificate;
+mod competence;
 mod digest;
+mod fields;
+mod finding;
+mod folder;
+mod gateway;
 mod ids;
+mod leistung;
+mod load;
+mod merkle;
+mod participant;
+mod pins;
+mod places;
+mod position;
 mod region;
+mod report;
+mod resolve;
+mod tables;
+mod window;
 mod words;
 
+pub use answer::{Answer, ListKind, NoRoute, Outcome, Refusal, Route, Step, StepResult};
 pub use certificate::{Certificate, CertificateError, PublicKey};
+pub use competence::Choice;
 pub use digest::Digest;
+pub use finding::{Finding, Findings, Lang, Severity, Told};
+pub use gateway::{Broker, Client, Gateway, Quota};
 pub use ids::{BehoerdeId, CaseId, ClientId, CustodianId, GatewayId, InvalidId, LeistungId, MessageId};
+pub use leistung::{Class, Fallback, Leistung, ReplySchema, Schema};
+pub use participant::{Delivery, Participant, ParticipantKind};
+pub use places::Municipality;
+pub use position::Position;
 pub use region::{Ags, Ars, Place, Region};
+pub use tables::{Binding, Loaded, Tables};
+pub use window::{Window, day_in_berlin};
 pub use words::{Environment, Kind};

@@ -1,0 +1,296 @@
+//! Reads `certificates/`: which certificate counts for whom, for what and from when until when, and clients' tokens.
+//!
+//! A folder without certificates can be checked and asked. With the folder, everyone who signs and everyone for whom
+//! something is encrypted must have a certificate that is valid today.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
+
+use super::draft::{Draft, Reading, Sort};
+use super::programs::check_environment;
+use crate::catalogue::Code;
+use crate::certificate::{Certificate, CertificateError, PublicKey};
+use crate::digest::Digest;
+use crate::fields::{Fields, Instant, Value, printable};
+use crate::ids::ClientId;
+use crate::pins::{Pin, Pins, Term, TokenPin};
+use crate::position::Position;
+use crate::window::{day_in_berlin, start_of_day};
+
+const FOLDER: &str = "certificates/";
+const INDEX: &str = "certificates/certificates.toml";
+/// How long before its end a certificate without a successor is reported.
+const SOON_DAYS: i64 = 30;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    Signing,
+    Encryption,
+}
+
+impl Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Purpose::Signing => "signing",
+            Purpose::Encryption => "encryption",
+        })
+    }
+}
+
+/// What is entered for one holder and purpose.
+#[derive(Default)]
+struct Held {
+    /// The last certificate's end, and where it is entered; `None` when every entry was wrong.
+    last: Option<(Timestamp, Position)>,
+    valid_today: bool,
+}
+
+type Holders = BTreeMap<(String, Purpose), Held>;
+
+pub(super) fn read(reading: &Reading<'_>, draft: &mut Draft) {
+    if reading.folder.below(FOLDER).next().is_none() {
+        reading
+            .report
+            .add(Code::CertificatesAbsent, &Position::start_of(&".".into()), &[]);
+        return;
+    }
+    if reading.required(INDEX).is_none() {
+        return;
+    }
+    let Some(document) = reading.document(INDEX) else {
+        return;
+    };
+    let mut fields = document.fields(reading.report);
+    check_environment(&mut fields, draft.environment);
+    let mut pins = Pins::default();
+    let mut holders = Holders::new();
+    let mut keys = BTreeMap::new();
+    for entry in fields.get("certificate").iter().flat_map(Value::tables) {
+        read_certificate(entry, reading, draft, &mut pins, &mut holders, &mut keys);
+    }
+    for entry in fields.get("token").iter().flat_map(Value::tables) {
+        pins.tokens.extend(read_token(entry, draft));
+    }
+    fields.finish();
+    check_coverage(reading, draft, &holders);
+    check_tokens(reading, draft, &pins);
+    draft.pins = Some(pins);
+}
+
+fn read_certificate(
+    mut fields: Fields<'_>,
+    reading: &Reading<'_>,
+    draft: &Draft,
+    pins: &mut Pins,
+    holders: &mut Holders,
+    keys: &mut BTreeMap<Vec<u8>, (String, Purpose, Digest, Position)>,
+) {
+    let position = fields.position().clone();
+    let id = fields.require("id");
+    let purpose = fields
+        .require("purpose")
+        .and_then(|value| value.word(&[Purpose::Signing, Purpose::Encryption]));
+    let file = fields.require("file");
+    let term = read_term(&mut fields);
+    let sha256 = fields
+        .require("sha256")
+        .and_then(|value| value.parse::<Digest>(Code::DigestMalformed));
+    let certificate = file.and_then(|file| read_file(&file, reading));
+    fields.finish();
+    let (Some(id), Some(purpose)) = (id, purpose) else {
+        return;
+    };
+    let Some(holder) = read_holder(&id, purpose, draft) else {
+        return;
+    };
+    let held = holders.entry((holder.to_string(), purpose)).or_default();
+    let (Some(term), Some(sha256), Some(certificate)) = (term, sha256, certificate) else {
+        return;
+    };
+    if certificate.sha256() != sha256 {
+        reading.report.add(Code::CertificateWrong, &position, &[&"SHA-256"]);
+        return;
+    }
+    // Certificate and term must both hold, so one of them alone may be longer; without a common day it is a mistake.
+    let end = term.until.min(certificate.valid_until());
+    if term.from.max(certificate.valid_from()) >= end {
+        reading.report.add(Code::CertificateWrong, &position, &[&"from, until"]);
+        return;
+    }
+    let PublicKey::P256(point) = certificate.key();
+    if let Some((other, other_purpose, other_digest, earlier)) = keys.get(point)
+        && (*other != holder.to_string() || *other_purpose != purpose || *other_digest == sha256)
+    {
+        reading.report.add(Code::CertificateTwice, &position, &[earlier]);
+        return;
+    }
+    keys.insert(point.clone(), (holder.to_string(), purpose, sha256, position.clone()));
+    let begin = term.from.max(certificate.valid_from());
+    held.valid_today |= touches(
+        reading.today,
+        Term {
+            from: begin,
+            until: end,
+        },
+    );
+    if held.last.as_ref().is_none_or(|(last, _)| *last < end) {
+        held.last = Some((end, position));
+    }
+    let pin = Pin { certificate, term };
+    match holder {
+        Holder::Custodian(id) => pins.signing.entry(id).or_default().push(pin),
+        Holder::Participant(id) => pins.encryption.entry(id).or_default().push(pin),
+    }
+}
+
+/// Who holds a certificate.
+enum Holder {
+    Custodian(crate::ids::CustodianId),
+    Participant(crate::ids::BehoerdeId),
+}
+
+impl Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Custodian(id) => id.fmt(f),
+            Holder::Participant(id) => id.fmt(f),
+        }
+    }
+}
+
+fn read_holder(value: &Value<'_>, purpose: Purpose, draft: &Draft) -> Option<Holder> {
+    let holder = match purpose {
+        Purpose::Signing => Holder::Custodian(value.parse(Code::NameMalformed)?),
+        Purpose::Encryption => Holder::Participant(value.parse(Code::BehoerdeMalformed)?),
+    };
+    let known = match &holder {
+        Holder::Custodian(id) => draft.brokers.contains_key(id) || draft.is_entered(Sort::Gateway, id),
+        Holder::Participant(id) => draft.is_entered(Sort::Participant, id),
+    };
+    if !known {
+        value.object(Code::CertificateHolderUnknown, &[&holder, &purpose]);
+    }
+    known.then_some(holder)
+}
+
+/// Only files that were read from the folder can be named; a path is never given to the file system.
+fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Option<Certificate> {
+    let name = value.text()?;
+    let Some((path, octets)) = reading.optional(&format!("{FOLDER}{name}")) else {
+        value.object(Code::CertificateFileMissing, &[&printable(&name)]);
+        return None;
+    };
+    let at = Position::start_of(path);
+    let parsed = std::str::from_utf8(octets)
+        .map_err(|_| CertificateError::NotPem)
+        .and_then(Certificate::from_pem);
+    match parsed {
+        Ok(certificate) => return Some(certificate),
+        Err(CertificateError::NotPem) => reading.report.add(Code::CertificateWrong, &at, &[&"PEM"]),
+        Err(CertificateError::NotX509) => reading.report.add(Code::CertificateWrong, &at, &[&"X.509"]),
+        Err(CertificateError::KeyNotAllowed) => reading.report.add(Code::CertificateTooWeak, &at, &[]),
+    }
+    None
+}
+
+fn read_token(mut fields: Fields<'_>, draft: &mut Draft) -> Option<TokenPin> {
+    let client = fields.require("client").and_then(|value| {
+        let id: ClientId = value.parse(Code::NameMalformed)?;
+        let known = draft.is_entered(Sort::Client, &id);
+        if !known {
+            value.object(Code::ClientUnknown, &[&id]);
+        }
+        known.then_some(id)
+    });
+    let term = read_term(&mut fields);
+    let sha256 = fields
+        .require("sha256")
+        .and_then(|value| value.parse(Code::DigestMalformed));
+    fields.finish();
+    Some(TokenPin {
+        client: client?,
+        sha256: sha256?,
+        term: term?,
+    })
+}
+
+fn read_term(fields: &mut Fields<'_>) -> Option<Term> {
+    let from_value = fields.require("from");
+    let from = from_value.as_ref().and_then(Value::instant);
+    let until = fields.require("until").and_then(|value| value.instant());
+    let (from, until) = (from?, until?);
+    let from = match from {
+        Instant::Day(day) => start_of_day(day)?,
+        Instant::Exact(instant) => instant,
+    };
+    let until = match until {
+        // The last day belongs to it.
+        Instant::Day(day) => start_of_day(day.tomorrow().ok()?)?,
+        Instant::Exact(instant) => instant,
+    };
+    if from >= until {
+        if let Some(value) = from_value {
+            value.object(Code::WindowBackwards, &[&from, &until]);
+        }
+        return None;
+    }
+    Some(Term { from, until })
+}
+
+/// Whether a term has an instant of this day.
+fn touches(day: Date, term: Term) -> bool {
+    let begins = start_of_day(day).is_none_or(|start| start < term.until);
+    let next = day.tomorrow().ok().and_then(start_of_day);
+    begins && next.is_none_or(|next| term.from < next)
+}
+
+/// Everyone who signs or is encrypted for needs a certificate that is valid today.
+fn check_coverage(reading: &Reading<'_>, draft: &Draft, holders: &Holders) {
+    let brokers = draft
+        .brokers
+        .values()
+        .map(|broker| (broker.id.to_string(), Purpose::Signing, &broker.position));
+    let gateways = draft.gateways.values().map(|entry| &entry.gateway);
+    let signing = gateways
+        .clone()
+        .map(|gateway| (gateway.id.to_string(), Purpose::Signing, &gateway.position));
+    let served: std::collections::BTreeSet<_> = gateways.flat_map(|gateway| &gateway.serves).collect();
+    let encryption = served
+        .into_iter()
+        .filter_map(|id| draft.participants.get(id))
+        .map(|participant| (participant.id.to_string(), Purpose::Encryption, &participant.position));
+    let soon = reading.today.checked_add(SOON_DAYS.days()).unwrap_or(Date::MAX);
+    for (id, purpose, position) in brokers.chain(signing).chain(encryption) {
+        match holders.get(&(id.clone(), purpose)) {
+            None => reading.report.add(Code::CertificateMissing, position, &[&id, &purpose]),
+            Some(Held { last: None, .. }) => {}
+            Some(Held { valid_today: false, .. }) => {
+                reading
+                    .report
+                    .add(Code::CertificateNoneValid, position, &[&id, &purpose, &reading.today]);
+            }
+            Some(Held {
+                last: Some((end, at)), ..
+            }) => {
+                let end = day_in_berlin(*end);
+                if end <= soon {
+                    reading
+                        .report
+                        .add(Code::CertificateEndsSoon, at, &[&id, &purpose, &end]);
+                }
+            }
+        }
+    }
+}
+
+fn check_tokens(reading: &Reading<'_>, draft: &Draft, pins: &Pins) {
+    for client in draft.clients.values() {
+        let mut tokens = pins.tokens.iter().filter(|token| token.client == client.id);
+        if !tokens.any(|token| touches(reading.today, token.term)) {
+            reading.report.add(Code::TokenMissing, &client.position, &[&client.id]);
+        }
+    }
+}

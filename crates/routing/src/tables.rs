@@ -1,0 +1,238 @@
+//! One loaded version of the routing tables: immutable, shared between threads, asked for everything that depends on
+//! who is who.
+//!
+//! A value exists only if the whole folder loaded without an error, so nobody behind it checks references again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::certificate::Certificate;
+use crate::competence::CompetenceList;
+use crate::digest::Digest;
+use crate::finding::Finding;
+use crate::gateway::{Broker, Client, Gateway};
+use crate::ids::{BehoerdeId, ClientId, CustodianId, GatewayId, LeistungId};
+use crate::leistung::Leistung;
+use crate::participant::{Delivery, Participant};
+use crate::pins::Pins;
+use crate::places::{Municipality, Places};
+use crate::region::{Ars, Place};
+use crate::words::Environment;
+
+/// One version of the routing tables.
+#[derive(Debug)]
+pub struct Tables {
+    pub(crate) release: Digest,
+    pub(crate) head: Head,
+    pub(crate) places: Places,
+    pub(crate) country: Section,
+    pub(crate) laender: BTreeMap<String, Section>,
+    pub(crate) participants: BTreeMap<BehoerdeId, Participant>,
+    pub(crate) gateways: BTreeMap<GatewayId, Gateway>,
+    pub(crate) brokers: BTreeMap<CustodianId, Broker>,
+    pub(crate) clients: BTreeMap<ClientId, Client>,
+    pub(crate) pins: Option<Pins>,
+}
+
+/// What `Tables::load` gives: the tables, and what a person should look at.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The tables.
+    pub tables: Tables,
+    /// Findings that do not keep the folder from loading.
+    pub warnings: Vec<Finding>,
+}
+
+/// The head of a version: `table.toml` without the brokers.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) environment: Environment,
+    pub(crate) sequence: u64,
+    pub(crate) gebietsstand: Date,
+    pub(crate) loaded_on: Date,
+}
+
+/// The folder of a Land, or of the Bund.
+#[derive(Debug, Default)]
+pub(crate) struct Section {
+    pub(crate) leistungen: HashMap<LeistungId, Leistung>,
+    pub(crate) lists: BTreeMap<String, NamedList>,
+}
+
+/// A list of competences and the file it comes from.
+#[derive(Debug)]
+pub(crate) struct NamedList {
+    pub(crate) file: std::sync::Arc<str>,
+    pub(crate) list: CompetenceList,
+}
+
+/// That messages for a Behörde, or for one of its Leistungen, go to a gateway's queue.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    /// The reader.
+    pub behoerde: BehoerdeId,
+    /// The Leistung, where the delivery is for this very one.
+    pub leistung: Option<LeistungId>,
+    /// The gateway that takes the messages in.
+    pub gateway: GatewayId,
+}
+
+impl Tables {
+    /// The digest of this version: the RFC 9162 root over the folder's files, sorted by path.
+    pub fn release(&self) -> Digest {
+        self.release
+    }
+
+    /// Test or production.
+    pub fn environment(&self) -> Environment {
+        self.head.environment
+    }
+
+    /// The number of this version; the next one is higher.
+    pub fn sequence(&self) -> u64 {
+        self.head.sequence
+    }
+
+    /// The day whose municipalities the tables know.
+    pub fn gebietsstand(&self) -> Date {
+        self.head.gebietsstand
+    }
+
+    /// The Leistung as this Land (its two-digit key) offers it, else as the country does. Without a Land: as the
+    /// country does, else as the first Land that has it.
+    pub fn leistung(&self, id: &LeistungId, land: Option<&str>) -> Option<&Leistung> {
+        let of_country = || self.country.leistungen.get(id);
+        match land {
+            Some(land) => self
+                .laender
+                .get(land)
+                .and_then(|section| section.leistungen.get(id))
+                .or_else(of_country),
+            None => of_country().or_else(|| self.laender.values().find_map(|section| section.leistungen.get(id))),
+        }
+    }
+
+    /// Whether any Land or the country offers this Leistung.
+    pub fn knows(&self, id: &LeistungId) -> bool {
+        self.leistung(id, None).is_some()
+    }
+
+    /// Where messages for a participant go: its own delivery or, while a deputy stands in, the deputy's.
+    pub fn delivery(&self, participant: &BehoerdeId, leistung: &LeistungId, on: Date) -> Option<&Delivery> {
+        self.participants.get(participant)?.delivery(leistung, on)
+    }
+
+    /// Every binding in force on a day: one per delivery, for the broker's topology. Sorted.
+    pub fn bindings(&self, on: Date) -> Vec<Binding> {
+        let mut bindings = Vec::new();
+        for participant in self.participants.values() {
+            participant.bindings(on, &mut bindings);
+        }
+        bindings.sort();
+        bindings.dedup();
+        bindings
+    }
+
+    /// A participant: authority, portal or register.
+    pub fn participant(&self, id: &BehoerdeId) -> Option<&Participant> {
+        self.participants.get(id)
+    }
+
+    /// All participants, sorted by identifier.
+    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
+        self.participants.values()
+    }
+
+    /// A gateway.
+    pub fn gateway(&self, id: &GatewayId) -> Option<&Gateway> {
+        self.gateways.get(id)
+    }
+
+    /// All gateways, sorted by name.
+    pub fn gateways(&self) -> impl Iterator<Item = &Gateway> {
+        self.gateways.values()
+    }
+
+    /// A broker.
+    pub fn broker(&self, id: &CustodianId) -> Option<&Broker> {
+        self.brokers.get(id)
+    }
+
+    /// All brokers, sorted by name.
+    pub fn brokers(&self) -> impl Iterator<Item = &Broker> {
+        self.brokers.values()
+    }
+
+    /// A client.
+    pub fn client(&self, id: &ClientId) -> Option<&Client> {
+        self.clients.get(id)
+    }
+
+    /// All clients, sorted by name.
+    pub fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.clients.values()
+    }
+
+    /// The client that presents this bearer token, if the token counts at this instant.
+    pub fn client_by_token_at(&self, token: &str, at: Timestamp) -> Option<&Client> {
+        self.clients.get(self.pins.as_ref()?.client_of(token, at)?)
+    }
+
+    /// The client that presents this bearer token, if the token counted at noon (UTC) of the day of loading. A process
+    /// that runs for longer asks [`Tables::client_by_token_at`].
+    pub fn client_by_token(&self, token: &str) -> Option<&Client> {
+        let noon = TimeZone::UTC.to_timestamp(self.head.loaded_on.at(12, 0, 0, 0)).ok()?;
+        self.client_by_token_at(token, noon)
+    }
+
+    /// The portal as which a client writes for a Leistung: the first of its authors that writes for it.
+    pub fn author_for(&self, client: &Client, leistung: &LeistungId) -> Option<&BehoerdeId> {
+        let portal = |id: &&BehoerdeId| self.participants.get(*id).is_some_and(|p| p.writes_for(leistung));
+        let author = client.authors.iter().find(portal)?;
+        self.participants.get_key_value(author).map(|(id, _)| id)
+    }
+
+    /// The pinned certificate of a custodian with this digest, in force or not: a verifier judges the time itself.
+    pub fn signing_certificate(&self, custodian: &CustodianId, sha256: &Digest) -> Option<&Certificate> {
+        self.pins.as_ref()?.signing(custodian, sha256)
+    }
+
+    /// The certificate a custodian signs with at this instant.
+    pub fn current_signing_certificate(&self, custodian: &CustodianId, at: Timestamp) -> Option<&Certificate> {
+        self.pins.as_ref()?.current_signing(custodian, at)
+    }
+
+    /// The certificate for which content is encrypted that a participant shall read.
+    pub fn encryption_certificate(&self, participant: &BehoerdeId, at: Timestamp) -> Option<&Certificate> {
+        self.pins.as_ref()?.current_encryption(participant, at)
+    }
+
+    /// Every certificate entered for encryption to this participant, in force or not.
+    pub fn encryption_certificates(&self, participant: &BehoerdeId) -> impl Iterator<Item = &Certificate> {
+        let pins = self.pins.as_ref().and_then(|pins| pins.encryption.get(participant));
+        pins.into_iter().flatten().map(|pin| &pin.certificate)
+    }
+
+    /// Whether the folder has certificates; without them it can be explained and checked, not run.
+    pub fn has_certificates(&self) -> bool {
+        self.pins.is_some()
+    }
+
+    /// The ARS of a place that the Gebietsstand knows.
+    pub fn ars_of(&self, place: &Place) -> Option<Ars> {
+        self.places.ars_of(place)
+    }
+
+    /// The municipality with this ARS.
+    pub fn municipality(&self, ars: &Ars) -> Option<&Municipality> {
+        self.places.municipality(ars)
+    }
+
+    /// All municipalities and districts, in no order.
+    pub fn municipalities(&self) -> impl Iterator<Item = &Municipality> {
+        self.places.municipalities()
+    }
+}
