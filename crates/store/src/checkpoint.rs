@@ -35,12 +35,24 @@ impl Checkpointer {
         let (wake, woken) = sync_channel(1);
         let (end, ended) = sync_channel(1);
         let overlong = Arc::new(AtomicBool::new(false));
-        let steps = Steps { overlong: Arc::clone(&overlong), pause: config.checkpoint_pause, limit: config.wal_pages };
+        let steps = Steps {
+            overlong: Arc::clone(&overlong),
+            pause: config.checkpoint_pause,
+            limit: config.wal_pages,
+        };
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || steps.run(&connection, &woken, &ended))
-            .map_err(|source| StoreError::Prepare { path: path.to_owned(), source: Arc::new(source) })?;
-        Ok(Self { wake, end, overlong, thread })
+            .map_err(|source| StoreError::Prepare {
+                path: path.to_owned(),
+                source: Arc::new(source),
+            })?;
+        Ok(Self {
+            wake,
+            end,
+            overlong,
+            thread,
+        })
     }
 
     /// Called by the writer after each commit, with its own connection.

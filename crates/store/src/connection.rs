@@ -18,8 +18,16 @@ pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// SQLite's own POSIX locks for the whole process.
 pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let beside = suffixed(path, ".lock");
-    let prepare = |source| StoreError::Prepare { path: beside.clone(), source: Arc::new(source) };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&beside).map_err(prepare)?;
+    let prepare = |source| StoreError::Prepare {
+        path: beside.clone(),
+        source: Arc::new(source),
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&beside)
+        .map_err(prepare)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
@@ -36,7 +44,11 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
         PRAGMA wal_autocheckpoint = 0;
         PRAGMA journal_size_limit = 67108864;
         PRAGMA trusted_schema = OFF;";
-    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, settings)
+    open(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        settings,
+    )
 }
 
 /// A connection that copies the log into the file.
@@ -47,7 +59,11 @@ pub(crate) fn open_for_checkpoints(path: &Path) -> Result<Connection, StoreError
 
 /// A reader's connection; cannot write whatever SQL it is handed.
 pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")
+    open(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY,
+        "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;",
+    )
 }
 
 fn open(path: &Path, flags: OpenFlags, settings: &str) -> Result<Connection, StoreError> {
@@ -58,18 +74,30 @@ fn open(path: &Path, flags: OpenFlags, settings: &str) -> Result<Connection, Sto
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     };
-    open().map_err(|source| StoreError::Open { path: path.to_owned(), source: Arc::new(source) })
+    open().map_err(|source| StoreError::Open {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    })
 }
 
 /// Runs the migrations the file has not seen, forward only.
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     let path: PathBuf = connection.path().map(PathBuf::from).unwrap_or_default();
-    let failed = |source| StoreError::Open { path: path.clone(), source: Arc::new(source) };
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    let failed = |source| StoreError::Open {
+        path: path.clone(),
+        source: Arc::new(source),
+    };
+    let found: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(failed)?;
     // A negative version is nothing this program ever wrote: treated like a newer file, never migrated over.
     let found = usize::try_from(found).unwrap_or(usize::MAX);
     if found > migrations.len() {
-        return Err(StoreError::Newer { path, found, known: migrations.len() });
+        return Err(StoreError::Newer {
+            path,
+            found,
+            known: migrations.len(),
+        });
     }
     for (before, migration) in migrations.iter().enumerate().skip(found) {
         let mut step = || -> Result<(), rusqlite::Error> {

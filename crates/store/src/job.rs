@@ -44,7 +44,10 @@ pub(crate) struct WriteJob<F, T, E> {
 
 impl<F, T, E> WriteJob<F, T, E> {
     pub(crate) fn new(work: F, answer: oneshot::Sender<Result<T, WriteError<E>>>) -> Self {
-        Self { state: State::Waiting(work), answer }
+        Self {
+            state: State::Waiting(work),
+            answer,
+        }
     }
 }
 

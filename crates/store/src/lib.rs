@@ -50,7 +50,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { queue: 1024, group: 256, readers: 2, checkpoint_pause: Duration::from_millis(100), wal_pages: 16 * 1024 }
+        Self {
+            queue: 1024,
+            group: 256,
+            readers: 2,
+            checkpoint_pause: Duration::from_millis(100),
+            wal_pages: 16 * 1024,
+        }
     }
 }
 
@@ -81,7 +87,9 @@ impl Store {
         reader::start(path, readers, orders)?;
         let (writes, orders) = mpsc::channel(config.queue.max(1));
         writer::start(path, connection, lock, orders, &config)?;
-        Ok(Store { shared: Arc::new(Shared { writes, reads, readers }) })
+        Ok(Store {
+            shared: Arc::new(Shared { writes, reads, readers }),
+        })
     }
 
     /// Runs `change` inside the writer's next commit and answers once that commit is on disk.
@@ -167,3 +175,6 @@ impl std::fmt::Debug for Store {
         f.debug_struct("Store").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,10 @@ pub(crate) fn start(path: &Path, readers: usize, orders: mpsc::Receiver<Order>) 
         std::thread::Builder::new()
             .name("store-reader".to_owned())
             .spawn(move || run(connection, &orders))
-            .map_err(|source| StoreError::Prepare { path: path.to_owned(), source: Arc::new(source) })?;
+            .map_err(|source| StoreError::Prepare {
+                path: path.to_owned(),
+                source: Arc::new(source),
+            })?;
     }
     Ok(())
 }

@@ -30,12 +30,20 @@ pub(crate) fn start(
     config: &Config,
 ) -> Result<(), StoreError> {
     let checkpointer = Checkpointer::start(path, config)?;
-    let writer = Writer { connection, checkpointer, group: config.group.max(1), failure: None };
+    let writer = Writer {
+        connection,
+        checkpointer,
+        group: config.group.max(1),
+        failure: None,
+    };
     std::thread::Builder::new()
         .name("store-writer".to_owned())
         .spawn(move || writer.run(orders, lock))
         .map(drop)
-        .map_err(|source| StoreError::Prepare { path: path.to_owned(), source: Arc::new(source) })
+        .map_err(|source| StoreError::Prepare {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        })
 }
 
 struct Writer {
@@ -60,7 +68,11 @@ impl Writer {
                         break;
                     }
                 }
-                next = if jobs.len() < self.group { orders.try_recv().ok() } else { None };
+                next = if jobs.len() < self.group {
+                    orders.try_recv().ok()
+                } else {
+                    None
+                };
             }
             if !jobs.is_empty() {
                 self.commit(jobs);
@@ -103,8 +115,9 @@ impl Writer {
 }
 
 fn run_group(connection: &mut Connection, jobs: &mut [Box<dyn Write>]) -> Result<(), StoreError> {
-    let transaction =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::of_commit)?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(StoreError::of_commit)?;
     for job in jobs.iter_mut() {
         run_one(&transaction, job.as_mut()).map_err(StoreError::of_commit)?;
     }

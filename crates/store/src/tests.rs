@@ -1,0 +1,448 @@
+//! What a store promises, tried with a real file.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use rusqlite::Transaction;
+
+use super::*;
+
+const TABLES: &[&str] = &["
+    CREATE TABLE parent (id INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE child (
+        id     INTEGER PRIMARY KEY,
+        parent INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED
+    ) STRICT;
+    CREATE TABLE entry (id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL) STRICT;
+"];
+
+type Refusal = rusqlite::Error;
+
+fn open(path: &Path) -> Store {
+    Store::open(path, TABLES, Config::default()).unwrap()
+}
+
+fn insert(text: String) -> impl FnOnce(&Transaction<'_>) -> Result<(), Refusal> + Send + 'static {
+    move |file| file.execute("INSERT INTO entry (text) VALUES (?1)", [text]).map(drop)
+}
+
+async fn entries(store: &Store) -> Vec<String> {
+    store
+        .read(|file| -> Result<_, Refusal> {
+            file.prepare("SELECT text FROM entry ORDER BY id")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
+        .await
+        .unwrap()
+}
+
+/// Holds the writer on one job until the returned sender is dropped, so that what follows gathers into a group.
+async fn hold(store: &Store) -> std::sync::mpsc::SyncSender<()> {
+    let (release, released) = sync_channel::<()>(1);
+    let (begun, begins) = oneshot::channel();
+    let store = store.clone();
+    tokio::spawn(async move {
+        store
+            .write(move |_| -> Result<(), Refusal> {
+                let _ = begun.send(());
+                let _ = released.recv();
+                Ok(())
+            })
+            .await
+    });
+    begins.await.unwrap();
+    release
+}
+
+#[tokio::test]
+async fn writes_that_arrive_together_share_a_commit_and_stand_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    let held = hold(&store).await;
+    let commits = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let (store, commits) = (store.clone(), Arc::clone(&commits));
+        waiting.spawn(async move {
+            store
+                .write(move |file| -> Result<(), Refusal> {
+                    // Every fifth is refused, every seventh panics, each after having written.
+                    file.execute("INSERT INTO entry (text) VALUES (?1)", [format!("{number:02}")])?;
+                    let commit: i64 = file.query_row("SELECT count(*) FROM parent", [], |row| row.get(0))?;
+                    commits.lock().unwrap().insert(commit);
+                    assert!(number % 7 != 0, "as meant by the test");
+                    if number % 5 == 0 {
+                        Err(Refusal::InvalidQuery)
+                    } else {
+                        Ok(())
+                    }
+                })
+                .await
+        });
+    }
+    drop(held);
+    let (mut kept, mut refused, mut panicked) = (0, 0, 0);
+    while let Some(answer) = waiting.join_next().await {
+        match answer.unwrap() {
+            Ok(()) => kept += 1,
+            Err(WriteError::Refused(Refusal::InvalidQuery)) => refused += 1,
+            Err(WriteError::Store(StoreError::Panicked)) => panicked += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((kept, refused, panicked), (28, 6, 6));
+    let texts: BTreeSet<_> = entries(&store).await.into_iter().collect();
+    let expected = (0..40)
+        .filter(|number| number % 5 != 0 && number % 7 != 0)
+        .map(|number| format!("{number:02}"));
+    assert_eq!(texts, expected.collect());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_group_is_one_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    let held = hold(&store).await;
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                // A job sees what others of its group have written; from outside nothing of it is visible yet.
+                store
+                    .write(move |file| -> Result<i64, Refusal> {
+                        file.execute("INSERT INTO entry (text) VALUES (?1)", [format!("{number}")])?;
+                        file.query_row("PRAGMA data_version", [], |row| row.get(0))
+                    })
+                    .await
+            })
+        })
+        .collect();
+    // All are queued: the tasks have run up to their first wait.
+    while store.shared.writes.capacity() > store.shared.writes.max_capacity() - 20 {
+        tokio::task::yield_now().await;
+    }
+    let log = || std::fs::metadata(folder.path().join("a.sqlite-wal")).map_or(0, |file| file.len());
+    let before = log();
+    drop(held);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    // Alone each would append its pages to the log anew: at least two frames of 4 KiB.
+    let grown = log().saturating_sub(before);
+    assert!(grown < 20 * 2 * 4096, "20 writes grew the log by {grown} bytes");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_fails_for_its_whole_group_and_only_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    let held = hold(&store).await;
+    let innocent = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(insert("innocent".into())).await }
+    });
+    let guilty = tokio::spawn({
+        let store = store.clone();
+        async move {
+            // The reference dangles until the commit looks at it.
+            let dangling = |file: &Transaction<'_>| file.execute("INSERT INTO child (parent) VALUES (1)", []).map(drop);
+            store.write::<(), Refusal>(dangling).await
+        }
+    });
+    while store.shared.writes.capacity() > store.shared.writes.max_capacity() - 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    for answer in [innocent.await.unwrap(), guilty.await.unwrap()] {
+        assert!(
+            matches!(answer, Err(WriteError::Store(StoreError::Commit(_)))),
+            "{answer:?}"
+        );
+    }
+    store.write(insert("later".into())).await.unwrap();
+    assert_eq!(entries(&store).await, ["later"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_is_not_reported_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    let held = hold(&store).await;
+    let before = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(insert("before".into())).await }
+    });
+    let ending = tokio::spawn({
+        let store = store.clone();
+        async move { store.write::<(), Refusal>(|file| file.execute_batch("ROLLBACK")).await }
+    });
+    while store.shared.writes.capacity() > store.shared.writes.max_capacity() - 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    for answer in [before.await.unwrap(), ending.await.unwrap()] {
+        assert!(matches!(answer, Err(WriteError::Store(_))), "{answer:?}");
+    }
+    assert!(entries(&store).await.is_empty());
+    store.write(insert("later".into())).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    let limit = |file: &Transaction<'_>| file.query_row("PRAGMA max_page_count = 30", [], |_| Ok(()));
+    store.write::<(), Refusal>(limit).await.unwrap();
+    let answer = store.write(insert("x".repeat(1 << 20))).await;
+    let Err(WriteError::Refused(error)) = &answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull));
+    store.write(insert("small".into())).await.unwrap();
+    assert_eq!(entries(&store).await, ["small"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_new_work_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        queue: 3,
+        ..Config::default()
+    };
+    let store = Store::open(&folder.path().join("a.sqlite"), TABLES, config).unwrap();
+    let held = hold(&store).await;
+    let waiting: Vec<_> = (0..3)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(insert(format!("{number}"))).await })
+        })
+        .collect();
+    while store.shared.writes.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let answer = store.try_write(insert("too many".into())).await;
+    assert!(matches!(answer, Err(WriteError::Store(StoreError::Busy))), "{answer:?}");
+    drop(held);
+    for answer in waiting {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(entries(&store).await.len(), 3);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn closing_finishes_what_is_queued_and_frees_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    let store = open(&path);
+    let held = hold(&store).await;
+    let write = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(insert("queued".into())).await }
+    });
+    while store.shared.writes.capacity() == store.shared.writes.max_capacity() {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    store.clone().close().await;
+    write.await.unwrap().unwrap();
+    let answer = store.write(insert("after".into())).await;
+    assert!(
+        matches!(answer, Err(WriteError::Store(StoreError::Closed))),
+        "{answer:?}"
+    );
+    let answer = store.read(|_| Ok::<_, Refusal>(())).await;
+    assert!(
+        matches!(answer, Err(WriteError::Store(StoreError::Closed))),
+        "{answer:?}"
+    );
+    assert!(
+        !folder.path().join("a.sqlite-wal").exists(),
+        "the log was not copied into the file"
+    );
+    let store = open(&path);
+    assert_eq!(entries(&store).await, ["queued"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_second_opener_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    let store = open(&path);
+    let second = Store::open(&path, TABLES, Config::default());
+    let Err(error @ StoreError::InUse { .. }) = second else {
+        panic!("{second:?}")
+    };
+    assert!(
+        error.to_string().contains("a.sqlite is in use by another process"),
+        "{error}"
+    );
+    store.write(insert("still works".into())).await.unwrap();
+    store.close().await;
+    open(&path).close().await;
+}
+
+#[tokio::test]
+async fn migrations_run_once_in_order_and_never_back() {
+    const FIRST: &[&str] = &["CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);"];
+    const SECOND: &[&str] = &[FIRST[0], "UPDATE a SET x = x * 10;", "UPDATE a SET x = x + 2;"];
+    const BROKEN: &[&str] = &[
+        SECOND[0],
+        SECOND[1],
+        SECOND[2],
+        "UPDATE a SET x = 0; CREATE TABLE a (y);",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    let value = async |store: &Store| {
+        let look = |file: &Connection| file.query_row("SELECT x FROM a", [], |row| row.get(0));
+        store.read::<i64, Refusal>(look).await.unwrap()
+    };
+    for migrations in [FIRST, FIRST, SECOND, SECOND] {
+        let store = Store::open(&path, migrations, Config::default()).unwrap();
+        assert_eq!(value(&store).await, if migrations.len() == 1 { 1 } else { 12 });
+        store.close().await;
+    }
+    let older = Store::open(&path, FIRST, Config::default());
+    assert!(
+        matches!(older, Err(StoreError::Newer { found: 3, known: 1, .. })),
+        "{older:?}"
+    );
+    let broken = Store::open(&path, BROKEN, Config::default());
+    assert!(matches!(broken, Err(StoreError::Open { .. })), "{broken:?}");
+    let store = Store::open(&path, SECOND, Config::default()).unwrap();
+    assert_eq!(value(&store).await, 12, "half a migration was kept");
+    store.close().await;
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    std::fs::write(&path, "not a database, but long enough to look at. ".repeat(50)).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let refused = Store::open(&path, TABLES, Config::default());
+    assert!(matches!(refused, Err(StoreError::Open { .. })), "{refused:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let absent = Store::open(
+        &folder.path().join("no/such/folder/a.sqlite"),
+        TABLES,
+        Config::default(),
+    );
+    assert!(matches!(absent, Err(StoreError::Prepare { .. })), "{absent:?}");
+}
+
+#[tokio::test]
+async fn a_reader_cannot_write_and_does_not_wait_for_the_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    store.write(insert("seen".into())).await.unwrap();
+    let held = hold(&store).await;
+    assert_eq!(entries(&store).await, ["seen"]);
+    let answer = store.read(|file| file.execute("DELETE FROM entry", [])).await;
+    assert!(matches!(answer, Err(WriteError::Refused(_))), "{answer:?}");
+    let answer = store
+        .read(|_| -> Result<(), Refusal> { panic!("as meant by the test") })
+        .await;
+    assert!(
+        matches!(answer, Err(WriteError::Store(StoreError::Panicked))),
+        "{answer:?}"
+    );
+    drop(held);
+    assert_eq!(entries(&store).await, ["seen"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_log_stays_bounded_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    let config = Config {
+        checkpoint_pause: Duration::from_millis(1),
+        wal_pages: 100,
+        ..Config::default()
+    };
+    let store = Store::open(&path, TABLES, config).unwrap();
+    let (mut longest, mut written) = (0, 0_u64);
+    for number in 0..2_000 {
+        store.write(insert(format!("{number:0>8000}"))).await.unwrap();
+        written += 8_000;
+        longest = longest.max(std::fs::metadata(folder.path().join("a.sqlite-wal")).unwrap().len());
+    }
+    assert!(
+        longest < written / 4,
+        "the log grew to {longest} bytes for {written} written"
+    );
+    assert_eq!(entries(&store).await.len(), 2_000);
+    store.close().await;
+}
+
+/// Not a test of its own: the process that [`what_was_answered_survives_kill_9`] kills.
+#[test]
+fn child_that_writes_until_it_is_killed() {
+    let Some(path) = std::env::var_os("VIERECK_STORE_TEST_FILE") else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = open(Path::new(&path));
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..8 {
+            let store = store.clone();
+            writers.spawn(async move {
+                for number in 0.. {
+                    let text = format!("{writer}-{number}");
+                    store.write(insert(text.clone())).await.unwrap();
+                    println!("written {text}");
+                }
+            });
+        }
+        writers.join_next().await;
+    });
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tests::child_that_writes_until_it_is_killed", "--nocapture"])
+        .env("VIERECK_STORE_TEST_FILE", &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut answered: BTreeSet<String> = BTreeSet::new();
+    let mut note = |line: std::io::Result<String>| {
+        // The last line may be cut off in the middle; then its write was answered, but we do not know which it was.
+        if let Some((_, text)) = line.unwrap_or_default().split_once("written ") {
+            answered.insert(text.to_owned());
+        }
+        answered.len()
+    };
+    while note(lines.next().expect("the child ended by itself")) < 500 {}
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut rest: Vec<_> = lines.collect();
+    rest.pop();
+    for line in rest {
+        note(line);
+    }
+    let store = open(&path);
+    let kept: BTreeSet<_> = entries(&store).await.into_iter().collect();
+    let lost: Vec<_> = answered.difference(&kept).collect();
+    println!("answered {}, kept {}, lost {}", answered.len(), kept.len(), lost.len());
+    assert!(lost.is_empty(), "answered and lost: {lost:?}");
+    store.close().await;
+}

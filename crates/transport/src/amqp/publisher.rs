@@ -1,0 +1,194 @@
+//! Publishing with confirms.
+//!
+//! One task alone publishes on a channel. lapin numbers a message and hands over its frames in two steps, so two tasks
+//! publishing on one channel could swap their confirms: a refusal of one message would be reported for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::address::Address;
+use crate::error::LinkError;
+use crate::{LARGEST_MESSAGE, PUBLISH_WINDOW};
+
+use super::line::{Line, backoff};
+use super::session::close_channel;
+
+/// All messages under way together hold at most this many units of [`UNIT`] bytes: eight of the largest.
+const UNITS: usize = 8 * LARGEST_MESSAGE / UNIT;
+const UNIT: usize = 1024;
+
+const PERSISTENT: u8 = 2;
+
+/// A message on its way, until lapin is done with it; whether anybody still waits for it does not matter to its place in
+/// the window, for lapin holds its bytes all the same.
+struct Order {
+    to: Address,
+    bytes: Bytes,
+    answer: oneshot::Sender<Result<(), LinkError>>,
+    _window: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+#[derive(Debug)]
+pub(super) struct Publisher {
+    orders: mpsc::Sender<Order>,
+    line: Line,
+    places: Arc<Semaphore>,
+    units: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Publisher {
+    pub(super) fn start(
+        line: Line,
+        patience: Duration,
+        tasks: &TaskTracker,
+        closing: CancellationToken,
+        ended: CancellationToken,
+    ) -> Self {
+        let (orders, queued) = mpsc::channel(PUBLISH_WINDOW);
+        let work = run(line.clone(), queued, closing);
+        tasks.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = work => {}
+            }
+        });
+        let places = Arc::new(Semaphore::new(PUBLISH_WINDOW));
+        Self {
+            orders,
+            line,
+            places,
+            units: Arc::new(Semaphore::new(UNITS)),
+            patience,
+        }
+    }
+
+    pub(super) async fn publish(&self, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
+        // Without a connection nothing is sent, and the caller can be told so for certain.
+        self.line.session(self.patience).await?;
+        let window = tokio::time::timeout(self.patience, self.window(bytes.len()));
+        let _window = window.await.map_err(|_| LinkError::Full)??;
+        let (answer, answered) = oneshot::channel();
+        let order = Order {
+            to: to.clone(),
+            bytes,
+            answer,
+            _window,
+        };
+        self.orders.send(order).await.map_err(|_| LinkError::Closed)?;
+        match tokio::time::timeout(self.patience, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(LinkError::Unconfirmed),
+        }
+    }
+
+    async fn window(&self, bytes: usize) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), LinkError> {
+        let units = u32::try_from(bytes.div_ceil(UNIT).clamp(1, UNITS)).unwrap_or(u32::MAX);
+        let place = Arc::clone(&self.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| LinkError::Closed)?;
+        let units = Arc::clone(&self.units)
+            .acquire_many_owned(units)
+            .await
+            .map_err(|_| LinkError::Closed)?;
+        Ok((place, units))
+    }
+}
+
+/// Serves orders on one channel after the other until the link closes.
+async fn run(line: Line, mut orders: mpsc::Receiver<Order>, closing: CancellationToken) {
+    let mut failures = 0;
+    while !closing.is_cancelled() {
+        let session = tokio::select! {
+            () = closing.cancelled() => return,
+            session = line.next_session() => match session {
+                Ok(session) => session,
+                Err(_) => return,
+            },
+        };
+        match session.confirming_channel().await {
+            Ok(channel) => {
+                let served = serve(&channel, &mut orders, &closing).await;
+                close_channel(&channel).await;
+                failures = if served { 0 } else { failures + 1 };
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no channel to publish on");
+                session.cut();
+                failures += 1;
+            }
+        }
+        tokio::select! {
+            () = closing.cancelled() => return,
+            () = tokio::time::sleep(backoff(failures)) => {}
+        }
+    }
+}
+
+/// Publishes until the channel fails or the link closes; then everything still under way is answered. Whether anything
+/// was confirmed at all.
+async fn serve(channel: &Channel, orders: &mut mpsc::Receiver<Order>, closing: &CancellationToken) -> bool {
+    let mut under_way = FuturesUnordered::new();
+    let mut open = true;
+    let mut served = false;
+    loop {
+        tokio::select! {
+            order = orders.recv(), if open => match order {
+                // Nobody waits for it any more: it would only be a duplicate.
+                Some(order) if order.answer.is_closed() => {}
+                Some(order) => under_way.push(publish(channel, order)),
+                None => open = false,
+            },
+            Some(confirmed) = under_way.next() => {
+                served |= confirmed;
+                // lapin fails everything under way when the channel dies; so the rest comes here at once as well.
+                open &= channel.status().connected();
+            }
+            () = closing.cancelled(), if open => open = false,
+        }
+        if !open && under_way.is_empty() {
+            return served;
+        }
+    }
+}
+
+/// Publishes one message and answers for it. False when the channel failed under it.
+async fn publish(channel: &Channel, order: Order) -> bool {
+    let Order {
+        to,
+        bytes,
+        answer,
+        _window,
+    } = order;
+    let confirmed = async {
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        let (exchange, key) = (to.exchange().name().into(), to.key().into());
+        // Not mandatory: the alternate exchange leaves nothing that could be returned.
+        channel
+            .basic_publish(exchange, key, BasicPublishOptions::default(), &bytes, properties)
+            .await?
+            .await
+    };
+    let (result, alive) = match confirmed.await {
+        Ok(Confirmation::Ack(_)) => (Ok(()), true),
+        Ok(Confirmation::Nack(_)) => (Err(LinkError::Full), true),
+        Ok(Confirmation::NotRequested) => (Err(LinkError::Unconfirmed), true),
+        Err(error) => {
+            tracing::debug!(%error, "a publish was not confirmed");
+            (Err(LinkError::Unconfirmed), false)
+        }
+    };
+    // The caller may have given up waiting.
+    let _ = answer.send(result);
+    alive
+}
