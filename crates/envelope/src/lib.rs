@@ -6,7 +6,7 @@
 //! - [`seal`]: a [`Draft`] becomes a [`SealedEnvelope`], encrypted for one reader and signed by one gateway.
 //! - [`verify`]: received bytes become a [`VerifiedEnvelope`] or are [`Refused`]. Nothing else makes one.
 //! - [`open`]: a verified envelope becomes an [`OpenedEnvelope`] with its files. Nothing else makes one.
-//! - [`seal_batch`], [`verify_batch`]: custody [`Event`]s in a signed Merkle tree, each provable alone.
+//! - [`seal_batch`], [`verify_batch`]: custody [`Event`]s in a signed Merkle tree; [`verify_event`] proves one alone.
 //! - [`ReplyTokenKey`]: what a gateway seals for itself, so that a decision finds its mailbox.
 //!
 //! Standards: XML Signature 1.1, Exclusive XML Canonicalization 1.0, XAdES (ETSI EN 319 132-1) level B, XML

@@ -48,7 +48,9 @@ pub(crate) fn batch_draft(events: &[Bytes]) -> BatchDraft<'_> {
 }
 
 fn seal(scene: &Scene, events: &[Bytes]) -> SealedBatch {
-    seal_batch(batch_draft(events), &scene.gateway.signer(), now()).unwrap()
+    let sealed = seal_batch(batch_draft(events), &scene.gateway.signer(), now()).unwrap();
+    assert_valid_batch(sealed.bytes());
+    sealed
 }
 
 fn judge(scene: &Scene, bytes: impl Into<Vec<u8>>) -> Result<VerifiedBatch, Refused> {
@@ -81,7 +83,6 @@ proptest! {
         let scene = Scene::new();
         let events = octets(count);
         let sealed = seal(&scene, &events);
-        assert_valid_batch(sealed.bytes());
         let batch = judge(&scene, sealed.bytes().to_vec()).unwrap();
         prop_assert_eq!(batch.head_digest(), sealed.head_digest());
         prop_assert_eq!(batch.head().tree_size, count as u64);

@@ -11,6 +11,8 @@ use viereck_envelope::{
 };
 use viereck_routing::{Certificate, Digest, Environment, GatewayId, Kind, MessageId};
 
+use crate::schema::assert_valid_envelope;
+
 pub(crate) const READER: &str = "wgb:010540880000";
 
 /// A key with its certificate.
@@ -86,8 +88,11 @@ impl Scene {
         }
     }
 
+    /// Seals for the reader; whatever a test seals has to be valid to the schema.
     pub(crate) fn seal(&self, draft: Draft) -> SealedEnvelope {
-        seal(draft, &self.reader.certificate, &self.gateway.signer(), now()).unwrap()
+        let sealed = seal(draft, &self.reader.certificate, &self.gateway.signer(), now()).unwrap();
+        assert_valid_envelope(sealed.bytes());
+        sealed
     }
 }
 
