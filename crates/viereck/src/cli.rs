@@ -73,15 +73,20 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::new(Exit::Unexpected, "runtime-failed", format!("cannot start threads: {error}")))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| {
+        Failure::new(
+            Exit::Unexpected,
+            "runtime-failed",
+            format!("cannot start threads: {error}"),
+        )
+    })?;
     // What runs roles logs as its configuration says, everything else only what went wrong.
     let runs_roles = matches!(
         command,
         Command::Run(_) | Command::Sender(_) | Command::Broker(_) | Command::Receiver(_)
     );
     if !runs_roles {
-        telemetry::start("warn", telemetry::Format::Auto)?;
+        telemetry::start("warn,lapin=off", telemetry::Format::Auto)?;
     }
     runtime.block_on(async {
         match &command {
@@ -121,7 +126,10 @@ mod tests {
             std::fs::write(file, &reference).unwrap();
         }
         let committed = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(committed == reference, "reference/cli.txt is not what the commands print; see above this test");
+        assert!(
+            committed == reference,
+            "reference/cli.txt is not what the commands print; see above this test"
+        );
     }
 
     fn collect(command: clap::Command, parents: &str, reference: &mut String) {
@@ -138,7 +146,11 @@ mod tests {
         fn look(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
-                assert!(!["token", "password", "secret"].contains(&name), "{name} of {}", command.get_name());
+                assert!(
+                    !["token", "password", "secret"].contains(&name),
+                    "{name} of {}",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(look);
         }

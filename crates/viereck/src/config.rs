@@ -7,6 +7,7 @@
 //! decided here.
 
 pub mod commands;
+mod layer;
 pub mod layers;
 
 use std::collections::BTreeSet;
@@ -163,8 +164,14 @@ impl Config {
     /// The configuration that these layers make.
     pub fn from_layers(layers: &Layers) -> Result<Self, Failure> {
         let mut root = table_of(layers, "", layers.root().clone())?;
-        let broker = root.remove("broker").map(|value| layers.typed("broker", value)).transpose()?;
-        let gateways = root.remove("gateway").map(|value| read_gateways(layers, value)).transpose()?;
+        let broker = root
+            .remove("broker")
+            .map(|value| layers.typed("broker", value))
+            .transpose()?;
+        let gateways = root
+            .remove("gateway")
+            .map(|value| read_gateways(layers, value))
+            .transpose()?;
         let root: Root = layers.typed("", Value::new(None, ValueKind::Table(root)))?;
         telemetry::filter(&root.log.level).map_err(|error| layers.refuse("log.level", &error))?;
         let config = Config {
@@ -200,25 +207,37 @@ impl Config {
                 Part::Sender => "[[gateway]] with role = \"sender\"",
                 Part::Receiver | Part::All => "[[gateway]] with role = \"receiver\"",
             };
-            return Err(
-                Failure::new(Exit::NotFound, "role-missing", format!("The configuration has no {section}."))
-                    .help("Add the section, or start what the file has with `viereck run`."),
-            );
+            return Err(Failure::new(
+                Exit::NotFound,
+                "role-missing",
+                format!("The configuration has no {section}."),
+            )
+            .help("Add the section, or start what the file has with `viereck run`."));
         }
         Ok(self)
     }
 
     fn free_of_contradictions(&self, layers: &Layers) -> Result<(), Failure> {
         if self.broker.is_none() && self.gateways.is_empty() {
-            return Err(Failure::new(Exit::Usage, "config-invalid", "The configuration has no role to run.")
-                .help("Add a [broker] section or a [[gateway]]."));
+            return Err(
+                Failure::new(Exit::Usage, "config-invalid", "The configuration has no role to run.")
+                    .help("Add a [broker] section or a [[gateway]]."),
+            );
         }
         for (index, gateway) in self.gateways.iter().enumerate() {
-            if let Some(finding) = gateway.settings.check().iter().find(|finding| finding.severity == Severity::Error) {
+            if let Some(finding) = gateway
+                .settings
+                .check()
+                .iter()
+                .find(|finding| finding.severity == Severity::Error)
+            {
                 return Err(layers.refuse(&format!("gateway[{index}].{}", finding.key), &finding.sentence));
             }
             if gateway.keys.file_name().and_then(|name| name.to_str()) != Some(gateway.settings.id.as_str()) {
-                let sentence = format!("The folder of its keys bears the gateway's name, {}.", gateway.settings.id);
+                let sentence = format!(
+                    "The folder of its keys bears the gateway's name, {}.",
+                    gateway.settings.id
+                );
                 return Err(layers.refuse(&format!("gateway[{index}].keys"), &sentence));
             }
         }
@@ -248,7 +267,9 @@ fn read_link(layers: &Layers, link: LinkSection) -> Result<Link, Failure> {
             return Err(layers.refuse("link.url_file", "Either url or url_file is set, not both."));
         }
         Some(file) => std::fs::read_to_string(&file)
-            .map_err(|error| Failure::of_file("read link.url_file", &file, &error).at(layers.position("link.url_file")))?
+            .map_err(|error| {
+                Failure::of_file("read link.url_file", &file, &error).at(layers.position("link.url_file"))
+            })?
             .trim()
             .to_owned(),
     };
@@ -267,7 +288,12 @@ fn read_gateways(layers: &Layers, value: Value) -> Result<Vec<Gateway>, Failure>
         let (places, settings) = split(layers, &key, value)?;
         let GatewayPlaces { role, keys, journal } = layers.typed(&key, places)?;
         let settings = layers.typed(&key, settings)?;
-        Ok(Gateway { role, keys, journal, settings })
+        Ok(Gateway {
+            role,
+            keys,
+            journal,
+            settings,
+        })
     };
     elements.into_iter().enumerate().map(read).collect()
 }

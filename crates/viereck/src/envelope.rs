@@ -125,8 +125,12 @@ pub fn run(command: &Command) -> Result<(), Failure> {
 
 fn sealed(args: &Seal, now: Timestamp) -> Result<Bytes, Failure> {
     let signer = Signer::new(certificate(&args.certificate)?, &text(&args.key)?).map_err(|error| {
-        Failure::new(Exit::Findings, error.code(), format!("{}: {error}.", args.key.display()))
-            .help("--key and --certificate have to be a pair.")
+        Failure::new(
+            Exit::Findings,
+            error.code(),
+            format!("{}: {error}.", args.key.display()),
+        )
+        .help("--key and --certificate have to be a pair.")
     })?;
     let mut files = vec![file(Role::Payload, &args.payload)?];
     for attachment in &args.attachment {
@@ -158,13 +162,21 @@ fn sealed(args: &Seal, now: Timestamp) -> Result<Bytes, Failure> {
         },
     };
     let reader = certificate(&args.reader_certificate)?;
-    let envelope = seal(draft, &reader, &signer, now)
-        .map_err(|error| Failure::new(Exit::Findings, error.code(), format!("The envelope was not sealed: {error}.")))?;
+    let envelope = seal(draft, &reader, &signer, now).map_err(|error| {
+        Failure::new(
+            Exit::Findings,
+            error.code(),
+            format!("The envelope was not sealed: {error}."),
+        )
+    })?;
     Ok(envelope.bytes().clone())
 }
 
 fn file(role: Role, path: &Path) -> Result<File, Failure> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     Ok(File {
         role,
         name,
@@ -202,7 +214,12 @@ fn inspect(args: &Verify) -> Result<(), Failure> {
     let envelope = verified(args)?.map_err(|refused| refusal(&args.file, refused))?;
     let header = header_fields(envelope.header(), envelope.digest());
     if args.json {
-        return output::json(&Value::Object(header.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()));
+        return output::json(&Value::Object(
+            header
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        ));
     }
     let line = |(name, value): (&str, Value)| match value {
         Value::Null => String::new(),
@@ -255,14 +272,22 @@ fn verdict(outcome: &Result<VerifiedEnvelope, Refused>) -> Value {
 }
 
 fn refusal(file: &Path, refused: Refused) -> Failure {
-    Failure::new(Exit::Findings, refused.code(), format!("{} is refused: {refused}.", file.display()))
-        .help("An envelope counts only octet for octet as it was signed, by the certificate that is named.")
+    Failure::new(
+        Exit::Findings,
+        refused.code(),
+        format!("{} is refused: {refused}.", file.display()),
+    )
+    .help("An envelope counts only octet for octet as it was signed, by the certificate that is named.")
 }
 
 fn certificate(path: &Path) -> Result<Certificate, Failure> {
     Certificate::from_pem(&text(path)?).map_err(|error| {
-        Failure::new(Exit::Findings, "certificate-invalid", format!("{} is {error}.", path.display()))
-            .help("Expected is one X.509 certificate with an ECDSA P-256 key, as PEM.")
+        Failure::new(
+            Exit::Findings,
+            "certificate-invalid",
+            format!("{} is {error}.", path.display()),
+        )
+        .help("Expected is one X.509 certificate with an ECDSA P-256 key, as PEM.")
     })
 }
 
@@ -271,5 +296,7 @@ fn text(path: &Path) -> Result<String, Failure> {
 }
 
 fn octets(path: &Path) -> Result<Bytes, Failure> {
-    std::fs::read(path).map(Bytes::from).map_err(|error| Failure::of_file("read", path, &error))
+    std::fs::read(path)
+        .map(Bytes::from)
+        .map_err(|error| Failure::of_file("read", path, &error))
 }

@@ -178,7 +178,9 @@ mod tests {
 
     #[test]
     fn outside_text_cannot_add_a_line_to_a_report() {
-        let report = Failure::new(Exit::Findings, "x", "a\nerror[y]: b\u{1b}[2J").help("c\nd").report();
+        let report = Failure::new(Exit::Findings, "x", "a\nerror[y]: b\u{1b}[2J")
+            .help("c\nd")
+            .report();
         assert_eq!(report, "error[x]: a\\u000aerror[y]: b\\u001b[2J\nhelp: c\\u000ad\n");
     }
 

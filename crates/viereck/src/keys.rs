@@ -115,7 +115,12 @@ pub fn new(table: &Path, out: &Path, days: u16, now: Timestamp) -> Result<Made, 
         },
     };
     keys.make(&tables)?;
-    let NewKeys { index, mut made, validity, .. } = keys;
+    let NewKeys {
+        index,
+        mut made,
+        validity,
+        ..
+    } = keys;
     made.until = validity.until;
     public.write("certificates.toml", index.as_bytes(), 0o644)?;
     private.finish()?;
@@ -146,9 +151,11 @@ struct Validity {
 impl Validity {
     fn new(now: Timestamp, days: u16) -> Result<Self, Failure> {
         let today = TimeZone::UTC.to_datetime(now).date();
-        let shifted = today.yesterday().and_then(|from| Ok((from, today.checked_add(i64::from(days).days())?)));
-        let (from, until) = shifted
-            .map_err(|_| Failure::new(Exit::Usage, "days-invalid", "The validity would leave the calendar."))?;
+        let shifted = today
+            .yesterday()
+            .and_then(|from| Ok((from, today.checked_add(i64::from(days).days())?)));
+        let (from, until) =
+            shifted.map_err(|_| Failure::new(Exit::Usage, "days-invalid", "The validity would leave the calendar."))?;
         Ok(Self { from, until })
     }
 }
@@ -178,14 +185,20 @@ impl NewKeys<'_> {
     fn signing(&mut self, custodian: &CustodianId) -> Result<(), Failure> {
         let name = custodian.as_str();
         let key = self.certificate(name, name, "signing", KeyUsagePurpose::DigitalSignature)?;
-        self.private.write(&format!("{name}/signing-1.key.pem"), key.as_bytes(), 0o600)?;
+        self.private
+            .write(&format!("{name}/signing-1.key.pem"), key.as_bytes(), 0o600)?;
         self.made.signing += 1;
         Ok(())
     }
 
     fn encryption(&mut self, reader: &BehoerdeId) -> Result<String, Failure> {
         self.made.encryption += 1;
-        self.certificate(reader.as_str(), &folder_name(reader), "encryption", KeyUsagePurpose::KeyAgreement)
+        self.certificate(
+            reader.as_str(),
+            &folder_name(reader),
+            "encryption",
+            KeyUsagePurpose::KeyAgreement,
+        )
     }
 
     /// Makes a key, enters its certificate and returns the key as PEM.
@@ -197,7 +210,11 @@ impl NewKeys<'_> {
         usage: KeyUsagePurpose,
     ) -> Result<String, Failure> {
         let (key, certificate) = self.self_signed(id, usage).map_err(|error| {
-            Failure::new(Exit::Unexpected, "key-failed", format!("cannot make a certificate for {id}: {error}"))
+            Failure::new(
+                Exit::Unexpected,
+                "key-failed",
+                format!("cannot make a certificate for {id}: {error}"),
+            )
         })?;
         let file = format!("{folder}/{purpose}-1.pem");
         self.public.write(&file, certificate.pem().as_bytes(), 0o644)?;
@@ -227,17 +244,24 @@ impl NewKeys<'_> {
     fn gateway_secrets(&self, gateway: &CustodianId) -> Result<(), Failure> {
         for name in ["reply-token.key", "fingerprint.key"] {
             let hex: String = random()?.iter().map(|octet| format!("{octet:02x}")).collect();
-            self.private.write(&format!("{gateway}/{name}"), hex.as_bytes(), 0o600)?;
+            self.private
+                .write(&format!("{gateway}/{name}"), hex.as_bytes(), 0o600)?;
         }
         let token = bearer_token()?;
         let sha256 = Digest::of(token.as_bytes()).to_string();
-        self.private.write(&format!("{gateway}/fachverfahren.token"), token.as_bytes(), 0o600)?;
-        self.private.write(&format!("{gateway}/fachverfahren.token.sha256"), sha256.as_bytes(), 0o600)
+        self.private
+            .write(&format!("{gateway}/fachverfahren.token"), token.as_bytes(), 0o600)?;
+        self.private.write(
+            &format!("{gateway}/fachverfahren.token.sha256"),
+            sha256.as_bytes(),
+            0o600,
+        )
     }
 
     fn token(&mut self, client: &ClientId) -> Result<(), Failure> {
         let token = bearer_token()?;
-        self.private.write(&format!("clients/{client}.token"), token.as_bytes(), 0o600)?;
+        self.private
+            .write(&format!("clients/{client}.token"), token.as_bytes(), 0o600)?;
         let sha256 = Digest::of(token.as_bytes());
         let Validity { from, until } = self.validity;
         self.index.push_str(&format!(
@@ -282,7 +306,10 @@ impl Staged {
         };
         let refuse = |error| Failure::of_file("write to the folder", parent, &error);
         std::fs::create_dir_all(parent).map_err(refuse)?;
-        let staging = tempfile::Builder::new().prefix(".keys-new-").tempdir_in(parent).map_err(refuse)?;
+        let staging = tempfile::Builder::new()
+            .prefix(".keys-new-")
+            .tempdir_in(parent)
+            .map_err(refuse)?;
         let staged = Self {
             place: place.to_owned(),
             staging,

@@ -15,13 +15,19 @@ pub(crate) fn open(link: &config::Link, name: &str) -> Result<Link, Failure> {
             Link::embedded(file)
         }
         config::Link::Amqp(url, tls) => Link::amqp(AmqpConfig {
-            tls: tls.clone().map(|config::Tls { ca, certificate, key }| Tls { ca, certificate, key }),
+            tls: tls
+                .clone()
+                .map(|config::Tls { ca, certificate, key }| Tls { ca, certificate, key }),
             name: name.to_owned(),
             ..AmqpConfig::new(url.with_password())
         }),
     };
     opened.map_err(|error| {
-        let exit = if error.may_pass() { Exit::Unreachable } else { Exit::Usage };
+        let exit = if error.may_pass() {
+            Exit::Unreachable
+        } else {
+            Exit::Usage
+        };
         Failure::new(exit, error.code(), format!("The link cannot be opened: {error}."))
     })
 }

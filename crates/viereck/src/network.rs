@@ -8,38 +8,34 @@
 //!
 //! Does not listen to signals and does not read configuration files; `run` does.
 
+mod prepared;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::{Journal, JournalError};
-use viereck_envelope::{KeyError, Signer};
-use viereck_gateway::{Keys, KeysError};
-use viereck_routing::{CustodianId, Digest, Environment, GatewayId, Tables, day_in_berlin};
+use viereck_envelope::Signer;
+use viereck_gateway::Keys;
+use viereck_routing::{CustodianId, Digest, Environment, GatewayId, Tables};
 use viereck_store::StoreError;
 use viereck_transport::Link;
 
 use crate::config::{self, Config};
 use crate::failure::{Exit, Failure};
-use crate::{link, routes};
+use crate::link;
+
+pub use self::prepared::Prepared;
+use self::prepared::{Sources, gateway_keys};
 
 /// How much longer than its longest hand-over a process may take to end.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
-
-/// A configuration whose table, certificates and keys were read and fit together.
-pub struct Prepared {
-    config: Config,
-    tables: Tables,
-    broker: Option<Arc<Signer>>,
-    gateways: Vec<Keys>,
-}
 
 /// A network at work: the roles of one process.
 pub struct Network {
@@ -53,81 +49,51 @@ pub struct Network {
     patience: Duration,
 }
 
-/// What is read again when the table changes.
-#[derive(Clone)]
-struct Sources {
-    environment: Environment,
-    table: PathBuf,
-    keys: Vec<(GatewayId, PathBuf)>,
-}
-
-impl Prepared {
-    /// Reads what the configuration names; changes nothing and connects to nobody. Blocks while it reads.
-    pub fn new(config: Config) -> Result<Self, Failure> {
-        let sources = Sources::of(&config);
-        let tables = sources.load()?;
-        let broker = config.broker.as_ref().map(|broker| broker_signer(&broker.keys, &broker.id, &tables)).transpose()?;
-        let gateways = sources.keys.iter().map(|(id, folder)| gateway_keys(folder, id, &tables));
-        let gateways = gateways.collect::<Result<_, Failure>>()?;
-        Ok(Self { config, tables, broker, gateways })
-    }
-}
-
-impl Sources {
-    fn of(config: &Config) -> Self {
-        let keys = config.gateways.iter().map(|gateway| (gateway.settings.id.clone(), gateway.keys.clone()));
-        Self {
-            environment: config.environment,
-            table: config.table.clone(),
-            keys: keys.collect(),
-        }
-    }
-
-    fn load(&self) -> Result<Tables, Failure> {
-        let loaded = routes::load(&self.table, day_in_berlin(Timestamp::now()))?;
-        for warning in &loaded.warnings {
-            let place = format!("{}:{}", warning.file, warning.line);
-            tracing::warn!(code = warning.code, place, "{}", warning.sentence(viereck_routing::Lang::En));
-        }
-        let tables = loaded.tables;
-        if tables.environment() != self.environment {
-            let sentence = format!(
-                "The table {} is for {}, the configuration for {}.",
-                self.table.display(),
-                tables.environment(),
-                self.environment
-            );
-            return Err(Failure::new(Exit::Findings, "environment-mismatch", sentence)
-                .help("Test and production never mix: name the table of the same environment."));
-        }
-        Ok(tables)
-    }
-}
-
 impl Network {
     /// Starts the roles of this configuration.
     pub async fn start(config: Config) -> Result<Self, Failure> {
-        let prepared = tokio::task::spawn_blocking(|| Prepared::new(config)).await.map_err(|panicked| {
-            Failure::new(Exit::Unexpected, "unexpected", format!("Reading table and keys failed: {panicked}"))
-        })?;
+        let prepared = tokio::task::spawn_blocking(|| Prepared::new(config))
+            .await
+            .map_err(|panicked| {
+                Failure::new(
+                    Exit::Unexpected,
+                    "unexpected",
+                    format!("Reading table and keys failed: {panicked}"),
+                )
+            })?;
         Self::begin(prepared?).await
     }
 
     async fn begin(prepared: Prepared) -> Result<Self, Failure> {
-        let Prepared { config, tables, broker, gateways } = prepared;
+        let Prepared {
+            config,
+            tables,
+            broker,
+            gateways,
+        } = prepared;
         let sources = Sources::of(&config);
         let mut listeners = Vec::new();
         for gateway in &config.gateways {
             listeners.push(bind(&gateway.settings).await?);
         }
         let mut journals = BTreeMap::new();
-        let places = config.gateways.iter().map(|gateway| (&gateway.settings.id, &gateway.journal));
+        let places = config
+            .gateways
+            .iter()
+            .map(|gateway| (&gateway.settings.id, &gateway.journal));
         for (custodian, path) in places.chain(config.broker.iter().map(|broker| (&broker.id, &broker.journal))) {
-            journals.insert(custodian.clone(), open_journal(path, custodian, config.environment).await?);
+            journals.insert(
+                custodian.clone(),
+                open_journal(path, custodian, config.environment).await?,
+            );
         }
         let names: Vec<&str> = journals.keys().map(CustodianId::as_str).collect();
         let link = link::open(&config.link, &names.join(" "))?;
-        let stop_seconds = config.gateways.iter().map(|gateway| gateway.settings.timeouts.stop_seconds).max();
+        let stop_seconds = config
+            .gateways
+            .iter()
+            .map(|gateway| gateway.settings.timeouts.stop_seconds)
+            .max();
         let release = tables.release();
         let mut network = Self {
             sources,
@@ -170,7 +136,11 @@ impl Network {
         let settings = gateway.settings;
         let id = settings.id.clone();
         let address = listener.local_addr().map_err(|error| {
-            Failure::new(Exit::Unexpected, "listen-failed", format!("The port of {id} cannot be told: {error}"))
+            Failure::new(
+                Exit::Unexpected,
+                "listen-failed",
+                format!("The port of {id} cannot be told: {error}"),
+            )
         })?;
         self.addresses.insert(id.clone(), address);
         let inputs = viereck_gateway::Inputs {
@@ -191,7 +161,11 @@ impl Network {
 
     fn opened(&self, custodian: &CustodianId) -> Result<Journal, Failure> {
         self.journals.get(custodian).cloned().ok_or_else(|| {
-            Failure::new(Exit::Unexpected, "journal-missing", format!("{custodian} was started without a journal."))
+            Failure::new(
+                Exit::Unexpected,
+                "journal-missing",
+                format!("{custodian} was started without a journal."),
+            )
         })
     }
 
@@ -232,7 +206,11 @@ impl Network {
             Ok::<_, Failure>(tables)
         });
         let tables = read.await.map_err(|panicked| {
-            Failure::new(Exit::Unexpected, "unexpected", format!("Reading the table failed: {panicked}"))
+            Failure::new(
+                Exit::Unexpected,
+                "unexpected",
+                format!("Reading the table failed: {panicked}"),
+            )
         })??;
         let release = tables.release();
         self.tables.send_replace(Arc::new(tables));
@@ -244,7 +222,9 @@ impl Network {
         match self.roles.join_next().await {
             Some(Ok((_, Err(failure)))) => failure,
             Some(Ok((id, Ok(())))) => Failure::new(Exit::Unexpected, "role-ended", format!("{id} ended by itself.")),
-            Some(Err(panicked)) => Failure::new(Exit::Unexpected, "role-panicked", format!("A role failed: {panicked}")),
+            Some(Err(panicked)) => {
+                Failure::new(Exit::Unexpected, "role-panicked", format!("A role failed: {panicked}"))
+            }
             None => std::future::pending().await,
         }
     }
@@ -260,9 +240,11 @@ impl Network {
             while let Some(ended) = self.roles.join_next().await {
                 outcome = std::mem::replace(&mut outcome, Ok(())).and(match ended {
                     Ok((_, ended)) => ended,
-                    Err(panicked) => {
-                        Err(Failure::new(Exit::Unexpected, "role-panicked", format!("A role failed: {panicked}")))
-                    }
+                    Err(panicked) => Err(Failure::new(
+                        Exit::Unexpected,
+                        "role-panicked",
+                        format!("A role failed: {panicked}"),
+                    )),
                 });
             }
         };
@@ -285,30 +267,45 @@ impl Network {
 async fn bind(settings: &viereck_gateway::Config) -> Result<TcpListener, Failure> {
     let (id, address) = (&settings.id, settings.listen);
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            Failure::new(Exit::Conflict, "port-in-use", format!("{address} of {id} is in use by another process."))
-                .help("End the other process, or set another address with listen.")
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            Failure::new(Exit::NotPermitted, "port-not-permitted", format!("{id} may not listen on {address}."))
-                .help("Choose a port above 1023, or give the process the right.")
-        }
-        _ => Failure::new(Exit::Unexpected, "listen-failed", format!("{id} cannot listen on {address}: {error}")),
+        std::io::ErrorKind::AddrInUse => Failure::new(
+            Exit::Conflict,
+            "port-in-use",
+            format!("{address} of {id} is in use by another process."),
+        )
+        .help("End the other process, or set another address with listen."),
+        std::io::ErrorKind::PermissionDenied => Failure::new(
+            Exit::NotPermitted,
+            "port-not-permitted",
+            format!("{id} may not listen on {address}."),
+        )
+        .help("Choose a port above 1023, or give the process the right."),
+        _ => Failure::new(
+            Exit::Unexpected,
+            "listen-failed",
+            format!("{id} cannot listen on {address}: {error}"),
+        ),
     })
 }
 
 async fn open_journal(path: &Path, custodian: &CustodianId, environment: Environment) -> Result<Journal, Failure> {
     make_parent(path)?;
-    Journal::open(path, custodian.clone(), environment).await.map_err(|error| {
-        let sentence = format!("The journal {} of {custodian} cannot be opened: {error}", path.display());
-        match error {
-            JournalError::OfAnother { .. } => Failure::new(Exit::Conflict, "journal-of-another", sentence)
-                .help("One journal serves one custodian in one environment: name another file with journal."),
-            JournalError::Store(StoreError::InUse { .. }) => Failure::new(Exit::Conflict, "journal-in-use", sentence)
-                .help("Another process runs this custodian; there can be only one at a time."),
-            _ => Failure::new(Exit::Unexpected, "journal-failed", sentence),
-        }
-    })
+    Journal::open(path, custodian.clone(), environment)
+        .await
+        .map_err(|error| {
+            let sentence = format!(
+                "The journal {} of {custodian} cannot be opened: {error}",
+                path.display()
+            );
+            match error {
+                JournalError::OfAnother { .. } => Failure::new(Exit::Conflict, "journal-of-another", sentence)
+                    .help("One journal serves one custodian in one environment: name another file with journal."),
+                JournalError::Store(StoreError::InUse { .. }) => {
+                    Failure::new(Exit::Conflict, "journal-in-use", sentence)
+                        .help("Another process runs this custodian; there can be only one at a time.")
+                }
+                _ => Failure::new(Exit::Unexpected, "journal-failed", sentence),
+            }
+        })
 }
 
 /// Makes the folder of a file that is about to be created.
@@ -329,66 +326,4 @@ fn role_failed(id: &CustodianId, error: &dyn std::error::Error) -> Failure {
         source = cause.source();
     }
     Failure::new(Exit::Unexpected, "role-failed", sentence)
-}
-
-/// The keys of a gateway from its own folder; the gateway crate names that folder by its parent and the gateway's id,
-/// which the configuration guarantees to be the same.
-fn gateway_keys(folder: &Path, id: &GatewayId, tables: &Tables) -> Result<Keys, Failure> {
-    let parent = folder.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    Keys::load(parent, id, tables).map_err(|error| {
-        let text = error.to_string();
-        let (code, exit) = match &error {
-            KeysError::GatewayUnknown(_) => ("gateway-unknown", Exit::NotFound),
-            KeysError::NoCertificate { .. } => ("certificate-missing", Exit::NotFound),
-            KeysError::Unreadable { .. } | KeysError::NoKey { .. } => ("key-missing", Exit::NotFound),
-            KeysError::NotAKey { error, .. } => (error.code(), Exit::Findings),
-            KeysError::NotHex(_) => ("key-malformed", Exit::Findings),
-        };
-        // The gateway's texts begin with their code; here it stands in front already.
-        let sentence = text.split_once(": ").map_or(text.as_str(), |(_, sentence)| sentence);
-        without_keys(Failure::new(exit, code, format!("Gateway {id}: {sentence}.")))
-    })
-}
-
-/// The broker's key: the first of its folder that belongs to the certificate pinned for it now.
-fn broker_signer(folder: &Path, id: &CustodianId, tables: &Tables) -> Result<Arc<Signer>, Failure> {
-    if tables.broker(id).is_none() {
-        let sentence = format!("The routing table has no broker {id}.");
-        return Err(Failure::new(Exit::NotFound, "broker-unknown", sentence).help("Enter it in table.toml, or correct id."));
-    }
-    let certificate = tables.current_signing_certificate(id, Timestamp::now()).ok_or_else(|| {
-        let sentence = format!("The routing table pins no valid signing certificate for the broker {id}.");
-        without_keys(Failure::new(Exit::NotFound, "certificate-missing", sentence))
-    })?;
-    let unreadable = |error| without_keys(Failure::of_file("read the keys in", folder, &error));
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        files.push(entry.map_err(unreadable)?.path());
-    }
-    files.sort();
-    let is_signing_key = |file: &&PathBuf| {
-        let name = file.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with("signing-") && name.ends_with(".key.pem"))
-    };
-    for file in files.iter().filter(is_signing_key) {
-        let pem = std::fs::read_to_string(file).map_err(|error| Failure::of_file("read the key", file, &error))?;
-        match Signer::new(certificate.clone(), &pem) {
-            Ok(signer) => return Ok(Arc::new(signer)),
-            // An older or a newer one.
-            Err(KeyError::NotOfCertificate) => {}
-            Err(error) => {
-                let sentence = format!("Broker {id}: {}: {error}.", file.display());
-                return Err(Failure::new(Exit::Findings, error.code(), sentence));
-            }
-        }
-    }
-    let sentence = format!(
-        "Broker {id}: no signing-<n>.key.pem in {} belongs to the certificate pinned for it.",
-        folder.display()
-    );
-    Err(without_keys(Failure::new(Exit::NotFound, "key-missing", sentence)))
-}
-
-fn without_keys(failure: Failure) -> Failure {
-    failure.help("For a trial, `viereck keys new --table FOLDER --out FOLDER` makes all keys and certificates of a table.")
 }

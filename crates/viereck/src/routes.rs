@@ -134,7 +134,11 @@ fn invalid<'a>(folder: &Path, findings: impl Iterator<Item = &'a Finding>, lang:
     let table = folder.display();
     match errors.first() {
         Some(first) => {
-            let sentence = format!("The table {table} has {count}; the first: [{}] {}", first.code, first.sentence(lang));
+            let sentence = format!(
+                "The table {table} has {count}; the first: [{}] {}",
+                first.code,
+                first.sentence(lang)
+            );
             let position = Position {
                 file: folder.join(&first.file),
                 line: first.line as usize,
@@ -142,9 +146,16 @@ fn invalid<'a>(folder: &Path, findings: impl Iterator<Item = &'a Finding>, lang:
             };
             Failure::new(Exit::Findings, "table-invalid", sentence)
                 .at(position)
-                .help(format!("{} `viereck routes check {table}` shows all of them.", first.hint(lang)))
+                .help(format!(
+                    "{} `viereck routes check {table}` shows all of them.",
+                    first.hint(lang)
+                ))
         }
-        None => Failure::new(Exit::Findings, "table-invalid", format!("The table {table} does not load.")),
+        None => Failure::new(
+            Exit::Findings,
+            "table-invalid",
+            format!("The table {table} does not load."),
+        ),
     }
 }
 
@@ -170,7 +181,10 @@ fn check(args: &Check) -> Result<(), Failure> {
             Lang::En => format!("{}: {errors} errors, {warnings} warnings\n", args.folder.display()),
         });
         if let Some(release) = release {
-            text.push_str(&format!("{} {release}\n", if let Lang::De = lang { "Version" } else { "release" }));
+            text.push_str(&format!(
+                "{} {release}\n",
+                if let Lang::De = lang { "Version" } else { "release" }
+            ));
         }
         output::text(&text)?;
     }
@@ -210,7 +224,11 @@ fn told(answer: &Answer, tables: &Tables, lang: Lang) -> String {
         Outcome::Route(route) => {
             lines.push(format!("-> {}  {}", route.behoerde, name_of(tables, &route.behoerde)));
             if let Some(deputy) = &route.deputy {
-                lines.push(format!("   {}: {deputy}  {}", word(lang, "Vertretung", "deputy"), name_of(tables, deputy)));
+                lines.push(format!(
+                    "   {}: {deputy}  {}",
+                    word(lang, "Vertretung", "deputy"),
+                    name_of(tables, deputy)
+                ));
             }
             lines.push(format!("   Gateway: {}", route.gateway));
             for schema in &route.accepts {
@@ -230,14 +248,28 @@ fn told(answer: &Answer, tables: &Tables, lang: Lang) -> String {
         }
         Outcome::NoRoute(none) => lines.push(no_route(none, lang)),
         Outcome::Choices(choices) => {
-            lines.push(format!("-> {}", word(lang, "eine davon ist zu wählen:", "one of these has to be chosen:")));
-            lines.extend(choices.iter().map(|choice| format!("   {}  {}", choice.behoerde, choice.label)));
+            lines.push(format!(
+                "-> {}",
+                word(lang, "eine davon ist zu wählen:", "one of these has to be chosen:")
+            ));
+            lines.extend(
+                choices
+                    .iter()
+                    .map(|choice| format!("   {}  {}", choice.behoerde, choice.label)),
+            );
         }
     }
     lines.push(word(lang, "Schritte:", "steps:").to_owned());
     for step in &answer.steps {
-        let place = step.position.as_ref().map_or_else(|| step.file.clone(), ToString::to_string);
-        lines.push(format!("   {:<12}  {:<24}  {place}", step.region, step_result(step.result, lang)));
+        let place = step
+            .position
+            .as_ref()
+            .map_or_else(|| step.file.clone(), ToString::to_string);
+        lines.push(format!(
+            "   {:<12}  {:<24}  {place}",
+            step.region,
+            step_result(step.result, lang)
+        ));
     }
     lines.join("\n") + "\n"
 }
@@ -256,7 +288,9 @@ fn step_result(result: StepResult, lang: Lang) -> String {
 }
 
 fn name_of<'a>(tables: &'a Tables, id: &viereck_routing::BehoerdeId) -> &'a str {
-    tables.participant(id).map_or("?", |participant| participant.name.as_str())
+    tables
+        .participant(id)
+        .map_or("?", |participant| participant.name.as_str())
 }
 
 fn word(lang: Lang, german: &'static str, english: &'static str) -> &'static str {

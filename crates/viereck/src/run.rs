@@ -64,19 +64,29 @@ pub async fn until(config: Config, shutdown: CancellationToken, source: Option<&
     let stopped = network.stop().await;
     match failed {
         Some(failure) => Err(failure),
-        None => stopped,
+        None => stopped.inspect(|()| tracing::info!("stopped")),
     }
 }
 
 async fn reload(network: &Network, source: Option<&Source>) {
     match network.reload().await {
         Ok(release) => tracing::info!(%release, "routing table reloaded"),
-        Err(failure) => tracing::error!(code = failure.code, place = place(&failure), "routing table kept: {failure}"),
+        Err(failure) => tracing::error!(
+            code = failure.code,
+            place = place(&failure),
+            "routing table kept: {failure}"
+        ),
     }
     let Some(source) = source else { return };
-    let changed = source.load().and_then(|(config, _)| telemetry::change_level(&config.log.level));
+    let changed = source
+        .load()
+        .and_then(|(config, _)| telemetry::change_level(&config.log.level));
     if let Err(failure) = changed {
-        tracing::error!(code = failure.code, place = place(&failure), "log level kept: {failure}");
+        tracing::error!(
+            code = failure.code,
+            place = place(&failure),
+            "log level kept: {failure}"
+        );
     }
 }
 
@@ -86,6 +96,10 @@ fn place(failure: &Failure) -> String {
 
 fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
     signal(kind).map_err(|error| {
-        Failure::new(Exit::Unexpected, "signal-failed", format!("cannot listen to signals: {error}"))
+        Failure::new(
+            Exit::Unexpected,
+            "signal-failed",
+            format!("cannot listen to signals: {error}"),
+        )
     })
 }

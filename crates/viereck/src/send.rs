@@ -65,14 +65,20 @@ pub async fn run(args: &Send) -> Result<(), Failure> {
         Some(schema) => schema.clone(),
         None => gateway.only_schema(&args.leistung, &place).await?,
     };
-    let media_type = args.media_type.clone().unwrap_or_else(|| media_type(&args.payload).to_owned());
+    let media_type = args
+        .media_type
+        .clone()
+        .unwrap_or_else(|| media_type(&args.payload).to_owned());
     let mut metadata = args.metadata.as_deref().map(object).transpose()?.unwrap_or_default();
     metadata.insert("leistung".to_owned(), json!(args.leistung));
     metadata.insert("region".to_owned(), json!(place));
     metadata.insert("payloadSchema".to_owned(), json!(schema));
     metadata.insert("mediaType".to_owned(), json!(media_type));
     let mut form = Form::new()
-        .part("metadata", typed(Part::text(Value::Object(metadata).to_string()), "application/json")?)
+        .part(
+            "metadata",
+            typed(Part::text(Value::Object(metadata).to_string()), "application/json")?,
+        )
         .part("payload", part(&args.payload, &media_type)?);
     for attachment in &args.attachment {
         form = form.part("attachment", part(attachment, self::media_type(attachment))?);
@@ -101,9 +107,16 @@ struct Gateway {
 
 impl Gateway {
     fn new(args: &Send) -> Result<Self, Failure> {
-        let http = Client::builder().timeout(Duration::from_secs(60)).build().map_err(|error| {
-            Failure::new(Exit::Unexpected, "http-client-failed", format!("cannot make an HTTP client: {error}"))
-        })?;
+        let http = Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Unexpected,
+                    "http-client-failed",
+                    format!("cannot make an HTTP client: {error}"),
+                )
+            })?;
         Ok(Self {
             http,
             url: args.url.trim_end_matches('/').to_owned(),
@@ -115,16 +128,32 @@ impl Gateway {
         let parameter = if place.len() == 8 { "ags" } else { "ars" };
         let request = self
             .http
-            .get(format!("{}/v1/routes?leistung={leistung}&{parameter}={place}", self.url))
+            .get(format!(
+                "{}/v1/routes?leistung={leistung}&{parameter}={place}",
+                self.url
+            ))
             .bearer_auth(&self.token);
         let answer = self.answer(request.send().await).await?;
-        let schemas: Vec<&str> = answer["accepts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let schemas: Vec<&str> = answer["accepts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         match schemas[..] {
             [only] => Ok(only.to_owned()),
-            [] => Err(Failure::new(Exit::Findings, "no-route", "Nobody there accepts an application for this Leistung.")
-                .help("`viereck routes explain` tells why.")),
-            _ => Err(Failure::new(Exit::Usage, "schema-missing", "The authority accepts more than one schema.")
-                .help(format!("Choose one with --schema: {}.", schemas.join(", ")))),
+            [] => Err(Failure::new(
+                Exit::Findings,
+                "no-route",
+                "Nobody there accepts an application for this Leistung.",
+            )
+            .help("`viereck routes explain` tells why.")),
+            _ => Err(Failure::new(
+                Exit::Usage,
+                "schema-missing",
+                "The authority accepts more than one schema.",
+            )
+            .help(format!("Choose one with --schema: {}.", schemas.join(", ")))),
         }
     }
 
@@ -143,7 +172,8 @@ impl Gateway {
     async fn answer(&self, response: Result<Response, reqwest::Error>) -> Result<Value, Failure> {
         let unreachable = |error: reqwest::Error| {
             let sentence = format!("{} cannot be reached: {}", self.url, error.without_url());
-            Failure::new(Exit::Unreachable, "gateway-unreachable", sentence).help("Is the sender gateway running there?")
+            Failure::new(Exit::Unreachable, "gateway-unreachable", sentence)
+                .help("Is the sender gateway running there?")
         };
         let response = response.map_err(unreachable)?;
         let status = response.status();
@@ -176,7 +206,9 @@ fn exit(status: StatusCode) -> Exit {
 
 fn token(file: Option<&Path>) -> Result<String, Failure> {
     let text = match file {
-        Some(file) => std::fs::read_to_string(file).map_err(|error| Failure::of_file("read the token", file, &error))?,
+        Some(file) => {
+            std::fs::read_to_string(file).map_err(|error| Failure::of_file("read the token", file, &error))?
+        }
         None => std::env::var(TOKEN_VARIABLE).map_err(|_| {
             Failure::new(Exit::Usage, "token-missing", "There is no bearer token.")
                 .help(format!("Name its file with --token-file, or set {TOKEN_VARIABLE}."))
@@ -189,18 +221,30 @@ fn object(file: &Path) -> Result<Map<String, Value>, Failure> {
     let text = std::fs::read(file).map_err(|error| Failure::of_file("read the metadata", file, &error))?;
     // serde's own message would repeat what stands there, which is about people.
     serde_json::from_slice(&text).map_err(|error| {
-        let position = Position { file: file.to_owned(), line: error.line(), column: error.column() };
+        let position = Position {
+            file: file.to_owned(),
+            line: error.line(),
+            column: error.column(),
+        };
         Failure::new(Exit::Usage, "metadata-invalid", "The metadata are no JSON object.").at(position)
     })
 }
 
 fn part(path: &Path, media_type: &str) -> Result<Part, Failure> {
     let octets = std::fs::read(path).map_err(|error| Failure::of_file("read", path, &error))?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     typed(Part::bytes(octets).file_name(name), media_type)
 }
 
 fn typed(part: Part, media_type: &str) -> Result<Part, Failure> {
-    part.mime_str(media_type)
-        .map_err(|_| Failure::new(Exit::Usage, "media-type-invalid", format!("{media_type} is no media type.")))
+    part.mime_str(media_type).map_err(|_| {
+        Failure::new(
+            Exit::Usage,
+            "media-type-invalid",
+            format!("{media_type} is no media type."),
+        )
+    })
 }

@@ -191,7 +191,9 @@ mod tests {
 
     #[test]
     fn ordinary_text_stays_readable() {
-        let page = written(false, || tracing::info!(behoerde = "wgb:010540880000", "Übernommen in Niebüll"));
+        let page = written(false, || {
+            tracing::info!(behoerde = "wgb:010540880000", "Übernommen in Niebüll")
+        });
         assert!(page.contains("Übernommen in Niebüll"), "{page}");
     }
 

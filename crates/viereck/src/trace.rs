@@ -3,23 +3,21 @@
 //! It asks the journals that the configurations name, with the queries that the HTTP interface uses, and puts what the
 //! custodians know together: the same event seen by several of them is one event. It opens no envelope.
 
+mod copy;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use viereck_custody::{EventView, Journal, MessageView};
+use viereck_envelope::Stage;
 use viereck_routing::{CaseId, CustodianId, Environment, MessageId};
 
+use self::copy::Copy;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output;
-
-/// How long to wait for a moment in which a journal can be copied.
-const COPY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// `viereck message`.
 #[derive(Debug, Subcommand)]
@@ -77,8 +75,12 @@ pub async fn run(command: &Command) -> Result<(), Failure> {
     let mut messages: Vec<Traced> = messages.into_values().collect();
     messages.sort_by_key(|traced| traced.message.filed_at);
     if messages.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "message-unknown", format!("No journal knows {}.", args.id))
-            .help("Name every configuration of the network with --config; a journal only knows what passed it."));
+        return Err(Failure::new(
+            Exit::NotFound,
+            "message-unknown",
+            format!("No journal knows {}.", args.id),
+        )
+        .help("Name every configuration of the network with --config; a journal only knows what passed it."));
     }
     if args.json {
         return output::json(&messages);
@@ -91,7 +93,10 @@ fn sources(configs: &[PathBuf]) -> Result<Vec<Source>, Failure> {
     for file in configs {
         let config = Config::load(file)?;
         let broker = config.broker.map(|broker| (broker.journal, broker.id));
-        let gateways = config.gateways.into_iter().map(|gateway| (gateway.journal, gateway.settings.id));
+        let gateways = config
+            .gateways
+            .into_iter()
+            .map(|gateway| (gateway.journal, gateway.settings.id));
         sources.extend(gateways.chain(broker).map(|(path, custodian)| Source {
             path,
             custodian,
@@ -103,10 +108,16 @@ fn sources(configs: &[PathBuf]) -> Result<Vec<Source>, Failure> {
 
 async fn ask(source: &Source, id: MessageId) -> Result<Vec<MessageView>, Failure> {
     let failed = |error: viereck_custody::JournalError| {
-        Failure::new(Exit::Unexpected, "journal-failed", format!("The journal of {}: {error}", source.custodian))
+        Failure::new(
+            Exit::Unexpected,
+            "journal-failed",
+            format!("The journal of {}: {error}", source.custodian),
+        )
     };
     let copy = Copy::of(source)?;
-    let journal = Journal::open(&copy.file, source.custodian.clone(), source.environment).await.map_err(failed)?;
+    let journal = Journal::open(&copy.file, source.custodian.clone(), source.environment)
+        .await
+        .map_err(failed)?;
     let mut found: Vec<MessageView> = journal.message(&id).await.map_err(failed)?.into_iter().collect();
     if found.is_empty()
         && let Ok(case_id) = id.to_string().parse::<CaseId>()
@@ -117,120 +128,159 @@ async fn ask(source: &Source, id: MessageId) -> Result<Vec<MessageView>, Failure
     Ok(found)
 }
 
-/// A copy of a journal. A journal belongs to the one process that has it open, so looking means looking at a copy: the
-/// running process is neither locked out nor slowed down.
-struct Copy {
-    /// Removed when it is dropped.
-    _folder: tempfile::TempDir,
-    file: PathBuf,
-}
-
-impl Copy {
-    /// Copies the file and its write-ahead log. The copy is whole if the file did not change meanwhile: the log only
-    /// grows until it is copied into the file, and what it lacks at its end are commits after this moment.
-    fn of(source: &Source) -> Result<Self, Failure> {
-        let folder = tempfile::tempdir().map_err(|error| Failure::of_file("make a folder in", &std::env::temp_dir(), &error))?;
-        let file = folder.path().join("journal.sqlite");
-        let deadline = Instant::now() + COPY_PATIENCE;
-        loop {
-            let before = state(source)?;
-            copy_if_there(&source.path, &file)?;
-            copy_if_there(&beside(&source.path), &beside(&file))?;
-            if state(source)? == before {
-                return Ok(Self { _folder: folder, file });
-            }
-            if Instant::now() > deadline {
-                let sentence = format!("The journal of {} does not stand still long enough.", source.custodian);
-                return Err(Failure::new(Exit::Unreachable, "journal-busy", sentence).help("Try again in a moment."));
-            }
-        }
-    }
-}
-
-/// What tells whether the file itself was written to: its length, its time, and the salt of its log.
-fn state(source: &Source) -> Result<(u64, SystemTime, Vec<u8>), Failure> {
-    let metadata = match std::fs::metadata(&source.path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let sentence = format!("{} has no journal at {}.", source.custodian, source.path.display());
-            return Err(Failure::new(Exit::NotFound, "journal-missing", sentence)
-                .help("Paths in a configuration count from the working directory; has the process ever run?"));
-        }
-        Err(error) => return Err(Failure::of_file("look at", &source.path, &error)),
-    };
-    let mut salt = Vec::new();
-    if let Ok(log) = File::open(beside(&source.path)) {
-        log.take(32).read_to_end(&mut salt).map_err(|error| Failure::of_file("read", &source.path, &error))?;
-    }
-    let modified = metadata.modified().map_err(|error| Failure::of_file("look at", &source.path, &error))?;
-    Ok((metadata.len(), modified, salt))
-}
-
-fn copy_if_there(from: &Path, to: &Path) -> Result<(), Failure> {
-    match std::fs::copy(from, to) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::of_file("copy", from, &error)),
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-/// SQLite's write-ahead log of a file.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
 impl Traced {
-    /// Adds what another custodian knows. Whoever knows the furthest stage is believed about the state.
-    fn merge(&mut self, other: MessageView, custodian: CustodianId) {
+    /// Adds what another custodian knows. Whoever knows most is believed about the state.
+    fn merge(&mut self, mut other: MessageView, custodian: CustodianId) {
         self.known_to.push(custodian);
-        let mut events = std::mem::take(&mut self.message.events);
-        for event in &other.events {
-            if !events.contains(event) {
-                events.push(event.clone());
+        if knowledge(&other) > knowledge(&self.message) {
+            std::mem::swap(&mut self.message, &mut other);
+        }
+        let message = &mut self.message;
+        message.client = message.client.take().or(other.client);
+        for event in other.events {
+            if !message.events.contains(&event) {
+                message.events.insert(place_of(&event, &message.events), event);
             }
         }
-        events.sort_by_key(|event| event.time);
-        if furthest(&other) > furthest(&self.message) {
-            self.message = MessageView {
-                client: self.message.client.take().or(other.client.clone()),
-                ..other
-            };
-        }
-        self.message.events = events;
     }
 
     fn told(&self) -> String {
         let message = &self.message;
-        let region = message.region.map_or_else(String::new, |region| format!(", region {region}"));
+        let region = message
+            .region
+            .map_or_else(String::new, |region| format!(", region {region}"));
         let overdue = if message.overdue { ", overdue" } else { "" };
         let state = if message.terminal { "ended" } else { "in flight" };
         let mut lines = vec![
             format!("{} {}, case {}", message.kind, message.message_id, message.case_id),
-            format!("  {} -> {}, Leistung {}{region}", message.author, message.reader, message.leistung),
-            format!("  filed {}, known to {}", message.filed_at, names(&self.known_to)),
+            format!(
+                "  {} -> {}, Leistung {}{region}",
+                message.author, message.reader, message.leistung
+            ),
+            format!("  filed {:.3}, known to {}", message.filed_at, names(&self.known_to)),
         ];
         lines.extend(message.events.iter().map(told_event));
-        lines.push(format!("  {} ({}), {state}{overdue}", message.status, message.status.german()));
+        lines.push(format!(
+            "  {} ({}), {state}{overdue}",
+            message.status,
+            message.status.german()
+        ));
         lines.push(format!("  holder {}: {}", message.holder, message.next_step));
         lines.join("\n") + "\n"
     }
 }
 
-fn furthest(message: &MessageView) -> (bool, usize) {
+/// How much a custodian knows: the end first, then the number of stages.
+fn knowledge(message: &MessageView) -> (bool, usize) {
     let stages = message.events.iter().filter(|event| !event.internal).count();
     (message.terminal, stages)
 }
 
+/// Clocks differ by more than a message takes: stages stand in their own order, a step behind what its own custodian
+/// did before it.
+fn place_of(event: &EventView, events: &[EventView]) -> usize {
+    if event.internal {
+        let before = |other: &EventView| other.custodian == event.custodian && other.time <= event.time;
+        return events.iter().rposition(before).map_or(0, |at| at + 1);
+    }
+    let rank = |event: &EventView| Stage::ALL.iter().position(|stage| stage.as_str() == event.stage);
+    let after = |other: &EventView| !other.internal && rank(other) > rank(event);
+    events.iter().position(after).unwrap_or(events.len())
+}
+
 fn told_event(event: &EventView) -> String {
-    let stage = if event.internal { format!("({})", event.stage) } else { event.stage.clone() };
-    let target = event.target.as_ref().map_or_else(String::new, |target| format!(" -> {target}"));
+    let stage = if event.internal {
+        format!("({})", event.stage)
+    } else {
+        event.stage.clone()
+    };
+    let target = event
+        .target
+        .as_ref()
+        .map_or_else(String::new, |target| format!(" -> {target}"));
     let reasons: Vec<&str> = event.reasons.iter().map(|reason| reason.code()).collect();
-    format!("  {}  {:<14} {:<12}{target} {}", event.time, stage, event.custodian.as_str(), reasons.join(" "))
-        .trim_end()
-        .to_owned()
+    format!(
+        "  {:.3}  {:<14} {:<12}{target} {}",
+        event.time,
+        stage,
+        event.custodian.as_str(),
+        reasons.join(" ")
+    )
+    .trim_end()
+    .to_owned()
 }
 
 fn names(custodians: &[CustodianId]) -> String {
-    custodians.iter().map(CustodianId::as_str).collect::<Vec<_>>().join(", ")
+    custodians
+        .iter()
+        .map(CustodianId::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(stage: &str, millisecond: i64, custodian: &str, internal: bool) -> EventView {
+        EventView {
+            stage: stage.to_owned(),
+            time: jiff::Timestamp::from_millisecond(millisecond).unwrap(),
+            custodian: custodian.parse().unwrap(),
+            target: None,
+            reasons: vec![],
+            internal,
+        }
+    }
+
+    fn view(status: Stage, events: &[EventView]) -> MessageView {
+        MessageView {
+            message_id: "6f0a6f6c-8f0e-4c3e-9a53-1c2d3e4f5a6b".parse().unwrap(),
+            case_id: "6f0a6f6c-8f0e-4c3e-9a53-1c2d3e4f5a6c".parse().unwrap(),
+            kind: viereck_routing::Kind::Application,
+            author: "wgp:010000000000".parse().unwrap(),
+            reader: "wgb:010540880000".parse().unwrap(),
+            leistung: "99107023037000".parse().unwrap(),
+            region: None,
+            filed_at: jiff::Timestamp::UNIX_EPOCH,
+            client: None,
+            status,
+            terminal: status.is_terminal(),
+            overdue: false,
+            holder: "gw-sh-1".parse().unwrap(),
+            next_step: "",
+            reasons: vec![],
+            events: events.to_vec(),
+        }
+    }
+
+    /// The clock of the receiver is behind, and nobody but the one who did it knows a step.
+    #[test]
+    fn the_story_is_the_same_whoever_is_asked_first() {
+        let received = event("received", 10, "gw-sh-1", false);
+        let published = event("published", 11, "gw-sh-1", true);
+        let relayed = event("relayed", 12, "broker", false);
+        let delivered = event("delivered", 1, "gw-sh-2", false);
+        let handing_over = event("handing-over", 2, "gw-sh-2", true);
+        let accepted = event("accepted", 3, "gw-sh-2", false);
+        let story = [received, published, relayed, delivered, handing_over, accepted].to_vec();
+        let views = [
+            ("gw-sh-1", view(Stage::Relayed, &story[..3])),
+            ("broker", view(Stage::Accepted, &[&story[2..4], &story[5..]].concat())),
+            ("gw-sh-2", view(Stage::Accepted, &story[3..])),
+        ];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let (_, first) = &views[order[0]];
+            let mut traced = Traced {
+                message: first.clone(),
+                known_to: vec![],
+            };
+            for next in &order[1..] {
+                let (custodian, view) = &views[*next];
+                traced.merge(view.clone(), custodian.parse().unwrap());
+            }
+            assert_eq!(traced.message.status, Stage::Accepted, "{order:?}");
+            assert_eq!(traced.message.events, story, "{order:?}");
+        }
+    }
 }

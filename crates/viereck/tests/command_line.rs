@@ -38,7 +38,10 @@ impl Site {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_viereck"));
-        command.args(arguments).current_dir(self.0.path()).env_remove("VIERECK_LOG");
+        command
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_remove("VIERECK_LOG");
         command
     }
 
@@ -101,7 +104,16 @@ fn a_mistake_on_the_command_line_is_usage_and_help_is_not() {
         &["no-such-command"][..],
         &["routes", "explain", "--leistung", "99107023037000"],
         &["routes", "explain", "--leistung", "99107023037000", "--ars", "1"],
-        &["routes", "explain", "--leistung", "99107023037000", "--ars", "010540880088", "--ags", "01054088"],
+        &[
+            "routes",
+            "explain",
+            "--leistung",
+            "99107023037000",
+            "--ars",
+            "010540880088",
+            "--ags",
+            "01054088",
+        ],
         &["keys", "new"],
         &["run"],
     ] {
@@ -119,15 +131,30 @@ fn routes_are_checked_and_explained() {
     assert_eq!(code(&checked), 0, "{}", stderr(&checked));
     assert_eq!(json(&checked)["valid"], true);
     let warnings = json(&checked)["findings"].as_array().unwrap().clone();
-    assert!(warnings.iter().any(|warning| warning["code"] == "certificates-absent"), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|warning| warning["code"] == "certificates-absent"),
+        "{warnings:?}"
+    );
 
     let ask = |extra: &[&str]| {
-        let base = ["routes", "explain", "--table", "table", "--leistung", "99107023037000", "--ars", "010545489088"];
+        let base = [
+            "routes",
+            "explain",
+            "--table",
+            "table",
+            "--leistung",
+            "99107023037000",
+            "--ars",
+            "010545489088",
+        ];
         site.viereck(&[&base, extra].concat())
     };
     let answer = json(&ask(&["--json"]));
     assert_eq!(answer["outcome"], "route", "{answer}");
-    assert!(answer["steps"].is_array() && answer["line"].is_u64() && answer["matchedRegion"].is_string(), "{answer}");
+    assert!(
+        answer["steps"].is_array() && answer["line"].is_u64() && answer["matchedRegion"].is_string(),
+        "{answer}"
+    );
     let told = String::from_utf8(ask(&["--lang", "en"]).stdout).unwrap();
     assert!(told.contains(answer["behoerde"].as_str().unwrap()), "{told}");
 
@@ -136,7 +163,11 @@ fn routes_are_checked_and_explained() {
     let broken = site.viereck(&["routes", "check", "table", "--json"]);
     assert_eq!(json(&broken)["valid"], false);
     assert_refused(&broken, 4, "table-invalid");
-    assert!(stderr(&broken).contains("--> table/table.toml:1:"), "{}", stderr(&broken));
+    assert!(
+        stderr(&broken).contains("--> table/table.toml:1:"),
+        "{}",
+        stderr(&broken)
+    );
 }
 
 #[test]
@@ -145,18 +176,37 @@ fn new_keys_fit_the_table_for_every_gateway_and_are_never_overwritten() {
     let today = day_in_berlin(jiff::Timestamp::now());
     let loaded = Tables::load(&site.path("table"), today).unwrap();
     assert!(loaded.tables.has_certificates());
-    assert!(loaded.warnings.iter().all(|warning| warning.code != "certificates-absent"));
+    assert!(
+        loaded
+            .warnings
+            .iter()
+            .all(|warning| warning.code != "certificates-absent")
+    );
     for gateway in loaded.tables.gateways() {
         let keys = Keys::load(&site.path("keys"), &gateway.id, &loaded.tables).unwrap();
-        assert_eq!(keys.readers.readers().count(), gateway.served().count(), "{}", gateway.id);
+        assert_eq!(
+            keys.readers.readers().count(),
+            gateway.served().count(),
+            "{}",
+            gateway.id
+        );
         let token = fs::read(site.path("keys").join(gateway.id.as_str()).join("fachverfahren.token")).unwrap();
         let digest = viereck_routing::Digest::of(&token).to_string();
-        let file = site.path("keys").join(gateway.id.as_str()).join("fachverfahren.token.sha256");
+        let file = site
+            .path("keys")
+            .join(gateway.id.as_str())
+            .join("fachverfahren.token.sha256");
         assert_eq!(fs::read_to_string(file).unwrap(), digest);
     }
     for client in loaded.tables.clients() {
         let token = fs::read_to_string(site.path("keys/clients").join(format!("{}.token", client.id))).unwrap();
-        assert_eq!(loaded.tables.client_by_token(&token).map(|found| &found.id), Some(&client.id));
+        assert_eq!(
+            loaded
+                .tables
+                .client_by_token_at(&token, jiff::Timestamp::now())
+                .map(|found| &found.id),
+            Some(&client.id)
+        );
     }
     assert_private(&site.path("keys"));
 
@@ -166,14 +216,19 @@ fn new_keys_fit_the_table_for_every_gateway_and_are_never_overwritten() {
         assert_refused(&again, 8, "keys-exist");
     }
     assert!(!site.path("elsewhere").exists());
-    assert_eq!(fs::read(site.path("table/certificates/certificates.toml")).unwrap(), before);
+    assert_eq!(
+        fs::read(site.path("table/certificates/certificates.toml")).unwrap(),
+        before
+    );
 }
 
 fn assert_private(path: &Path) {
     let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
     if path.is_dir() {
         assert_eq!(mode, 0o700, "{}", path.display());
-        fs::read_dir(path).unwrap().for_each(|entry| assert_private(&entry.unwrap().path()));
+        fs::read_dir(path)
+            .unwrap()
+            .for_each(|entry| assert_private(&entry.unwrap().path()));
     } else {
         assert_eq!(mode, 0o600, "{}", path.display());
     }
@@ -187,9 +242,25 @@ fn an_envelope_is_sealed_verified_and_inspected() {
     let signing = "table/certificates/gw-sh-1/signing-1.pem";
     fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
     let sealed = site.viereck(&[
-        "envelope", "seal", "payload.xml", "--author", "wgp:010000000000", "--reader", reader,
-        "--leistung", "99107023037000", "--gateway", "gw-sh-1", "--key", "keys/gw-sh-1/signing-1.key.pem",
-        "--certificate", signing, "--reader-certificate", &of_reader, "--attachment", "payload.xml",
+        "envelope",
+        "seal",
+        "payload.xml",
+        "--author",
+        "wgp:010000000000",
+        "--reader",
+        reader,
+        "--leistung",
+        "99107023037000",
+        "--gateway",
+        "gw-sh-1",
+        "--key",
+        "keys/gw-sh-1/signing-1.key.pem",
+        "--certificate",
+        signing,
+        "--reader-certificate",
+        &of_reader,
+        "--attachment",
+        "payload.xml",
     ]);
     assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
     fs::write(site.path("envelope.xml"), &sealed.stdout).unwrap();
@@ -198,15 +269,24 @@ fn an_envelope_is_sealed_verified_and_inspected() {
     };
 
     let verified = ask("verify", "envelope.xml", signing);
-    assert_eq!((code(&verified), &json(&verified)["verdict"]), (0, &Value::from("valid")));
+    assert_eq!(
+        (code(&verified), &json(&verified)["verdict"]),
+        (0, &Value::from("valid"))
+    );
     let header = json(&ask("inspect", "envelope.xml", signing));
-    assert_eq!((&header["reader"], &header["payloadSchema"]), (&Value::from(reader), &Value::from("urn:example:none")));
+    assert_eq!(
+        (&header["reader"], &header["payloadSchema"]),
+        (&Value::from(reader), &Value::from("urn:example:none"))
+    );
 
     let mut changed = sealed.stdout.clone();
     let at = changed.windows(5).position(|window| window == b"<Kind").unwrap() + 6;
     changed[at] ^= 1;
     fs::write(site.path("changed.xml"), changed).unwrap();
-    for (file, certificate) in [("changed.xml", signing), ("envelope.xml", "table/certificates/broker/signing-1.pem")] {
+    for (file, certificate) in [
+        ("changed.xml", signing),
+        ("envelope.xml", "table/certificates/broker/signing-1.pem"),
+    ] {
         for verb in ["verify", "inspect"] {
             let refused = ask(verb, file, certificate);
             assert_eq!(code(&refused), 4, "{verb} {file}");
@@ -234,14 +314,28 @@ fn the_configuration_is_checked_by_the_way_it_is_loaded() {
         .output()
         .unwrap();
     let text = String::from_utf8(shown.stdout).unwrap();
-    assert!(text.contains("amqp://***@host/%2f") && text.contains("# VIERECK__LINK__URL"), "{text}");
-    assert!(text.contains("# viereck.toml:1\n") && text.contains("# built in\n") && !text.contains("geheim"), "{text}");
+    assert!(
+        text.contains("amqp://***@host/%2f") && text.contains("# VIERECK__LINK__URL"),
+        "{text}"
+    );
+    assert!(
+        text.contains("# viereck.toml:1\n") && text.contains("# built in\n") && !text.contains("geheim"),
+        "{text}"
+    );
 
     fs::remove_file(site.path("keys/gw-sh-1/signing-1.key.pem")).unwrap();
-    assert_refused(&site.viereck(&["config", "check", "--config", "viereck.toml"]), 3, "key-missing");
+    assert_refused(
+        &site.viereck(&["config", "check", "--config", "viereck.toml"]),
+        3,
+        "key-missing",
+    );
     let file_only = site.viereck(&["config", "check", "--config", "viereck.toml", "--file-only"]);
     assert_eq!(code(&file_only), 0);
-    assert_refused(&site.viereck(&["receiver", "--config", "viereck.toml"]), 3, "role-missing");
+    assert_refused(
+        &site.viereck(&["receiver", "--config", "viereck.toml"]),
+        3,
+        "role-missing",
+    );
     assert_refused(&site.viereck(&["run", "--config", "absent.toml"]), 3, "file-not-found");
 }
 
@@ -250,7 +344,9 @@ fn the_configuration_is_checked_by_the_way_it_is_loaded() {
 fn the_local_deployment_covers_everyone_its_gateways_serve() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local");
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../routing-tables");
-    let tables = Tables::load(&table, day_in_berlin(jiff::Timestamp::now())).unwrap().tables;
+    let tables = Tables::load(&table, day_in_berlin(jiff::Timestamp::now()))
+        .unwrap()
+        .tables;
     let mut custodians = Vec::new();
     for name in ["broker", "sender", "receiver-sh", "receiver-nw"] {
         let config = viereck::config::Config::load(&folder.join(format!("{name}.toml"))).unwrap();
@@ -286,16 +382,25 @@ fn a_port_in_use_is_a_conflict_and_starts_nothing() {
 fn a_table_of_another_environment_is_refused() {
     let site = Site::with_keys();
     site.configuration("127.0.0.1:0");
-    let text = fs::read_to_string(site.path("viereck.toml")).unwrap().replace("\"test\"", "\"production\"");
+    let text = fs::read_to_string(site.path("viereck.toml"))
+        .unwrap()
+        .replace("\"test\"", "\"production\"");
     fs::write(site.path("viereck.toml"), text).unwrap();
-    assert_refused_among_logs(&site.viereck(&["run", "--config", "viereck.toml"]), 4, "environment-mismatch");
+    assert_refused_among_logs(
+        &site.viereck(&["run", "--config", "viereck.toml"]),
+        4,
+        "environment-mismatch",
+    );
 }
 
 /// What runs roles has log lines on stderr as well.
 fn assert_refused_among_logs(output: &Output, exit: i32, code_word: &str) {
     let text = stderr(output);
     assert_eq!(code(output), exit, "{text}");
-    assert!(text.contains(&format!("error[{code_word}]: ")) && text.contains("\nhelp: "), "{text}");
+    assert!(
+        text.contains(&format!("error[{code_word}]: ")) && text.contains("\nhelp: "),
+        "{text}"
+    );
 }
 
 #[test]
@@ -328,10 +433,19 @@ struct Running {
 
 impl Running {
     fn start(site: &Site) -> Self {
-        let mut child = site.command(&["run", "--config", "viereck.toml"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = site
+            .command(&["run", "--config", "viereck.toml"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (sender, lines) = std::sync::mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            stderr
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
         Self { child, lines }
     }
 
@@ -349,7 +463,10 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 

@@ -88,8 +88,10 @@ impl Source {
     /// The configuration, which has to have a file, and the layers it was made of.
     pub fn load(&self) -> Result<(Config, Layers), Failure> {
         if self.config.is_none() {
-            return Err(Failure::new(Exit::Usage, "config-missing", "There is no configuration file.")
-                .help("Name one with --config FILE; `viereck config show --default` prints every key."));
+            return Err(
+                Failure::new(Exit::Usage, "config-missing", "There is no configuration file.")
+                    .help("Name one with --config FILE; `viereck config show --default` prints every key."),
+            );
         }
         let layers = self.layers()?;
         Ok((Config::from_layers(&layers)?, layers))
@@ -123,7 +125,10 @@ fn check(args: &Check) -> Result<(), Failure> {
 
 fn roles(config: &Config) -> Vec<String> {
     let broker = config.broker.iter().map(|broker| format!("broker {}", broker.id));
-    let gateways = config.gateways.iter().map(|gateway| format!("gateway {}", gateway.settings.id));
+    let gateways = config
+        .gateways
+        .iter()
+        .map(|gateway| format!("gateway {}", gateway.settings.id));
     broker.chain(gateways).collect()
 }
 
@@ -133,7 +138,10 @@ fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
     for (index, gateway) in config.gateways.iter().enumerate() {
         for finding in gateway.settings.check() {
             let key = format!("gateway[{index}].{}", finding.key);
-            let place = layers.position(&key).map(|position| format!(" ({position})")).unwrap_or_default();
+            let place = layers
+                .position(&key)
+                .map(|position| format!(" ({position})"))
+                .unwrap_or_default();
             warnings.push(format!("[{}] {key}: {}{place}", finding.code, finding.sentence));
         }
     }
@@ -145,12 +153,22 @@ fn show(args: &Show) -> Result<(), Failure> {
         return output::text(DEFAULTS);
     }
     let layers = args.source.layers()?;
-    let shown: Vec<Shown> = layers.leaves().into_iter().map(|(key, value)| shown(&layers, key, value)).collect();
+    let shown: Vec<Shown> = layers
+        .leaves()
+        .into_iter()
+        .map(|(key, value)| shown(&layers, key, value))
+        .collect();
     if args.json {
         return output::json(&shown);
     }
     let mut text = String::new();
-    for Shown { key, value, origin, line } in shown {
+    for Shown {
+        key,
+        value,
+        origin,
+        line,
+    } in shown
+    {
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
         text.push_str(&format!("{:<60} # {origin}{line}\n", format!("{key} = {value}")));
     }
@@ -170,7 +188,9 @@ fn shown(layers: &Layers, key: String, value: &config::Value) -> Shown {
         other => serde_json::json!(other.to_string()),
     };
     let origin = value.origin().unwrap_or_default().to_owned();
-    let in_file = layers.position(&key).filter(|position| position.file.display().to_string() == origin);
+    let in_file = layers
+        .position(&key)
+        .filter(|position| position.file.display().to_string() == origin);
     Shown {
         key,
         value: json,

@@ -7,11 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
+use config::{ConfigError, Value, ValueKind};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path as KeyPath, Segment};
 use toml::de::{DeTable, DeValue};
 
+pub use super::layer::Setting;
+use super::layer::{Settings, TomlText, variable};
 use crate::failure::{Exit, Failure, Position};
 
 /// The built-in defaults: the commented file that is also the reference.
@@ -31,17 +33,6 @@ pub struct Sources {
     pub flags: Vec<Setting>,
 }
 
-/// One key set outside a file.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// The key, e.g. `table.folder` or `gateway[0].listen`.
-    pub key: String,
-    /// Its value; a number or a truth value is understood from its text.
-    pub value: String,
-    /// What set it, as the user wrote it.
-    pub origin: String,
-}
-
 /// All layers of one configuration.
 #[derive(Debug)]
 pub struct Layers {
@@ -56,7 +47,9 @@ impl Sources {
         let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
         Self {
             file: file.map(Path::to_owned),
-            variables: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
+            variables: std::env::vars_os()
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
             flags: Vec::new(),
         }
     }
@@ -76,7 +69,10 @@ impl Layers {
         for (file, text) in &files {
             builder = builder.add_source(TomlText::new(&file.display().to_string(), text));
         }
-        let variables = sources.variables.iter().filter_map(|(name, value)| variable(name, value));
+        let variables = sources
+            .variables
+            .iter()
+            .filter_map(|(name, value)| variable(name, value));
         let root = builder
             .add_source(Settings(variables.collect()))
             .add_source(Settings(sources.flags.clone()))
@@ -124,7 +120,11 @@ impl Layers {
         serde_path_to_error::deserialize(value).map_err(|error| {
             let key = join(key, error.path());
             let origin = self.origin(&key);
-            let sentence = format!("{}: {}.", if key.is_empty() { "configuration" } else { &key }, cause(error.inner()));
+            let sentence = format!(
+                "{}: {}.",
+                if key.is_empty() { "configuration" } else { &key },
+                cause(error.inner())
+            );
             match origin.filter(|origin| !self.is_file(origin)) {
                 Some(origin) => invalid(&format!("{sentence} It was set by {origin}.")),
                 None => invalid(&sentence).at(self.position(&key)),
@@ -159,7 +159,8 @@ fn cause(error: &ConfigError) -> String {
 }
 
 fn read_toml(file: &Path) -> Result<(PathBuf, String), Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::of_file("read the configuration", file, &error))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|error| Failure::of_file("read the configuration", file, &error))?;
     match DeTable::parse(&text) {
         Ok(_) => Ok((file.to_owned(), text)),
         Err(error) => {
@@ -183,84 +184,15 @@ fn beside(file: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// A variable `VIERECK__SECTION__KEY` as a setting; a segment of digits is an index.
-fn variable(name: &str, value: &str) -> Option<Setting> {
-    let mut key = String::new();
-    for segment in name.strip_prefix("VIERECK__")?.split("__") {
-        let is_index = (1..=3).contains(&segment.len()) && segment.bytes().all(|octet| octet.is_ascii_digit());
-        match (is_index, key.is_empty()) {
-            (true, _) => key.push_str(&format!("[{segment}]")),
-            (false, true) => key.push_str(&segment.to_lowercase()),
-            (false, false) => key.push_str(&format!(".{}", segment.to_lowercase())),
-        }
-    }
-    Some(Setting {
-        key,
-        value: value.to_owned(),
-        origin: name.to_owned(),
-    })
-}
-
-/// Settings as a layer. The crate's own source for variables knows neither indices nor which variable it was.
-#[derive(Debug, Clone)]
-struct Settings(Vec<Setting>);
-
-impl Source for Settings {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        let value = |setting: &Setting| Value::new(Some(&setting.origin), setting.value.clone());
-        Ok(self.0.iter().map(|setting| (setting.key.clone(), value(setting))).collect())
-    }
-}
-
-/// The text of a file that is read already, under a name of our choosing.
-#[derive(Debug, Clone)]
-struct TomlText {
-    origin: String,
-    text: String,
-}
-
-impl TomlText {
-    fn new(origin: &str, text: &str) -> Self {
-        Self {
-            origin: origin.to_owned(),
-            text: text.to_owned(),
-        }
-    }
-}
-
-impl Source for TomlText {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        let values = File::from_str(&self.text, FileFormat::Toml).collect()?;
-        Ok(values.into_iter().map(|(key, value)| (key, with_origin(value, &self.origin))).collect())
-    }
-}
-
-fn with_origin(value: Value, origin: &String) -> Value {
-    let kind = match value.kind {
-        ValueKind::Table(table) => {
-            ValueKind::Table(table.into_iter().map(|(key, value)| (key, with_origin(value, origin))).collect())
-        }
-        ValueKind::Array(array) => {
-            ValueKind::Array(array.into_iter().map(|value| with_origin(value, origin)).collect())
-        }
-        single => single,
-    };
-    Value::new(Some(origin), kind)
-}
-
 fn collect_leaves<'a>(key: String, value: &'a Value, leaves: &mut Vec<(String, &'a Value)>) {
     match &value.kind {
         ValueKind::Table(table) => {
             for (name, value) in table {
-                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                let key = if key.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{key}.{name}")
+                };
                 collect_leaves(key, value, leaves);
             }
         }
@@ -275,7 +207,10 @@ fn collect_leaves<'a>(key: String, value: &'a Value, leaves: &mut Vec<(String, &
 
 /// `gateway[0].listen` as `gateway`, `0`, `listen`.
 fn segments(key: &str) -> Vec<String> {
-    key.split(['.', '[', ']']).filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
+    key.split(['.', '[', ']'])
+        .filter(|segment| !segment.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn join(key: &str, path: &KeyPath) -> String {
@@ -317,7 +252,10 @@ fn find(text: &str, segments: &[String]) -> Option<(usize, usize)> {
                 (key.span().start, value.into_inner())
             }
             DeValue::Array(array) => {
-                let element = segment.parse::<usize>().ok().and_then(|index| array.into_iter().nth(index));
+                let element = segment
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| array.into_iter().nth(index));
                 let Some(element) = element else { break };
                 (element.span().start, element.into_inner())
             }

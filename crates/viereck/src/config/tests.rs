@@ -82,7 +82,11 @@ fn a_later_layer_wins_and_every_value_tells_its_origin() {
     let steps = [
         (Folder::with(SMALL), "routing-tables", "built in"),
         (Folder::with(&with_table("file")), "file", "viereck.toml"),
-        (Folder::with(&with_table("file")).extra("a.toml", "table.folder = \"a\""), "a", "a.toml"),
+        (
+            Folder::with(&with_table("file")).extra("a.toml", "table.folder = \"a\""),
+            "a",
+            "a.toml",
+        ),
         (
             Folder::with(&with_table("file"))
                 .extra("a.toml", "table.folder = \"a\"")
@@ -131,9 +135,15 @@ fn an_unknown_key_is_an_error_with_its_place() {
     let refused = Folder::with(&SMALL.replace("listen =", "listn =")).refused();
     assert_eq!((refused.exit, refused.code), (Exit::Usage, "config-invalid"));
     assert_eq!(place(&refused), ("viereck.toml".to_owned(), 8, 1));
-    assert!(refused.sentence.starts_with("gateway[0].listn: "), "{}", refused.sentence);
+    assert!(
+        refused.sentence.starts_with("gateway[0].listn: "),
+        "{}",
+        refused.sentence
+    );
 
-    let refused = Folder::with(SMALL).extra("x.toml", "[link]\nulr = \"amqp://h\"\n").refused();
+    let refused = Folder::with(SMALL)
+        .extra("x.toml", "[link]\nulr = \"amqp://h\"\n")
+        .refused();
     assert_eq!(place(&refused), ("x.toml".to_owned(), 2, 1));
 
     let refused = Folder::with(&format!("colour = 1\n{SMALL}")).refused();
@@ -154,7 +164,11 @@ fn a_value_of_the_wrong_kind_and_a_missing_key_are_errors_with_their_place() {
     assert_eq!(place(&refused).1, 3);
 
     let refused = Folder::with(&SMALL.replace("environment = \"test\"", "")).refused();
-    assert!(refused.sentence.contains("environment is missing"), "{}", refused.sentence);
+    assert!(
+        refused.sentence.contains("environment is missing"),
+        "{}",
+        refused.sentence
+    );
 
     let refused = Folder::with(&SMALL.replace("\"test\"", "\"staging\"")).refused();
     assert_eq!(place(&refused).1, 1);
@@ -178,13 +192,30 @@ fn a_missing_file_is_not_found() {
 
 #[test]
 fn contradictions_are_refused() {
-    let twice = format!("{SMALL}\n{}", SMALL.replace("environment = \"test\"", "").replace(".sqlite", "-2.sqlite"));
+    let twice = format!(
+        "{SMALL}\n{}",
+        SMALL
+            .replace("environment = \"test\"", "")
+            .replace(".sqlite", "-2.sqlite")
+    );
     assert!(Folder::with(&twice).refused().sentence.contains("used twice"));
-    let second = SMALL.replace("environment = \"test\"", "").replace("gw-sh-1\"", "gw-sh-2\"");
-    assert!(Folder::with(&format!("{SMALL}\n{second}")).refused().sentence.contains("share one journal"));
+    let second = SMALL
+        .replace("environment = \"test\"", "")
+        .replace("gw-sh-1\"", "gw-sh-2\"");
+    assert!(
+        Folder::with(&format!("{SMALL}\n{second}"))
+            .refused()
+            .sentence
+            .contains("share one journal")
+    );
     let folder = Folder::with(&SMALL.replace("keys/gw-sh-1", "keys"));
     assert!(folder.refused().sentence.contains("bears the gateway's name"));
-    assert!(Folder::with("environment = \"test\"").refused().sentence.contains("no role"));
+    assert!(
+        Folder::with("environment = \"test\"")
+            .refused()
+            .sentence
+            .contains("no role")
+    );
 }
 
 #[test]
@@ -196,14 +227,18 @@ fn a_url_comes_from_one_place_only_and_its_password_is_never_shown() {
     let by_file = format!("{SMALL}\n[link]\nurl_file = {:?}\n", file.display().to_string());
 
     let config = Folder::with(&by_file).load().unwrap();
-    let Link::Amqp(url, None) = &config.link else { panic!("not AMQP") };
+    let Link::Amqp(url, None) = &config.link else {
+        panic!("not AMQP")
+    };
     assert_eq!(url.with_password(), secret);
     assert_eq!(url.to_string(), "amqp://***@host:5672/%2f");
     assert!(!format!("{config:?}").contains("geheim"));
 
     let both = Folder::with(&by_file).variable("VIERECK__LINK__URL", secret).refused();
     assert!(both.sentence.contains("not both"));
-    let wrong = Folder::with(SMALL).variable("VIERECK__LINK__URL", "http://user:geheim@host").refused();
+    let wrong = Folder::with(SMALL)
+        .variable("VIERECK__LINK__URL", "http://user:geheim@host")
+        .refused();
     assert!(!wrong.report().contains("geheim"), "{}", wrong.report());
 }
 
@@ -232,11 +267,16 @@ fn every_key_of_the_reference_is_known() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let full = Folder::with(&in_force).load().unwrap();
-    let plain = Folder::with(&format!("{SMALL}\n[broker]\nkeys = \"k\"\njournal = \"j\"\n")).load().unwrap();
+    let plain = Folder::with(&format!("{SMALL}\n[broker]\nkeys = \"k\"\njournal = \"j\"\n"))
+        .load()
+        .unwrap();
     let (shown, real) = (&full.gateways[0].settings, &plain.gateways[0].settings);
     assert_eq!(format!("{:?}", shown.limits), format!("{:?}", real.limits));
     assert_eq!(format!("{:?}", shown.timeouts), format!("{:?}", real.timeouts));
     assert_eq!(shown.obsolete_after_days, real.obsolete_after_days);
     let (shown, real) = (full.broker.unwrap(), plain.broker.unwrap());
-    assert_eq!((shown.prefetch, shown.receipt_gather_ms), (real.prefetch, real.receipt_gather_ms));
+    assert_eq!(
+        (shown.prefetch, shown.receipt_gather_ms),
+        (real.prefetch, real.receipt_gather_ms)
+    );
 }

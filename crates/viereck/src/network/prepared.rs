@@ -1,0 +1,160 @@
+//! What a network needs from disk, read and compared before anything starts: table, certificates, keys.
+//!
+//! Changes nothing and connects to nobody, so `config check` does the same. A key that does not belong to the certificate
+//! pinned for its holder stops here, not at the first message.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use viereck_envelope::{KeyError, Signer};
+use viereck_gateway::{Keys, KeysError};
+use viereck_routing::{CustodianId, Environment, GatewayId, Lang, Tables, day_in_berlin};
+
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+use crate::routes;
+
+/// A configuration whose table, certificates and keys were read and fit together.
+pub struct Prepared {
+    pub(super) config: Config,
+    pub(super) tables: Tables,
+    pub(super) broker: Option<Arc<Signer>>,
+    pub(super) gateways: Vec<Keys>,
+}
+
+/// What is read again when the table changes.
+#[derive(Clone)]
+pub(super) struct Sources {
+    environment: Environment,
+    table: PathBuf,
+    pub(super) keys: Vec<(GatewayId, PathBuf)>,
+}
+
+impl Prepared {
+    /// Reads what the configuration names; changes nothing and connects to nobody. Blocks while it reads.
+    pub fn new(config: Config) -> Result<Self, Failure> {
+        let sources = Sources::of(&config);
+        let tables = sources.load()?;
+        let broker = config
+            .broker
+            .as_ref()
+            .map(|broker| broker_signer(&broker.keys, &broker.id, &tables))
+            .transpose()?;
+        let gateways = sources
+            .keys
+            .iter()
+            .map(|(id, folder)| gateway_keys(folder, id, &tables));
+        let gateways = gateways.collect::<Result<_, Failure>>()?;
+        Ok(Self {
+            config,
+            tables,
+            broker,
+            gateways,
+        })
+    }
+}
+
+impl Sources {
+    pub(super) fn of(config: &Config) -> Self {
+        let keys = config
+            .gateways
+            .iter()
+            .map(|gateway| (gateway.settings.id.clone(), gateway.keys.clone()));
+        Self {
+            environment: config.environment,
+            table: config.table.clone(),
+            keys: keys.collect(),
+        }
+    }
+
+    pub(super) fn load(&self) -> Result<Tables, Failure> {
+        let loaded = routes::load(&self.table, day_in_berlin(Timestamp::now()))?;
+        for warning in &loaded.warnings {
+            let place = format!("{}:{}", warning.file, warning.line);
+            tracing::warn!(code = warning.code, place, "{}", warning.sentence(Lang::En));
+        }
+        let tables = loaded.tables;
+        if tables.environment() != self.environment {
+            let sentence = format!(
+                "The table {} is for {}, the configuration for {}.",
+                self.table.display(),
+                tables.environment(),
+                self.environment
+            );
+            return Err(Failure::new(Exit::Findings, "environment-mismatch", sentence)
+                .help("Test and production never mix: name the table of the same environment."));
+        }
+        Ok(tables)
+    }
+}
+
+/// The keys of a gateway from its own folder; the gateway crate names that folder by its parent and the gateway's id,
+/// which the configuration guarantees to be the same.
+pub(super) fn gateway_keys(folder: &Path, id: &GatewayId, tables: &Tables) -> Result<Keys, Failure> {
+    let parent = folder
+        .parent()
+        .filter(|parent| *parent != Path::new(""))
+        .unwrap_or(Path::new("."));
+    Keys::load(parent, id, tables).map_err(|error| {
+        let text = error.to_string();
+        let (code, exit) = match &error {
+            KeysError::GatewayUnknown(_) => ("gateway-unknown", Exit::NotFound),
+            KeysError::NoCertificate { .. } => ("certificate-missing", Exit::NotFound),
+            KeysError::Unreadable { .. } | KeysError::NoKey { .. } => ("key-missing", Exit::NotFound),
+            KeysError::NotAKey { error, .. } => (error.code(), Exit::Findings),
+            KeysError::NotHex(_) => ("key-malformed", Exit::Findings),
+        };
+        // The gateway's texts begin with their code; here it stands in front already.
+        let sentence = text.split_once(": ").map_or(text.as_str(), |(_, sentence)| sentence);
+        without_keys(Failure::new(exit, code, format!("Gateway {id}: {sentence}.")))
+    })
+}
+
+/// The broker's key: the first of its folder that belongs to the certificate pinned for it now.
+fn broker_signer(folder: &Path, id: &CustodianId, tables: &Tables) -> Result<Arc<Signer>, Failure> {
+    if tables.broker(id).is_none() {
+        let sentence = format!("The routing table has no broker {id}.");
+        return Err(
+            Failure::new(Exit::NotFound, "broker-unknown", sentence).help("Enter it in table.toml, or correct id.")
+        );
+    }
+    let certificate = tables
+        .current_signing_certificate(id, Timestamp::now())
+        .ok_or_else(|| {
+            let sentence = format!("The routing table pins no valid signing certificate for the broker {id}.");
+            without_keys(Failure::new(Exit::NotFound, "certificate-missing", sentence))
+        })?;
+    let unreadable = |error| without_keys(Failure::of_file("read the keys in", folder, &error));
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        files.push(entry.map_err(unreadable)?.path());
+    }
+    files.sort();
+    let is_signing_key = |file: &&PathBuf| {
+        let name = file.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("signing-") && name.ends_with(".key.pem"))
+    };
+    for file in files.iter().filter(is_signing_key) {
+        let pem = std::fs::read_to_string(file).map_err(|error| Failure::of_file("read the key", file, &error))?;
+        match Signer::new(certificate.clone(), &pem) {
+            Ok(signer) => return Ok(Arc::new(signer)),
+            // An older or a newer one.
+            Err(KeyError::NotOfCertificate) => {}
+            Err(error) => {
+                let sentence = format!("Broker {id}: {}: {error}.", file.display());
+                return Err(Failure::new(Exit::Findings, error.code(), sentence));
+            }
+        }
+    }
+    let sentence = format!(
+        "Broker {id}: no signing-<n>.key.pem in {} belongs to the certificate pinned for it.",
+        folder.display()
+    );
+    Err(without_keys(Failure::new(Exit::NotFound, "key-missing", sentence)))
+}
+
+fn without_keys(failure: Failure) -> Failure {
+    failure
+        .help("For a trial, `viereck keys new --table FOLDER --out FOLDER` makes all keys and certificates of a table.")
+}
