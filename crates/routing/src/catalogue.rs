@@ -234,6 +234,10 @@ catalogue! {
         de: "Keine Leistung verwendet diese Liste.", "In leistungen.toml mit uses nennen oder die Datei löschen.";
         en: "No Leistung uses this list.", "Name it with uses in leistungen.toml or delete the file.";
     }
+    Warning MunicipalitiesUncovered "municipalities-uncovered" {
+        de: "Für {0} hat heute keine Antwort: {1} Gemeinden, zuerst {2}.", "Einträge ergänzen; wo es mit Absicht niemanden gibt, einen Eintrag mit refused.";
+        en: "{0} has no answer today for {1} municipalities, the first is {2}.", "Add entries; where deliberately nobody is competent, an entry with refused.";
+    }
     Warning EntryExpired "entry-expired" {
         de: "Der Eintrag ist seit dem {0} abgelaufen.", "Streichen, wenn ihn niemand mehr zum Nachsehen braucht.";
         en: "The entry ended on {0}.", "Remove it when nobody needs it for reference.";

@@ -191,7 +191,7 @@ impl<'a> Value<'a> {
     pub(crate) fn text(&self) -> Option<String> {
         let text = self.string("\"…\"")?;
         let plain = !text.trim().is_empty()
-            && !text.chars().any(char::is_control)
+            && text.chars().all(is_plain)
             && text.chars().take(TEXT_CHARS + 1).count() <= TEXT_CHARS;
         if !plain {
             self.object(Code::TextNotPlain, &[&self.key, &TEXT_CHARS]);
@@ -339,9 +339,15 @@ fn stamp_date(date: &toml::value::Date) -> Option<Date> {
     Date::new(year, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
 }
 
+/// Neither a control character nor one that turns the direction of writing round: names are shown on terminals and in
+/// audit lines, where nothing may look like something else.
+pub(crate) fn is_plain(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text from a file as it may stand in a sentence: short and without control characters.
 pub(crate) fn printable(text: &str) -> String {
-    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
+    let mut shown: String = text.chars().filter(|c| is_plain(*c)).take(60).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

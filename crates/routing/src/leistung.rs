@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::competence::CompetenceList;
 use crate::ids::LeistungId;
 use crate::position::Position;
+use crate::region::{Ars, Region};
 use crate::words::Kind;
 
 /// A Leistung as one Land, or the country, offers it.
@@ -125,8 +126,17 @@ closed_words!(
 );
 
 impl Fallback {
+    /// The regions of a place that are tried, from the municipality down to this one.
+    pub(crate) fn regions(self, ars: &Ars) -> impl Iterator<Item = Region> {
+        let prefixes = [12, 9, 5, 3, 2]
+            .into_iter()
+            .filter(move |digits| *digits >= self.digits());
+        let country = (self == Fallback::Bund).then_some(Region::COUNTRY);
+        prefixes.filter_map(|digits| ars.prefix(digits)).chain(country)
+    }
+
     /// How many digits the shortest region has that is still tried.
-    pub(crate) fn digits(self) -> usize {
+    fn digits(self) -> usize {
         match self {
             Fallback::Gemeinde => 12,
             Fallback::Verband => 9,

@@ -12,11 +12,8 @@ use crate::answer::{Answer, ListKind, NoRoute, Outcome, Refusal, Route, Step, St
 use crate::competence::{Competence, CompetenceList, Found, Target};
 use crate::ids::{BehoerdeId, LeistungId};
 use crate::leistung::{Fallback, Leistung};
-use crate::region::{Ars, Place, Region};
+use crate::region::{Ars, Place};
 use crate::tables::{Section, Tables};
-
-/// The lengths of an ARS prefix, longest first.
-const DIGITS: [usize; 5] = [12, 9, 5, 3, 2];
 
 impl Tables {
     /// Who is competent for this Leistung at this place on this day.
@@ -131,11 +128,7 @@ struct Probing<'q> {
 
 impl Probing<'_> {
     fn list<'a>(&mut self, kind: ListKind, list: &'a CompetenceList, file: &Arc<str>) -> Option<&'a Competence> {
-        let shortest = self.fallback.digits();
-        let prefixes = DIGITS.into_iter().filter(|digits| *digits >= shortest);
-        let regions = prefixes.filter_map(|digits| self.ars.prefix(digits));
-        let country = (self.fallback == Fallback::Bund).then_some(Region::COUNTRY);
-        for region in regions.chain(country) {
+        for region in self.fallback.regions(self.ars) {
             let (result, entry) = match list.find(&region, self.on) {
                 Found::Entry(entry) => (StepResult::Hit, Some(entry)),
                 Found::NotYet(entry, from) => (StepResult::NotYet(from), Some(entry)),

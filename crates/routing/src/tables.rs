@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use crate::certificate::Certificate;
 use crate::competence::CompetenceList;
@@ -52,7 +51,6 @@ pub(crate) struct Head {
     pub(crate) environment: Environment,
     pub(crate) sequence: u64,
     pub(crate) gebietsstand: Date,
-    pub(crate) loaded_on: Date,
 }
 
 /// The folder of a Land, or of the Bund.
@@ -179,13 +177,6 @@ impl Tables {
     /// The client that presents this bearer token, if the token counts at this instant.
     pub fn client_by_token_at(&self, token: &str, at: Timestamp) -> Option<&Client> {
         self.clients.get(self.pins.as_ref()?.client_of(token, at)?)
-    }
-
-    /// The client that presents this bearer token, if the token counted at noon (UTC) of the day of loading. A process
-    /// that runs for longer asks [`Tables::client_by_token_at`].
-    pub fn client_by_token(&self, token: &str) -> Option<&Client> {
-        let noon = TimeZone::UTC.to_timestamp(self.head.loaded_on.at(12, 0, 0, 0)).ok()?;
-        self.client_by_token_at(token, noon)
     }
 
     /// The portal as which a client writes for a Leistung: the first of its authors that writes for it.

@@ -17,6 +17,7 @@ use crate::participant::Participant;
 use crate::pins::Pins;
 use crate::places::Places;
 use crate::position::Position;
+use crate::region::Ars;
 use crate::report::Report;
 use crate::tables::Section;
 use crate::words::Environment;
@@ -100,6 +101,8 @@ pub(super) struct Draft {
     pub(super) owners: Vec<(String, Position)>,
     pub(super) brokers: BTreeMap<CustodianId, Broker>,
     pub(super) places: Places,
+    /// The municipalities without the districts, sorted.
+    pub(super) municipalities: Vec<Ars>,
     /// The prefixes of the DVDV, if the folder has the list.
     pub(super) prefixes: Option<HashSet<String>>,
     pub(super) sections: Vec<SectionDraft>,

@@ -47,7 +47,6 @@ impl Tables {
                     environment,
                     sequence: draft.sequence,
                     gebietsstand,
-                    loaded_on: today,
                 };
                 Ok(Loaded {
                     tables: assemble(draft, head, files.release()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, Reading};
 use crate::catalogue::Code;
+use crate::fields::is_plain;
 use crate::places::Municipality;
 use crate::position::Position;
 
@@ -19,6 +20,12 @@ const PREFIX_COLUMNS: [&str; 2] = ["praefix", "behoerdenkategorie"];
 pub(super) fn read(reading: &Reading<'_>, draft: &mut Draft) {
     if let Some(file) = reading.required(MUNICIPALITIES) {
         read_places(reading, file, draft);
+        draft.municipalities = draft
+            .places
+            .municipalities()
+            .map(|municipality| municipality.ars)
+            .collect();
+        draft.municipalities.sort();
     }
     if let Some(file) = reading.optional(DISTRICTS) {
         read_places(reading, file, draft);
@@ -39,7 +46,7 @@ fn read_places(reading: &Reading<'_>, file: (&Arc<str>, &[u8]), draft: &mut Draf
         let (Ok(ags), Ok(ars)) = (ags.parse(), ars.parse()) else {
             return false;
         };
-        if name.trim().is_empty() || name.chars().any(char::is_control) {
+        if name.trim().is_empty() || !name.chars().all(is_plain) {
             return false;
         }
         let name = name.to_owned();

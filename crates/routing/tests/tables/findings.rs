@@ -520,10 +520,32 @@ fn everything_is_found_at_once_in_the_order_of_files_and_lines() {
         [
             ("certificates-absent", 1, 1),
             ("key-unknown", 7, 1),
+            ("municipalities-uncovered", 1, 2),
             ("region-unknown", 8, 10),
             ("region-not-quoted", 11, 10),
             ("behoerde-malformed", 12, 12),
             ("number-out-of-range", 3, 12),
         ]
     );
+}
+
+#[test]
+fn municipalities_without_an_answer_are_counted() {
+    let uncovered = |fixture: Fixture| {
+        let warnings = fixture.load().unwrap().warnings;
+        let mut found = warnings
+            .iter()
+            .filter(|finding| finding.code == "municipalities-uncovered");
+        found.next().map(|finding| finding.sentence(Lang::En))
+    };
+    assert_eq!(
+        uncovered(new()).unwrap(),
+        "99107023037000 has no answer today for 1 municipalities, the first is Henstedt-Ulzburg (010600039039)."
+    );
+    let later = "region = \"01060\"\nbehoerde = \"wgb:010540000000\"\nfrom = 2027-01-01";
+    assert!(uncovered(entry(later)).unwrap().contains("for 1 municipalities"));
+    let refused = "region = \"01060\"\nrefused = { reason = \"nobody\", text = \"Niemand\" }";
+    assert!(uncovered(entry(refused)).is_none());
+    let except = "[[wohngeld.except]]\nregion = \"01060\"\nbehoerde = \"wgb:010540000000\"";
+    assert!(uncovered(new().and(LEISTUNGEN, except)).is_none());
 }
