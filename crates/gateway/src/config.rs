@@ -239,8 +239,8 @@ impl TryFrom<DeliveryKeys> for Delivery {
             text => ForLeistung::Only(text.parse().map_err(|error| format!("leistung: {error}, or default"))?),
         };
         let concurrency = keys.concurrency.unwrap_or(4);
-        if concurrency == 0 {
-            return Err("concurrency: at least 1".to_owned());
+        if !(1..=1024).contains(&concurrency) {
+            return Err("concurrency: a number from 1 to 1024".to_owned());
         }
         let behoerde = keys.behoerde.clone();
         let adapter = match keys.adapter {
@@ -267,10 +267,11 @@ impl DeliveryKeys {
         if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
             return Err("url: an http or https URL without a password; a token stands in token_file".to_owned());
         }
-        let timeout = Duration::from_secs(self.timeout_seconds.unwrap_or(30));
-        if timeout.is_zero() {
-            return Err("timeout_seconds: at least 1".to_owned());
+        let seconds = self.timeout_seconds.unwrap_or(30);
+        if !(1..=3600).contains(&seconds) {
+            return Err("timeout_seconds: a number from 1 to 3600".to_owned());
         }
+        let timeout = Duration::from_secs(seconds);
         Ok(Endpoint {
             url,
             token_file: self.token_file,
@@ -322,10 +323,20 @@ impl Config {
     /// Everything that is well-formed and still wrong or unwise, in the order of the file.
     pub fn check(&self) -> Vec<Finding> {
         let mut findings = self.limits.check();
-        if !(1..=90).contains(&self.obsolete_after_days) {
-            let sentence = "An envelope loses its purpose 1 to 90 days after it was sealed.";
-            findings.push(Finding::error("out-of-range", "obsolete_after_days", sentence));
-        }
+        let Timeouts {
+            header_seconds,
+            body_seconds,
+            stop_seconds,
+        } = self.timeouts;
+        findings.extend(Finding::range("timeouts.header_seconds", header_seconds, 3600));
+        findings.extend(Finding::range("timeouts.body_seconds", body_seconds, 3600));
+        findings.extend(Finding::range("timeouts.stop_seconds", stop_seconds, 3600));
+        // what an envelope allows
+        findings.extend(Finding::range(
+            "obsolete_after_days",
+            self.obsolete_after_days.into(),
+            90,
+        ));
         let mut seen = BTreeMap::new();
         for (index, delivery) in self.deliveries.iter().enumerate() {
             let key = format!("delivery[{index}]");
@@ -360,10 +371,6 @@ impl Config {
 impl Limits {
     fn check(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if self.together_bytes > ENVELOPE_BYTES {
-            let sentence = format!("An envelope carries at most {ENVELOPE_BYTES} octets of files.");
-            findings.push(Finding::error("out-of-range", "limits.together_bytes", &sentence));
-        }
         if self.payload_bytes > self.together_bytes || self.attachment_bytes > self.together_bytes {
             let sentence = "One file may be larger than all together: the smaller limit counts.";
             findings.push(Finding::warning("never-reached", "limits.together_bytes", sentence));
@@ -372,29 +379,29 @@ impl Limits {
             let sentence = format!("One request alone may need {} octets.", self.request_bytes());
             findings.push(Finding::error("out-of-range", "limits.bytes_in_flight", &sentence));
         }
-        for (key, value) in [
-            ("limits.payload_bytes", self.payload_bytes),
-            ("limits.metadata_bytes", self.metadata_bytes),
-            ("limits.connections", self.connections),
-            ("limits.hand_overs", self.hand_overs),
+        for (key, value, most) in [
+            ("limits.payload_bytes", self.payload_bytes, ENVELOPE_BYTES),
+            ("limits.attachment_bytes", self.attachment_bytes, ENVELOPE_BYTES),
+            ("limits.together_bytes", self.together_bytes, ENVELOPE_BYTES),
+            // the manifest, which carries them, has 256 KiB
+            ("limits.metadata_bytes", self.metadata_bytes, 128 << 10),
+            // beyond that an attachment has no name
+            ("limits.attachments", self.attachments.max(1), 99),
+            ("limits.bytes_in_flight", self.bytes_in_flight, 1 << 40),
+            ("limits.connections", self.connections, 65_536),
+            ("limits.hand_overs", self.hand_overs, 4096),
         ] {
-            if value == 0 {
-                findings.push(Finding::error("out-of-range", key, "At least 1."));
-            }
-        }
-        if self.attachments > 99 {
-            findings.push(Finding::error(
-                "out-of-range",
-                "limits.attachments",
-                "At most 99 attachments have a name.",
-            ));
+            findings.extend(Finding::range(key, value as u64, most as u64));
         }
         findings
     }
 
     /// The octets of the largest request that may still be good: its parts, and room for their heads.
     pub(crate) fn request_bytes(&self) -> usize {
-        self.together_bytes + self.metadata_bytes + (self.attachments + 2) * 1024
+        let heads = self.attachments.saturating_add(2).saturating_mul(1024);
+        self.together_bytes
+            .saturating_add(self.metadata_bytes)
+            .saturating_add(heads)
     }
 }
 
@@ -436,6 +443,11 @@ impl Endpoint {
 }
 
 impl Finding {
+    fn range(key: &str, value: u64, most: u64) -> Option<Self> {
+        let outside = !(1..=most).contains(&value);
+        outside.then(|| Self::error("out-of-range", key, &format!("It is a number from 1 to {most}.")))
+    }
+
     fn error(code: &'static str, key: &str, sentence: &str) -> Self {
         Self {
             severity: Severity::Error,

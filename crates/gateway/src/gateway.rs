@@ -86,7 +86,11 @@ impl Gateway {
         });
         match working.await {
             Ok(result) => result,
-            Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // cancelled: the runtime is ending, and with it whoever waits here
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::http::fields::Fields;
 use crate::http::form::{self, Form};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::sealing::{earlier_answer, files, fingerprint, obsolete_after, sealed, unsealable};
+use crate::submit::resolve::land_of;
 use about::About;
 
 /// Characters of a title.
@@ -198,7 +199,7 @@ impl Reply {
         if !permitted {
             return Err(Problem::of(Code::NotPermitted).with("kind", kind.as_str()));
         }
-        let land = case.region.and_then(|region| region.land().map(str::to_owned));
+        let land = tables.participant(&case.behoerde).and_then(land_of);
         let schema = tables
             .leistung(&case.leistung, land.as_deref())
             .and_then(|leistung| leistung.reply(kind));

@@ -1,15 +1,16 @@
 //! One gateway, from its start to its end.
 //!
 //! Everything that runs in the background lives inside [`run`] and has ended when it returns. It stops in steps: new work
-//! is refused and nothing is fetched any more; what is being handed over ends; then what was promised and stated goes
-//! out once more; the HTTP interface, which until then said 503, closes last. The link and the journal belong to the
-//! caller, who closes them.
+//! is refused and nothing is fetched any more; what is being handed over ends; the HTTP interface, which until then said
+//! 503, lets running requests end and closes; then what was promised and stated meanwhile goes out. The link and the
+//! journal belong to the caller, who closes them.
 
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use viereck_custody::{CurrentTables, Journal, JournalError, inbox, outbox, receipts};
 use viereck_transport::Link;
 
@@ -86,73 +87,93 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     );
     let gateway = Arc::new(gateway);
 
-    let mut taking = JoinSet::new();
+    let span = tracing::info_span!("gateway", id = %config.id);
     let me = config.id.clone();
-    taking.spawn(inbox::run(
+    let (inbox, outbox) = (inbox::Config::default(), outbox::Config::default());
+    let (taking, telling) = (&stages.taking, &stages.telling);
+    let mut fetchers = JoinSet::new();
+    let take = inbox::run(
         journal.clone(),
         link.clone(),
         me.clone(),
         tables.clone(),
-        inbox::Config::default(),
-        stages.taking.clone(),
-    ));
-    taking.spawn(receipts::run_in(
-        journal.clone(),
-        link.clone(),
-        me,
-        tables,
-        stages.taking.clone(),
-    ));
-    taking.spawn(deliver::run(Arc::clone(&gateway), lanes, stages.taking.clone()));
+        inbox,
+        taking.clone(),
+    );
+    fetchers.spawn(take.instrument(span.clone()));
+    let hear = receipts::run_in(journal.clone(), link.clone(), me, tables, taking.clone());
+    fetchers.spawn(hear.instrument(span.clone()));
+    let hand_over = deliver::run(Arc::clone(&gateway), lanes, taking.clone());
+    fetchers.spawn(hand_over.instrument(span.clone()));
 
-    let mut telling = JoinSet::new();
-    telling.spawn(outbox::run(
-        journal.clone(),
-        link.clone(),
-        outbox::Config::default(),
-        stages.telling.clone(),
-    ));
-    telling.spawn(receipts::run_out(
-        journal,
-        link,
-        keys.signer,
-        receipts::Road::ThroughBroker,
-        receipts::Config::default(),
-        stages.telling.clone(),
-    ));
+    let mut tellers = JoinSet::new();
+    let publish = outbox::run(journal.clone(), link.clone(), outbox, telling.clone());
+    tellers.spawn(publish.instrument(span.clone()));
+    let (road, receipts) = (receipts::Road::ThroughBroker, receipts::Config::default());
+    let state = receipts::run_out(journal, link, keys.signer, road, receipts, telling.clone());
+    tellers.spawn(state.instrument(span.clone()));
 
-    let serving = tokio::spawn({
-        let (router, closed) = (router(gateway), stages.closed.clone());
-        async move { serve::serve(listener, router, &config, closed).await }
-    });
+    let (router, closed) = (router(gateway), stages.closed.clone());
+    let serving = async move { serve::serve(listener, router, &config, closed).await };
+    let serving = tokio::spawn(serving.instrument(span));
 
     // whichever ends first, by an error or because it was told to, ends the others in their order
-    let mut first = tokio::select! {
-        ended = taking.join_next() => outcome(ended),
-        ended = telling.join_next() => outcome(ended),
+    let mut result = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
+        ended = fetchers.join_next() => early(ended, &shutdown),
+        ended = tellers.join_next() => early(ended, &shutdown),
     };
-    for (tasks, stage) in [(&mut taking, &stages.taking), (&mut telling, &stages.telling)] {
-        stage.cancel();
-        while let Some(ended) = tasks.join_next().await {
-            first = first.and(outcome(Some(ended)));
-        }
-    }
+    taking.cancel();
+    result = result.and(all(&mut fetchers).await);
     stages.closed.cancel();
     if let Err(error) = serving.await {
         tracing::error!(%error, alarm = "internal", "the HTTP interface broke off");
     }
-    first
+    telling.cancel();
+    result.and(all(&mut tellers).await)
+}
+
+type Ended = Result<Result<(), JournalError>, JoinError>;
+
+/// The end of a task that nobody asked for.
+fn early(ended: Option<Ended>, shutdown: &CancellationToken) -> Result<(), Error> {
+    let result = ended.map_or(Ok(()), outcome);
+    if result.is_ok() && !shutdown.is_cancelled() {
+        tracing::error!(
+            alarm = "link-closed",
+            "the link was closed while the gateway was running: it stops"
+        );
+    }
+    result
+}
+
+async fn all(tasks: &mut JoinSet<Result<(), JournalError>>) -> Result<(), Error> {
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        result = result.and(outcome(ended));
+    }
+    result
+}
+
+fn outcome(ended: Ended) -> Result<(), Error> {
+    match ended {
+        Ok(result) => Ok(result?),
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // cancelled together with the whole runtime
+            Err(_) => Ok(()),
+        },
+    }
 }
 
 /// The steps of stopping, each told on its own.
 struct Stages {
     /// Cancelled first: nothing new is taken.
     taking: CancellationToken,
-    /// Then: nothing more will be said.
-    telling: CancellationToken,
-    /// Last: nobody is listened to.
+    /// Then: nobody is listened to any more.
     closed: CancellationToken,
+    /// Last: nothing more will be promised or stated, what there is goes out.
+    telling: CancellationToken,
 }
 
 impl Stages {
@@ -162,13 +183,5 @@ impl Stages {
             telling: CancellationToken::new(),
             closed: CancellationToken::new(),
         }
-    }
-}
-
-fn outcome(ended: Option<Result<Result<(), JournalError>, tokio::task::JoinError>>) -> Result<(), Error> {
-    match ended {
-        None => Ok(()),
-        Some(Ok(result)) => Ok(result?),
-        Some(Err(stopped)) => std::panic::resume_unwind(stopped.into_panic()),
     }
 }

@@ -8,7 +8,7 @@
 //! publish; the outbox does.
 
 pub(crate) mod metadata;
-mod resolve;
+pub(crate) mod resolve;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -57,7 +57,8 @@ const FILES: &[(&str, &str)] = &[
     (
         "participants.toml",
         "[\"wgp:010000000000\"]\nkind = \"portal\"\nname = \"Portal\"\ncontact = \"p@example\"\n\
-      gateway = \"gw-s\"\nleistungen = [\"99107023037000\", \"99099002067003\"]\n",
+      gateway = \"gw-s\"\nleistungen = [\"99107023037000\", \"99099002067003\"]\n\
+          [\"wgp:020000000000\"]\nkind = \"portal\"\nname = \"Portal 2\"\ncontact = \"p@example\"\ngateway = \"gw-r\"\n",
     ),
     (
         "laender/01-schleswig-holstein/gateways.toml",
@@ -70,7 +71,7 @@ const FILES: &[(&str, &str)] = &[
       leistungen = [\"99107023037000\", \"99099002067003\"]\nlaender = [\"01\"]\nquota = { per_minute = 1000 }\n\
       [\"wenig\"]\ngateway = \"gw-s\"\nauthors = [\"wgp:010000000000\"]\nleistungen = [\"99107023037000\"]\n\
       laender = [\"01\"]\nquota = { per_minute = 2 }\n\
-      [\"fremd\"]\ngateway = \"gw-r\"\nauthors = [\"wgp:010000000000\"]\nleistungen = [\"99107023037000\"]\n\
+      [\"fremd\"]\ngateway = \"gw-r\"\nauthors = [\"wgp:020000000000\"]\nleistungen = [\"99107023037000\"]\n\
       laender = [\"01\"]\nquota = { per_minute = 2 }\n",
     ),
     (
@@ -183,14 +184,20 @@ impl Network {
 
     /// A gateway that nothing runs for yet.
     pub(crate) async fn gateway(&self, id: &str, more: &str) -> Arc<Gateway> {
+        self.gateway_with(id, more, Arc::clone(&self.tables), self.keys(id))
+            .await
+    }
+
+    /// The same, with a routing table and keys that may be another network's.
+    pub(crate) async fn gateway_with(&self, id: &str, more: &str, tables: Arc<Tables>, keys: Keys) -> Arc<Gateway> {
         let config = config(id, more);
         let journal = self.folder.path().join(format!("{id}.sqlite"));
         let journal = Journal::open(&journal, config.id.clone(), self.tables.environment())
             .await
             .unwrap();
         let access = Access::load(&config.fachverfahren).unwrap();
-        let (_, tables) = watch::channel(Arc::clone(&self.tables));
-        let gateway = Gateway::new(config, journal, self.keys(id), access, tables, CancellationToken::new());
+        let (_, tables) = watch::channel(tables);
+        let gateway = Gateway::new(config, journal, keys, access, tables, CancellationToken::new());
         Arc::new(gateway)
     }
 

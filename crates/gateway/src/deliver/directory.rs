@@ -169,7 +169,7 @@ impl Directory {
 }
 
 fn alarm(key: &MessageKey, what: &str) {
-    tracing::error!(message = %key.message_id, alarm = "marker-unclear", "{what}; it waits");
+    tracing::error!(message_id = %key.message_id, alarm = "marker-unclear", "{what}; it waits");
 }
 
 fn make(folder: &Path) -> io::Result<()> {

@@ -8,24 +8,22 @@
 //! Fachverfahren's or the operator's (later), or nobody's yet (parked); none of it holds up another message.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use viereck_custody::{Conclusion, Deferral, DueHandOver, Journal, JournalError, MessageKey};
-use viereck_envelope::{OpenError, OpenedEnvelope, Reason, Refused};
+use viereck_envelope::{OpenedEnvelope, Reason};
 
 use super::case::{self, InCase};
 use super::directory::{Directory, Seen};
 use super::lane::{Adapter, Lane, backoff};
 use super::message::HandOver;
 use super::outcome::Outcome;
-use super::{http, postfach};
+use super::{FULL, http, postfach};
 use crate::gateway::Gateway;
 
 /// When a message without a lane is looked at again; only a changed configuration helps, and that needs a restart.
-const NO_LANE: Duration = Duration::from_secs(3600);
-/// How soon a journal that was full is asked again.
-const FULL: Duration = Duration::from_millis(100);
+const NO_LANE: Duration = Duration::from_secs(60);
 
 /// Hands one message over, or notes why not. It is in nobody's hands afterwards.
 pub(crate) async fn hand_over(
@@ -38,7 +36,7 @@ pub(crate) async fn hand_over(
     match ended {
         // somebody else has ended it in the meantime, e.g. an operator: that end stands
         Err(JournalError::Unknown) => {
-            tracing::warn!(message = %key.message_id, "it has ended while it was being handed over");
+            tracing::warn!(message_id = %key.message_id, "it has ended while it was being handed over");
             Ok(())
         }
         other => other,
@@ -67,27 +65,18 @@ async fn one(gateway: &Gateway, lane: Option<Arc<Lane>>, due: DueHandOver) -> Re
     if let Adapter::Directory(directory) = &lane.adapter
         && let Some(seen) = look(gateway, directory, &key).await
     {
-        return note(journal, &lane, &key, due.attempts, seen, Duration::ZERO).await;
+        return note(journal, &lane, &key, due.attempts, seen).await;
     }
     let attempts = due.attempts;
-    let (message, in_case) = match open(gateway, due).await {
-        Ok(opened) => match ready(gateway, opened, attempts).await? {
-            Ok(ready) => ready,
-            Err(end) => return conclude(journal, &key, end).await,
-        },
-        Err(Unopened::Refused(refused)) => {
-            tracing::error!(message = %key.message_id, code = refused.code(), alarm = "refused", "it no longer verifies: parked");
-            return park(journal, &key, refused.reason()).await;
-        }
-        Err(Unopened::Closed(error)) => {
-            tracing::error!(message = %key.message_id, code = error.code(), alarm = "undecipherable", "it does not open: rejected");
-            return conclude(journal, &key, Conclusion::Rejected(vec![error.reason()])).await;
-        }
+    let (message, in_case) = match prepare(gateway, due).await {
+        Ok(prepared) => prepared,
+        Err(Stop::Ended(end)) => return conclude(journal, &key, end).await,
+        Err(Stop::Parked(reason)) => return park(journal, &key, reason).await,
+        Err(Stop::Journal(error)) => return Err(error),
     };
     begin(journal, &key, &in_case).await?;
-    let began = Instant::now();
     let outcome = attempt(gateway, &lane, &key, message, in_case).await;
-    note(journal, &lane, &key, attempts, outcome, began.elapsed()).await
+    note(journal, &lane, &key, attempts, outcome).await
 }
 
 /// What a folder says about an earlier attempt; `None` when there was none that counts.
@@ -100,42 +89,50 @@ async fn look(gateway: &Gateway, directory: &Directory, key: &MessageKey) -> Opt
     }
 }
 
-enum Unopened {
-    Refused(Refused),
-    Closed(OpenError),
+/// Why a message does not reach its adapter.
+enum Stop {
+    /// It comes to its end without one.
+    Ended(Conclusion),
+    /// An operator has to look at it.
+    Parked(Reason),
+    /// The journal failed.
+    Journal(JournalError),
 }
 
-async fn open(gateway: &Gateway, due: DueHandOver) -> Result<OpenedEnvelope, Unopened> {
-    let (tables, readers, environment) = (
-        gateway.tables(),
-        Arc::clone(&gateway.keys.readers),
-        gateway.journal.environment(),
-    );
-    let octets = due.bytes.len();
-    let opening = move || {
-        let verified = viereck_envelope::verify(due.bytes, tables.as_ref(), environment, Timestamp::now());
-        viereck_envelope::open(&verified.map_err(Unopened::Refused)?, &readers).map_err(Unopened::Closed)
-    };
-    gateway.work(octets, opening).await
-}
-
-/// An opened message with its case, ready for its adapter; or the end that it comes to without one.
-async fn ready(
-    gateway: &Gateway,
-    opened: OpenedEnvelope,
-    attempts: u32,
-) -> Result<Result<(HandOver, InCase), Conclusion>, JournalError> {
+/// From sealed octets to a message that its adapter may act on.
+async fn prepare(gateway: &Gateway, due: DueHandOver) -> Result<(HandOver, InCase), Stop> {
+    let attempts = due.attempts;
+    let opened = open(gateway, due).await?;
     // once an adapter may have acted, only its answer says what became of it
     if attempts == 0 && opened.header().obsolete_at(Timestamp::now()) {
-        return Ok(Err(Conclusion::Expired));
+        return Err(Stop::Ended(Conclusion::Expired));
     }
-    let in_case = match case::find(&gateway.journal, &opened).await? {
-        InCase::Nowhere => return Ok(Err(Conclusion::Rejected(vec![Reason::NotOurCase]))),
-        in_case => in_case,
+    match case::find(&gateway.journal, &opened).await.map_err(Stop::Journal)? {
+        InCase::Nowhere => Err(rejected(Reason::NotOurCase)),
+        in_case => Ok((HandOver::new(opened).map_err(rejected)?, in_case)),
+    }
+}
+
+fn rejected(reason: Reason) -> Stop {
+    Stop::Ended(Conclusion::Rejected(vec![reason]))
+}
+
+async fn open(gateway: &Gateway, due: DueHandOver) -> Result<OpenedEnvelope, Stop> {
+    let (tables, readers) = (gateway.tables(), Arc::clone(&gateway.keys.readers));
+    let environment = gateway.journal.environment();
+    let (id, octets) = (due.key.message_id, due.bytes.len());
+    let opening = move || {
+        let verified = viereck_envelope::verify(due.bytes, tables.as_ref(), environment, Timestamp::now());
+        let verified = verified.map_err(|refused| {
+            tracing::error!(message_id = %id, code = refused.code(), alarm = "refused", "it no longer verifies: parked");
+            Stop::Parked(refused.reason())
+        })?;
+        viereck_envelope::open(&verified, &readers).map_err(|error| {
+            tracing::error!(message_id = %id, code = error.code(), alarm = "undecipherable", "it does not open: rejected");
+            rejected(error.reason())
+        })
     };
-    Ok(HandOver::new(opened)
-        .map(|message| (message, in_case))
-        .map_err(|reason| Conclusion::Rejected(vec![reason])))
+    gateway.work(octets, opening).await
 }
 
 async fn attempt(gateway: &Gateway, lane: &Lane, key: &MessageKey, message: HandOver, in_case: InCase) -> Outcome {
@@ -176,10 +173,9 @@ async fn note(
     key: &MessageKey,
     attempts: u32,
     outcome: Outcome,
-    took: Duration,
 ) -> Result<(), JournalError> {
     let now = Timestamp::now();
-    let rest = lane.note(&outcome, took, now);
+    let rest = lane.note(&outcome, now);
     match outcome {
         Outcome::Accepted => conclude(journal, key, Conclusion::Accepted).await?,
         Outcome::Rejected(reason) => conclude(journal, key, Conclusion::Rejected(vec![reason])).await?,

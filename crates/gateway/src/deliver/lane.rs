@@ -25,7 +25,9 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 /// The longest rest of a Fachverfahren that does not answer.
 const LONGEST_REST: Duration = Duration::from_secs(300);
 /// The first and the longest rest after a failure that an operator has to mend.
-const OPERATOR: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(900));
+const OPERATOR: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
+/// The shortest and the longest time after which a message that found no seat asks again.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// The messages of one Fachverfahren.
 pub(crate) struct Lane {
@@ -46,14 +48,14 @@ pub(crate) enum Adapter {
 }
 
 /// How the last attempts went.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Health {
     /// In a row; none = open.
     failures: u32,
     /// Nothing is tried before.
     rests_until: Option<Timestamp>,
-    /// How long an attempt takes, as a moving average.
-    pace: Duration,
+    /// When a seat was last given out, or an attempt last ended.
+    moved: Timestamp,
 }
 
 /// A seat in a lane; given back when dropped.
@@ -84,13 +86,17 @@ impl Lane {
             seats: Arc::new(Semaphore::new(delivery.concurrency * SEATS)),
             turns: Arc::new(Semaphore::new(delivery.concurrency)),
             concurrency: delivery.concurrency,
-            health: Mutex::new(Health::default()),
+            health: Mutex::new(Health {
+                failures: 0,
+                rests_until: None,
+                moved: Timestamp::now(),
+            }),
         })
     }
 
     /// A seat, or the moment at which asking again makes sense.
     pub(crate) fn seat(&self, now: Timestamp) -> Result<Seat, Timestamp> {
-        let health = *self.health();
+        let mut health = self.health();
         if let Some(until) = health.rests_until.filter(|until| *until > now) {
             return Err(until);
         }
@@ -99,10 +105,17 @@ impl Lane {
         let taken = alone
             .then(|| Arc::clone(&self.seats).try_acquire_owned().ok())
             .flatten();
-        taken.map(|seat| Seat { _seat: seat }).ok_or_else(|| {
-            let queue = health.pace * SEATS as u32;
-            now + queue.clamp(Duration::from_millis(50), Duration::from_secs(10))
-        })
+        match taken {
+            Some(seat) => {
+                health.moved = now;
+                Ok(Seat { _seat: seat })
+            }
+            // the longer nothing moves, the longer the pause: a Fachverfahren that hangs costs no work
+            None => {
+                let still = now.duration_since(health.moved).unsigned_abs();
+                Err(now + still.clamp(ASK_AGAIN.0, ASK_AGAIN.1))
+            }
+        }
     }
 
     /// Waits for a turn.
@@ -115,9 +128,9 @@ impl Lane {
     }
 
     /// Notes how an attempt went. For one that failed: the moment of the next one, and why it has to wait.
-    pub(crate) fn note(&self, outcome: &Outcome, took: Duration, now: Timestamp) -> Option<(Timestamp, Deferral)> {
+    pub(crate) fn note(&self, outcome: &Outcome, now: Timestamp) -> Option<(Timestamp, Deferral)> {
         let mut health = self.health();
-        health.pace = (health.pace * 7 + took) / 8;
+        health.moved = now;
         let (rest, why) = match outcome {
             Outcome::Accepted | Outcome::Rejected(_) | Outcome::Waiting(_) => {
                 if health.failures > 0 {
@@ -174,6 +187,51 @@ pub(crate) fn backoff(attempts: u32, seed: u8) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lane() -> Lane {
+        let json = r#"{"behoerde":"wgb:010010000000","leistung":"default","adapter":"http","url":"http://127.0.0.1/","concurrency":2}"#;
+        Lane::new(0, &serde_json::from_str(json).unwrap(), &Client::new()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn a_lane_that_hangs_is_asked_less_and_less() {
+        let lane = lane();
+        let seats: Vec<_> = (0..2 * SEATS)
+            .map(|_| lane.seat(at(0)).unwrap_or_else(|_| panic!("full")))
+            .collect();
+        let refused = |second| lane.seat(at(second)).err().unwrap().duration_since(at(second));
+        assert_eq!(refused(0).as_millis(), 100);
+        assert_eq!(refused(3).as_secs(), 3);
+        assert_eq!(refused(60).as_secs(), 10);
+        drop(seats);
+        assert!(lane.seat(at(60)).is_ok());
+    }
+
+    #[test]
+    fn after_a_failure_it_rests_then_tries_one_alone() {
+        let lane = lane();
+        let failed = |second| lane.note(&Outcome::Unavailable(None), at(second)).unwrap();
+        assert_eq!(failed(0), (at(1), Deferral::FachverfahrenUnavailable));
+        assert_eq!(failed(1), (at(3), Deferral::FachverfahrenUnavailable));
+        assert_eq!(lane.seat(at(2)).err(), Some(at(3)));
+        let alone = lane.seat(at(3)).unwrap_or_else(|_| panic!("rests"));
+        assert!(lane.seat(at(3)).is_err());
+        assert_eq!(lane.note(&Outcome::Accepted, at(4)), None);
+        assert!(lane.seat(at(4)).is_ok());
+        drop(alone);
+        let asked = lane
+            .note(&Outcome::Unavailable(Some(Duration::from_secs(90))), at(5))
+            .unwrap();
+        assert_eq!(asked.0, at(95));
+        let wrong = lane
+            .note(&Outcome::Misconfigured("answer 401".to_owned()), at(95))
+            .unwrap();
+        assert_eq!(wrong, (at(155), Deferral::AdapterMisconfigured));
+    }
 
     #[test]
     fn pauses_grow_to_a_bound_and_differ() {

@@ -22,6 +22,7 @@ use super::endpoint::{Endpoint, part};
 use super::message::HandOver;
 use super::outcome::{Outcome, Verdict};
 use crate::reply::about::About;
+use crate::submit::resolve::land_of;
 
 /// The message as the mailbox wants it. Names and order are the mailbox's.
 #[derive(Serialize)]
@@ -100,10 +101,9 @@ fn channel(opened: &OpenedEnvelope, case: &Case, tokens: &ReplyTokenKey) -> Resu
 impl Letter {
     fn new(opened: &OpenedEnvelope, channel: ReplyChannel, files: &[&File], tables: &Tables) -> Self {
         let header = opened.header();
-        let sender = tables
-            .participant(&header.author)
-            .map_or_else(|| header.author.to_string(), |who| who.name.clone());
-        let land = header.region.and_then(|region| region.land().map(str::to_owned));
+        let author = tables.participant(&header.author);
+        let sender = author.map_or_else(|| header.author.to_string(), |author| author.name.clone());
+        let land = author.and_then(land_of);
         let service = tables.leistung(&header.service, land.as_deref());
         let service = service.map_or_else(|| header.service.to_string(), |leistung| leistung.name.clone());
         let about = About::of(opened.content());

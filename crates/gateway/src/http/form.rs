@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use viereck_routing::Digest;
 
+use super::body::CountedBody;
 use super::problem::{Code, FieldError, Problem};
 use crate::config::Limits;
 use crate::gateway::Gateway;
@@ -98,17 +99,23 @@ pub(crate) async fn read(gateway: &Gateway, request: Request) -> Result<Form, Pr
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let octets = declared.unwrap_or(usize::MAX).min(limits.request_bytes());
     let room = gateway.room_for(octets).ok_or_else(|| Problem::of(Code::Busy))?;
-    let multipart = Multipart::from_request(request, &()).await;
+    let (head, body) = request.into_parts();
+    let body = CountedBody::new(body, limits.request_bytes());
+    let multipart = Multipart::from_request(Request::from_parts(head, body.to_body()), &()).await;
     let mut multipart = multipart.map_err(|_| broken("Content-Type has to be multipart/form-data with a boundary"))?;
     let time = Duration::from_secs(gateway.config.timeouts.body_seconds);
     match tokio::time::timeout(time, Reading::new(limits).read(&mut multipart)).await {
         Ok(Ok(reading)) => reading.complete(room),
-        Ok(Err(problem)) => {
-            if problem.code == Code::TooLarge {
-                listen_on(&mut multipart, limits.request_bytes() * PATIENCE.1).await;
-            }
-            Err(problem)
+        Ok(Err(problem)) if problem.code == Code::TooLarge || body.exceeded() => {
+            // whoever sends for longer than this reads its answer late or never
+            let _ = tokio::time::timeout(PATIENCE.0, body.forget(limits.request_bytes() * PATIENCE.1)).await;
+            Err(if body.exceeded() {
+                too_large("together", limits.together_bytes)
+            } else {
+                problem
+            })
         }
+        Ok(Err(problem)) => Err(problem),
         Err(_) => Err(Problem::of(Code::RequestTimeout)),
     }
 }
@@ -272,33 +279,14 @@ async fn octets(
     Ok(octets.freeze())
 }
 
-async fn listen_on(multipart: &mut Multipart, most: usize) {
-    let forget = async {
-        let mut heard = 0;
-        while let Ok(Some(mut field)) = multipart.next_field().await {
-            while let Ok(Some(chunk)) = field.chunk().await {
-                heard += chunk.len();
-                if heard > most {
-                    return;
-                }
-            }
-        }
-    };
-    // whoever sends for longer than this reads its answer late or never
-    let _ = tokio::time::timeout(PATIENCE.0, forget).await;
-}
-
 fn too_large(what: &str, limit: usize) -> Problem {
     let unit = if what == "attachments" { "attachments" } else { "octets" };
     let detail = format!("at most {limit} {unit}");
     Problem::of(Code::TooLarge).naming(FieldError::new(format!("part:{what}"), "too-large", detail))
 }
 
-fn unreadable(error: MultipartError) -> Problem {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::of(Code::TooLarge),
-        _ => broken("the body ends early or is no multipart/form-data"),
-    }
+fn unreadable(_: MultipartError) -> Problem {
+    broken("the body ends early or is no multipart/form-data")
 }
 
 fn broken(detail: &str) -> Problem {

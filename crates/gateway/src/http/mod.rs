@@ -8,6 +8,7 @@
 //! | `GET /healthz/live`, `/healthz/ready` | whoever runs the gateway | here |
 
 pub(crate) mod access;
+mod body;
 pub(crate) mod fields;
 pub(crate) mod form;
 pub(crate) mod problem;
@@ -29,8 +30,6 @@ use problem::{Code, Problem};
 
 /// The routes of one gateway.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    // parts count against their own limits; this bounds what lies between them, and what is listened to beyond them
-    let body = DefaultBodyLimit::max(gateway.config.limits.request_bytes().saturating_mul(16));
     Router::new()
         .route("/v1/submissions", post(submit::post))
         .route("/v1/submissions/{id}", get(status::get))
@@ -41,7 +40,8 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/healthz/ready", get(ready))
         .fallback(async || Problem::of(Code::NotFound))
         .method_not_allowed_fallback(async || Problem::of(Code::MethodNotAllowed))
-        .layer(body)
+        // the body of a form is counted where it is read, with the limits of the configuration
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), refuse_new_work))
         .with_state(gateway)
 }

@@ -248,6 +248,7 @@ impl From<PromiseError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        tracing::debug!(code = self.code.as_str(), "a request was refused");
         let body = Body {
             r#type: format!("urn:viereck:problem:1:{}", self.code.as_str()),
             title: self.code.title(),

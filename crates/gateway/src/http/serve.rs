@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::Config;
 
@@ -54,13 +55,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, config: &Config
         };
         let service = TowerToHyperService::new(router.clone());
         let connection = ending.watch(builder.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
+        let served = async move {
             let _seat = seat;
             // a peer that breaks off is its own affair
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
-        });
+        };
+        tokio::spawn(served.in_current_span());
     }
     drop(listener);
     if tokio::time::timeout(LAST_REQUESTS, ending.shutdown()).await.is_err() {

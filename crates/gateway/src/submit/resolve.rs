@@ -30,6 +30,9 @@ struct Way {
 impl Submission {
     pub(super) fn resolve(self, gateway: &Gateway) -> Result<Routed, Problem> {
         let leistung = &self.metadata.leistung;
+        if !self.tables.knows(leistung) {
+            return Err(no_route(&NoRoute::LeistungUnknown));
+        }
         let author = author(&self.client, leistung, gateway, &self.tables)?;
         let on = day_in_berlin(self.filed_at);
         let way = match &self.metadata.destination {
@@ -155,7 +158,7 @@ fn named(behoerde: &BehoerdeId, leistung: &LeistungId, on: Date, tables: &Tables
 }
 
 /// The Land in whose folder of the tables an authority is kept. Its identifier says nothing about that.
-fn land_of(authority: &Participant) -> Option<String> {
+pub(crate) fn land_of(authority: &Participant) -> Option<String> {
     authority
         .position
         .file

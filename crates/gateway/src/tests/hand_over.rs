@@ -203,3 +203,54 @@ async fn a_folder_is_handed_over_once_whatever_the_crash() {
     assert_eq!(view.reasons, [Reason::X001]);
     here.stop().await;
 }
+
+/// The step or stage that a message reaches next, with its reasons.
+async fn next(news: &mut tokio::sync::broadcast::Receiver<viereck_custody::Occurrence>, stage: &str) -> Vec<Reason> {
+    let reached = async {
+        loop {
+            let news = news.recv().await.unwrap();
+            if news.stage == stage {
+                return news.reasons;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), reached)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_no_longer_verifies_is_parked_and_what_does_not_open_is_rejected() {
+    let (network, other) = (Network::new(), Network::new());
+    let server = Scripted::start([]).await;
+    let more = deliveries(&[http(BEHOERDE, &server.url)]);
+    let take_with = async |gateway: &Gateway, envelope: &viereck_envelope::SealedEnvelope| {
+        let (bytes, me) = (envelope.bytes().clone(), RECEIVER.parse().unwrap());
+        gateway
+            .journal
+            .take(bytes, &me, Arc::clone(&network.tables))
+            .await
+            .unwrap();
+    };
+    // the table that is in force by now pins other certificates
+    let gateway = network
+        .gateway_with(RECEIVER, &more, Arc::clone(&other.tables), network.keys(RECEIVER))
+        .await;
+    let here = Delivering::start(gateway);
+    let mut news = here.gateway.journal.subscribe();
+    let envelope = network.sealed(|_| {});
+    take_with(&here.gateway, &envelope).await;
+    assert_eq!(next(&mut news, "parked").await, [Reason::T002]);
+    here.stop().await;
+
+    // the reader's key is not here
+    let gateway = other
+        .gateway_with(RECEIVER, &more, Arc::clone(&network.tables), other.keys(RECEIVER))
+        .await;
+    let here = Delivering::start(gateway);
+    take_with(&here.gateway, &envelope).await;
+    let view = until(&here.gateway.journal, envelope.header().message_id, Stage::Rejected).await;
+    assert_eq!(view.reasons, [Reason::T020]);
+    here.stop().await;
+    assert!(server.asked().is_empty());
+}

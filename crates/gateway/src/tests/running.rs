@@ -1,6 +1,7 @@
 //! The whole gateway: started, used and stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -54,9 +55,14 @@ async fn what_was_promised_is_published_and_the_gateway_stops_when_told() {
         .bearer_auth(token("alles"))
         .header("Idempotency-Key", "k");
     assert_eq!(answer(post.multipart(form(&metadata()))).await.0, 202);
+    let published = async {
+        while link.depth(&Queue::Ingress).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), published).await.unwrap();
     stop.cancel();
     running.await.unwrap().unwrap();
-    assert_eq!(link.depth(&Queue::Ingress).await.unwrap(), 1);
     assert!(http.get(format!("{base}/healthz/live")).send().await.is_err());
     journal.close().await;
     link.close().await;

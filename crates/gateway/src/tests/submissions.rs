@@ -244,8 +244,8 @@ async fn where_it_cannot_go_is_said_by_its_own_code() {
         )
         .await;
     assert!(body["accepts"].as_array().unwrap().contains(&json!(SCHEMA)), "{body}");
-    here.refused(with("leistung", "99000000000000"), 403, "not-permitted")
-        .await;
+    let body = here.refused(with("leistung", "99000000000000"), 422, "no-route").await;
+    assert_eq!(body["reason"], "leistung-unknown");
 
     let mut level = metadata();
     level["leistung"] = json!(EINBUERGERUNG);
@@ -271,6 +271,22 @@ async fn where_it_cannot_go_is_said_by_its_own_code() {
         assert_eq!(here.post("k3", form(&named)).await.0, status, "{behoerde}");
     }
     assert_eq!(here.stored().await, 2);
+}
+
+#[tokio::test]
+async fn a_large_application_is_sealed_whole() {
+    let here = Fixture::new("").await;
+    let payload: Vec<u8> = (0..4 << 20).map(|n: u32| (n % 251) as u8).collect();
+    let large = Form::new()
+        .text("metadata", metadata().to_string())
+        .part("payload", part(payload.clone(), "antrag.xml"));
+    let (status, body) = here.post("k", large).await;
+    assert_eq!(status, 202, "{body}");
+    assert_eq!(
+        body["digests"]["payload"],
+        viereck_routing::Digest::of(&payload).to_string()
+    );
+    assert_eq!(here.stored().await, 1);
 }
 
 #[tokio::test]
@@ -304,6 +320,16 @@ async fn limits_are_counted_while_it_streams() {
         .text("metadata", metadata().to_string())
         .part("payload", stream);
     here.refused(request(streamed), 413, "too-large").await;
+    // a part whose head has no end
+    let head = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"payload\"\r\nX: {}",
+        "x".repeat(100_000)
+    );
+    let endless = here
+        .request("k")
+        .header("Content-Type", "multipart/form-data; boundary=b")
+        .body(head);
+    here.refused(endless, 413, "too-large").await;
     assert_eq!(here.post("k", attached(&[1500])).await.0, 202);
 }
 
