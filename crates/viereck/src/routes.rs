@@ -127,10 +127,7 @@ fn is_there(folder: &Path) -> Result<(), Failure> {
 
 fn invalid<'a>(folder: &Path, findings: impl Iterator<Item = &'a Finding>, lang: Lang) -> Failure {
     let errors: Vec<_> = findings.filter(|finding| finding.severity == Severity::Error).collect();
-    let count = match errors.len() {
-        1 => "1 error".to_owned(),
-        count => format!("{count} errors"),
-    };
+    let count = format!("{} {}", errors.len(), plural(errors.len(), "error", "errors"));
     let table = folder.display();
     match errors.first() {
         Some(first) => {
@@ -176,10 +173,15 @@ fn check(args: &Check) -> Result<(), Failure> {
         }
         let number = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
-        text.push_str(&match lang {
-            Lang::De => format!("{}: {errors} Fehler, {warnings} Warnungen\n", args.folder.display()),
-            Lang::En => format!("{}: {errors} errors, {warnings} warnings\n", args.folder.display()),
-        });
+        let (error_word, warning_word) = match lang {
+            Lang::De => ("Fehler", plural(warnings, "Warnung", "Warnungen")),
+            Lang::En => (
+                plural(errors, "error", "errors"),
+                plural(warnings, "warning", "warnings"),
+            ),
+        };
+        let table = args.folder.display();
+        text.push_str(&format!("{table}: {errors} {error_word}, {warnings} {warning_word}\n"));
         if let Some(release) = release {
             text.push_str(&format!(
                 "{} {release}\n",
@@ -192,6 +194,10 @@ fn check(args: &Check) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None => Err(invalid(&args.folder, findings.iter(), lang)),
     }
+}
+
+fn plural(count: usize, one: &'static str, several: &'static str) -> &'static str {
+    if count == 1 { one } else { several }
 }
 
 fn explain(args: &Explain) -> Result<(), Failure> {
@@ -267,7 +273,7 @@ fn told(answer: &Answer, tables: &Tables, lang: Lang) -> String {
             .map_or_else(|| step.file.clone(), ToString::to_string);
         lines.push(format!(
             "   {:<12}  {:<24}  {place}",
-            step.region,
+            step.region.as_str(),
             step_result(step.result, lang)
         ));
     }

@@ -87,11 +87,10 @@ impl Layers {
         &self.root
     }
 
-    /// Every single value with its key, in the order of the keys.
+    /// Every single value with its key; tables in the order of their keys, arrays in their own.
     pub fn leaves(&self) -> Vec<(String, &Value)> {
         let mut leaves = Vec::new();
         collect_leaves(String::new(), &self.root, &mut leaves);
-        leaves.sort_by(|(left, _), (right, _)| left.cmp(right));
         leaves
     }
 
@@ -187,7 +186,9 @@ fn beside(file: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn collect_leaves<'a>(key: String, value: &'a Value, leaves: &mut Vec<(String, &'a Value)>) {
     match &value.kind {
         ValueKind::Table(table) => {
-            for (name, value) in table {
+            let mut keys: Vec<_> = table.iter().collect();
+            keys.sort_by_key(|(name, _)| *name);
+            for (name, value) in keys {
                 let key = if key.is_empty() {
                     name.clone()
                 } else {
