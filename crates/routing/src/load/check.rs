@@ -124,6 +124,8 @@ fn check_coverage(reading: &Reading<'_>, draft: &Draft, section: &SectionDraft) 
         let offers: Vec<&SectionDraft> = draft
             .sections
             .iter()
+            // A Land's places are answered by itself or by the country, the country's by any Land too.
+            .filter(|other| other.land.is_none() || section.land.is_none() || other.land == section.land)
             .filter(|other| other.section.leistungen.contains_key(&leistung.id))
             .collect();
         let count = || uncovered(draft, section, &offers, leistung, reading.today);
