@@ -85,6 +85,7 @@ async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back()
     let token = token.trim();
     let metadata = format!(
         "metadata={{\"leistung\": \"{WOHNGELD}\", \"region\": \"{NIEBUELL}\", \"payloadSchema\": \"{}\", \
+         \"applicant\": {{\"kind\": \"person\", \"level\": 3, \"attributes\": {{\"familyName\": \"Beispiel\"}}}}, \
          \"replyChannel\": {{\"mailbox\": \"beispiel\", \"level\": 3}}}};type=application/json",
         samples::WOHNGELD
     );

@@ -27,7 +27,7 @@ async fn file_until(client: Client, stop: Arc<AtomicBool>, lane: u32) -> Vec<Str
             tries.tick().await;
             match client.file_as(&application, &key).await {
                 Ok(Filed::Promised(receipt)) => break submissions.push(receipt.submission_id),
-                Ok(Filed::Refused { code, .. }) => assert_eq!(code, "unavailable", "only a stop may refuse"),
+                Ok(Filed::Refused { code, .. }) => assert_eq!(code, "stopping", "only a stop may refuse"),
                 Err(_) => {} // down for a moment
             }
         }

@@ -40,7 +40,7 @@ async fn a_broken_table_never_replaces_the_one_in_force() {
         route(HUSUM).await.filter(|answer| answer["outcome"] == "route")
     })
     .await;
-    assert_eq!(route(RATZEBURG).await.unwrap()["code"], "not-connected");
+    assert_eq!(route(RATZEBURG).await.unwrap()["outcome"], "refused");
 
     // the Kreis joins: its refusal becomes a competence of its own
     let list = find(

@@ -86,7 +86,8 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     );
     let mut telling = tokio::spawn(telling);
     let mut working = JoinSet::new();
-    working.spawn(topology::keep(broker.clone(), stop.clone()));
+    let topology = topology::establish(&broker, &stop).await;
+    working.spawn(topology::keep(broker.clone(), topology, stop.clone()));
     for (queue, prefetch) in [
         (Queue::Ingress, config.prefetch),
         (Queue::Unrouted, config.prefetch),
@@ -151,13 +152,11 @@ async fn consume(broker: Broker, queue: Queue, prefetch: u16, stop: Cancellation
 }
 
 async fn one(broker: &Broker, queue: &Queue, delivery: Delivery, stop: &CancellationToken) -> Result<(), Error> {
-    let handled = match (queue, delivery.origin()) {
-        (Queue::Ingress, Some(Origin::Submit(gateway))) => {
-            relay::message(broker, &delivery, Some(gateway), stop).await?
-        }
-        (Queue::Ingress, Some(Origin::Receipt(gateway))) => receipts::pass_on(broker, &delivery, gateway, stop).await?,
-        (Queue::Unrouted, _) => unrouted::take_back(broker, &delivery, stop).await?,
-        // the net below the queues: what verifies is relayed once more, whoever brought it
+    // what a gateway handed in may come through any queue: unrouted while the topology is being made, parked as a net
+    let handled = match (delivery.origin(), queue) {
+        (Some(Origin::Submit(gateway)), _) => relay::message(broker, &delivery, Some(gateway), stop).await?,
+        (Some(Origin::Receipt(gateway)), _) => receipts::pass_on(broker, &delivery, gateway, stop).await?,
+        (_, Queue::Unrouted) => unrouted::take_back(broker, &delivery, stop).await?,
         _ => relay::message(broker, &delivery, None, stop).await?,
     };
     match handled {

@@ -54,7 +54,7 @@ pub(crate) async fn message(
             Ok(Handled::Done)
         }
         Known::Conflict => {
-            tracing::error!(message = %envelope.header().message_id, alarm = "message-id-conflict",
+            tracing::error!(message_id = %envelope.header().message_id, alarm = "message-id-conflict",
                 "an id used for two contents");
             broker
                 .journal
@@ -76,7 +76,7 @@ async fn relay(
     let header = envelope.header();
     let origin = origin.unwrap_or_else(|| header.gateway.clone());
     if let Err(reason) = authorise::at_broker(header, &origin, tables, now) {
-        tracing::warn!(message = %header.message_id, origin = %origin, reason = reason.code(), "not authorised");
+        tracing::warn!(message_id = %header.message_id, origin = %origin, reason = reason.code(), "not authorised");
         broker.journal.undeliverable(envelope, reason).await?;
         return Ok(Handled::Done);
     }

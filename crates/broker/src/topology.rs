@@ -4,7 +4,6 @@
 //! the gap comes back through `viereck.unrouted`. Does not: remove queues, because a queue may still hold messages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,48 +14,54 @@ use viereck_transport::{RouteKey, Topology};
 
 use crate::{Broker, Error};
 
+/// The pause after the first failure; it doubles.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+
 /// How often the day is looked at: bindings have days from which and until which they hold.
 const DAY_CHECK: Duration = Duration::from_secs(60);
 
-/// Keeps the link's topology equal to the table in force, until `stop`.
-pub(crate) async fn keep(broker: Broker, stop: CancellationToken) -> Result<(), Error> {
-    let mut tables = broker.tables.clone();
-    let mut standing: Option<Topology> = None;
-    let mut pause = Duration::from_millis(250);
+/// Makes the link's topology equal to the table in force, trying until it is done or `stop` comes: nothing is to be
+/// relayed before there is a way.
+pub(crate) async fn establish(broker: &Broker, stop: &CancellationToken) -> Topology {
+    let mut pause = SHORTEST_PAUSE;
     loop {
-        let in_force = tables.borrow_and_update().clone();
-        let wanted = of(&in_force, day_in_berlin(Timestamp::now()));
-        let mut wait = DAY_CHECK;
-        if standing.as_ref() != Some(&wanted) {
-            match broker.link.reconcile(&wanted).await {
-                Ok(()) => {
-                    tracing::info!(gateways = wanted.gateways.len(), bindings = wanted.bindings.len(), release = %in_force.release(), "topology reconciled");
-                    standing = Some(wanted);
-                    pause = Duration::from_millis(250);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, ?pause, "topology not reconciled, again later");
-                    wait = pause;
-                    pause = (pause * 2).min(DAY_CHECK);
-                }
+        let tables = broker.tables.borrow().clone();
+        let wanted = of(&tables, day_in_berlin(Timestamp::now()));
+        match broker.link.reconcile(&wanted).await {
+            Ok(()) => {
+                let (gateways, bindings) = (wanted.gateways.len(), wanted.bindings.len());
+                tracing::info!(gateways, bindings, release = %tables.release(), "topology reconciled");
+                return wanted;
             }
+            Err(error) => tracing::warn!(%error, ?pause, "topology not reconciled, again later"),
         }
+        tokio::select! {
+            () = stop.cancelled() => return Topology::default(),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(DAY_CHECK),
+        }
+    }
+}
+
+/// Keeps it so from then on, as the table and the day change, until `stop`.
+pub(crate) async fn keep(broker: Broker, mut standing: Topology, stop: CancellationToken) -> Result<(), Error> {
+    let mut tables = broker.tables.clone();
+    let mut changes = true;
+    loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             // a closed channel means that no other version will come
-            changed = tables.changed() => if changed.is_err() {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(wait) => {}
-                }
-            },
-            () = tokio::time::sleep(wait) => {}
+            changed = tables.changed(), if changes => changes = changed.is_ok(),
+            () = tokio::time::sleep(DAY_CHECK) => {}
+        }
+        let wanted = of(&tables.borrow_and_update(), day_in_berlin(Timestamp::now()));
+        if standing != wanted {
+            standing = establish(&broker, &stop).await;
         }
     }
 }
 
 /// The topology that `tables` mean on this day.
-pub(crate) fn of(tables: &Arc<Tables>, day: Date) -> Topology {
+pub(crate) fn of(tables: &Tables, day: Date) -> Topology {
     let gateways: BTreeSet<_> = tables.gateways().map(|gateway| gateway.id.clone()).collect();
     let bindings: BTreeMap<_, _> = tables
         .bindings(day)

@@ -51,7 +51,7 @@ pub(crate) async fn take_back(
         Returned::Over => return Ok(Handled::Done),
         Returned::Again(times) => times,
     };
-    tracing::warn!(message = %envelope.header().message_id, times, alarm = "unrouted", "came back unrouted");
+    tracing::warn!(message_id = %envelope.header().message_id, times, alarm = "unrouted", "came back unrouted");
     tokio::select! {
         () = tokio::time::sleep(PAUSE) => {}
         () = stop.cancelled() => return Ok(Handled::NotNow),

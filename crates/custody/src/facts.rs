@@ -243,7 +243,7 @@ fn settle(tx: &Transaction<'_>, key: &MessageKey) -> Result<(), JournalError> {
         };
         let Some(status) = status_of(tx, &row)? else { continue };
         if status.conflict {
-            tracing::error!(message = %key.message_id, status = %status.stage, alarm = "terminal-conflict",
+            tracing::error!(message_id = %key.message_id, status = %status.stage, alarm = "terminal-conflict",
                 "custodians state ends that exclude each other");
         }
         if status.reader_spoke || status.stage.is_terminal() {

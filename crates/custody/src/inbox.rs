@@ -164,7 +164,7 @@ fn take_verified(
             return Ok((Taken::Repeated, vec![]));
         }
         // told about the new octets; what was taken under this id stays as it is
-        tracing::error!(message = %key.message_id, alarm = "message-id-conflict", "an id used for two contents");
+        tracing::error!(message_id = %key.message_id, alarm = "message-id-conflict", "an id used for two contents");
         let other = MessageRow {
             envelope_digest: envelope.digest(),
             ..row

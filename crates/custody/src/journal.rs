@@ -118,7 +118,8 @@ impl Journal {
     pub(crate) fn tell(&self, occurrences: Vec<Occurrence>) {
         for occurrence in occurrences {
             tracing::info!(
-                message = %occurrence.message_id,
+                journal = %occurrence.journal,
+                message_id = %occurrence.message_id,
                 stage = occurrence.stage,
                 custodian = %occurrence.custodian,
                 reasons = crate::rows::reasons_text(&occurrence.reasons),

@@ -344,7 +344,7 @@ async fn publish(
         }
         Err(error) => {
             let pause = doubled(config.retry, failures, SignedDuration::from_mins(1));
-            tracing::warn!(message = %due.key.message_id, %error, ?pause, "not published, again later");
+            tracing::warn!(message_id = %due.key.message_id, %error, ?pause, "not published, again later");
             journal.publish_later(seq, Timestamp::now() + pause).await?;
             Ok((seq, false))
         }

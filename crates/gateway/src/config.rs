@@ -5,13 +5,15 @@
 //! stand here, only the files that hold them, or a SHA-256.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use reqwest::Url;
 use serde::Deserialize;
-use viereck_routing::{BehoerdeId, Digest, GatewayId, LeistungId};
+use viereck_routing::{BehoerdeId, Digest, GatewayId, InvalidId, LeistungId};
 
 /// One gateway.
 #[derive(Debug, Clone, Deserialize)]
@@ -77,22 +79,43 @@ pub struct Timeouts {
 #[serde(try_from = "DeliveryKeys")]
 pub struct Delivery {
     /// Whose messages.
-    pub behoerde: BehoerdeId,
+    pub behoerde: For<BehoerdeId>,
     /// Of which Leistung.
-    pub leistung: ForLeistung,
+    pub leistung: For<LeistungId>,
     /// How many at once.
     pub concurrency: usize,
     /// By which adapter.
     pub adapter: Adapter,
 }
 
-/// The Leistung that a delivery is for.
+/// The Behörde or the Leistung that a delivery is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ForLeistung {
+pub enum For<T> {
     /// Every one without a delivery of its own; written `default`.
     Default,
     /// This one.
-    Only(LeistungId),
+    Only(T),
+}
+
+impl<T: FromStr<Err = InvalidId>> For<T> {
+    fn parse(key: &str, text: &str) -> Result<Self, String> {
+        match text {
+            "default" => Ok(Self::Default),
+            text => text
+                .parse()
+                .map(Self::Only)
+                .map_err(|error| format!("{key}: {error}, or default")),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for For<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Only(one) => one.fmt(f),
+        }
+    }
 }
 
 /// How messages reach the Fachverfahren or the Postfach.
@@ -139,9 +162,28 @@ pub struct Fachverfahren {
     /// Its name in logs and idempotency keys.
     pub name: String,
     /// For whom it may reply.
-    pub behoerden: BTreeSet<BehoerdeId>,
+    pub behoerden: Behoerden,
     /// The SHA-256 of its bearer token.
     pub token: TokenDigest,
+}
+
+/// The authorities that a Fachverfahren works for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behoerden {
+    /// All that this gateway speaks for; written `all`.
+    All,
+    /// These.
+    Only(BTreeSet<BehoerdeId>),
+}
+
+impl Behoerden {
+    /// Whether it works for this one.
+    pub fn contains(&self, behoerde: &BehoerdeId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(these) => these.contains(behoerde),
+        }
+    }
 }
 
 /// Where the SHA-256 (hex) of a bearer token stands.
@@ -211,7 +253,7 @@ impl Default for Timeouts {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DeliveryKeys {
-    behoerde: BehoerdeId,
+    behoerde: String,
     leistung: String,
     adapter: AdapterName,
     concurrency: Option<usize>,
@@ -234,15 +276,12 @@ impl TryFrom<DeliveryKeys> for Delivery {
     type Error = String;
 
     fn try_from(keys: DeliveryKeys) -> Result<Self, String> {
-        let leistung = match keys.leistung.as_str() {
-            "default" => ForLeistung::Default,
-            text => ForLeistung::Only(text.parse().map_err(|error| format!("leistung: {error}, or default"))?),
-        };
+        let behoerde = For::parse("behoerde", &keys.behoerde)?;
+        let leistung = For::parse("leistung", &keys.leistung)?;
         let concurrency = keys.concurrency.unwrap_or(4);
         if !(1..=1024).contains(&concurrency) {
             return Err("concurrency: a number from 1 to 1024".to_owned());
         }
-        let behoerde = keys.behoerde.clone();
         let adapter = match keys.adapter {
             AdapterName::Http => Adapter::Http(keys.endpoint()?),
             AdapterName::Postfach => Adapter::Postfach(keys.endpoint()?),
@@ -297,9 +336,29 @@ impl DeliveryKeys {
 #[serde(deny_unknown_fields)]
 struct FachverfahrenKeys {
     name: String,
-    behoerden: BTreeSet<BehoerdeId>,
+    behoerden: BehoerdenKeys,
     token_sha256: Option<Digest>,
     token_sha256_file: Option<PathBuf>,
+}
+
+/// `"all"` or a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum BehoerdenKeys {
+    Word(String),
+    List(BTreeSet<BehoerdeId>),
+}
+
+impl TryFrom<BehoerdenKeys> for Behoerden {
+    type Error = String;
+
+    fn try_from(keys: BehoerdenKeys) -> Result<Self, String> {
+        match keys {
+            BehoerdenKeys::Word(word) if word == "all" => Ok(Self::All),
+            BehoerdenKeys::Word(_) => Err("behoerden: \"all\" or a list of Behörde identifiers".to_owned()),
+            BehoerdenKeys::List(these) => Ok(Self::Only(these)),
+        }
+    }
 }
 
 impl TryFrom<FachverfahrenKeys> for Fachverfahren {
@@ -313,7 +372,7 @@ impl TryFrom<FachverfahrenKeys> for Fachverfahren {
         };
         Ok(Self {
             name: keys.name,
-            behoerden: keys.behoerden,
+            behoerden: keys.behoerden.try_into()?,
             token,
         })
     }
@@ -356,7 +415,7 @@ impl Config {
                     "Another Fachverfahren has the same name.",
                 ));
             }
-            if fachverfahren.behoerden.is_empty() {
+            if fachverfahren.behoerden == Behoerden::Only(BTreeSet::new()) {
                 findings.push(Finding::warning(
                     "no-behoerden",
                     &key,

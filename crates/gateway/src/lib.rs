@@ -26,8 +26,8 @@ mod status;
 mod submit;
 
 pub use config::{
-    Acknowledge, Adapter, Config, Delivery, Endpoint, Fachverfahren, Finding, ForLeistung, Limits, Severity, Timeouts,
-    TokenDigest,
+    Acknowledge, Adapter, Behoerden, Config, Delivery, Endpoint, Fachverfahren, Finding, For, Limits, Severity,
+    Timeouts, TokenDigest,
 };
 pub use deliver::endpoint::EndpointError;
 pub use http::access::AccessError;

@@ -9,7 +9,6 @@
 
 pub(crate) mod about;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
@@ -19,8 +18,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use viereck_custody::{Case, Idempotency, Promise, Promised};
 use viereck_envelope::{Content, Draft, File, MessageType, SealError};
-use viereck_routing::{BehoerdeId, CaseId, Kind, MessageId, day_in_berlin};
+use viereck_routing::{CaseId, Kind, MessageId, day_in_berlin};
 
+use crate::config::Behoerden;
 use crate::gateway::Gateway;
 use crate::http::fields::Fields;
 use crate::http::form::{self, Form};
@@ -48,7 +48,7 @@ pub(crate) async fn post(
 
 /// A request of a known Fachverfahren, read completely.
 struct Posted {
-    behoerden: BTreeSet<BehoerdeId>,
+    behoerden: Behoerden,
     case_id: CaseId,
     idempotency: Idempotency,
     form: Form,

@@ -341,7 +341,7 @@ fn the_configuration_is_checked_by_the_way_it_is_loaded() {
 
 /// The four configurations of a trial on one host belong together and to the sample table.
 #[test]
-fn the_local_deployment_covers_everyone_its_gateways_serve() {
+fn the_local_deployment_runs_every_custodian_of_the_sample_table() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local");
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../routing-tables");
     let tables = Tables::load(&table, day_in_berlin(jiff::Timestamp::now()))
@@ -351,16 +351,7 @@ fn the_local_deployment_covers_everyone_its_gateways_serve() {
     for name in ["broker", "sender", "receiver-sh", "receiver-nw"] {
         let config = viereck::config::Config::load(&folder.join(format!("{name}.toml"))).unwrap();
         custodians.extend(config.broker.map(|broker| broker.id));
-        for gateway in config.gateways {
-            let settings = gateway.settings;
-            let configured: Vec<_> = settings.deliveries.iter().map(|delivery| &delivery.behoerde).collect();
-            let served: Vec<_> = tables.gateway(&settings.id).unwrap().served().collect();
-            assert_eq!(configured, served, "{name}");
-            for fachverfahren in &settings.fachverfahren {
-                assert_eq!(fachverfahren.behoerden.iter().collect::<Vec<_>>(), served, "{name}");
-            }
-            custodians.push(settings.id);
-        }
+        custodians.extend(config.gateways.into_iter().map(|gateway| gateway.settings.id));
     }
     let mut expected: Vec<_> = tables.gateways().map(|gateway| gateway.id.clone()).collect();
     expected.extend(tables.brokers().map(|broker| broker.id.clone()));

@@ -109,7 +109,7 @@ fn fold(
         };
         let standing = event.custodian == batch.head().custodian && entitled(event, &row, tables);
         if !standing && !status::is_of_reader(event.stage) {
-            tracing::error!(message = %row.key.message_id, custodian = %event.custodian, stage = %event.stage,
+            tracing::error!(message_id = %row.key.message_id, custodian = %event.custodian, stage = %event.stage,
                 alarm = "not-entitled", "a custodian states what it may not state");
         }
         told.extend(journal.note(tx, &row.key, &row.envelope_digest, event, octets, standing)?);

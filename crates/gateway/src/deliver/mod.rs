@@ -27,7 +27,7 @@ use tracing::Instrument;
 use viereck_custody::{DueHandOver, JournalError};
 use viereck_routing::{BehoerdeId, LeistungId};
 
-use crate::config::{Delivery, ForLeistung};
+use crate::config::{Delivery, For};
 use crate::gateway::Gateway;
 use endpoint::EndpointError;
 use lane::Lane;
@@ -38,7 +38,7 @@ const FULL: Duration = Duration::from_millis(100);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The lanes of one gateway.
-pub(crate) struct Lanes(HashMap<(BehoerdeId, ForLeistung), Arc<Lane>>);
+pub(crate) struct Lanes(HashMap<(For<BehoerdeId>, For<LeistungId>), Arc<Lane>>);
 
 impl Lanes {
     pub(crate) fn new(deliveries: &[Delivery]) -> Result<Self, EndpointError> {
@@ -56,11 +56,14 @@ impl Lanes {
         ))
     }
 
-    /// The delivery for this very Leistung before the one for all.
+    /// The delivery of this very Behörde before the one of all, and for this very Leistung before the one for all.
     fn find(&self, reader: &BehoerdeId, leistung: &LeistungId) -> Option<Arc<Lane>> {
-        let only = (reader.clone(), ForLeistung::Only(leistung.clone()));
-        let default = || self.0.get(&(reader.clone(), ForLeistung::Default));
-        self.0.get(&only).or_else(default).cloned()
+        let of = [For::Only(reader.clone()), For::Default];
+        let mut keys = of.into_iter().flat_map(|of| {
+            let kinds = [For::Only(leistung.clone()), For::Default];
+            kinds.map(|kind| (of.clone(), kind))
+        });
+        keys.find_map(|key| self.0.get(&key).cloned())
     }
 }
 

@@ -3,16 +3,15 @@
 //! Only SHA-256 digests of tokens are kept, and they are compared in constant time. Online services stand in the routing
 //! table, Fachverfahren in the configuration. Does not say what a token permits; the steps that follow do.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
-use viereck_routing::{BehoerdeId, Client, Digest, GatewayId, Tables};
+use viereck_routing::{Client, Digest, GatewayId, Tables};
 
 use super::problem::{Code, Problem};
-use crate::config::{self, TokenDigest};
+use crate::config::{self, Behoerden, TokenDigest};
 
 /// The Fachverfahren that may send replies.
 #[derive(Debug, Default)]
@@ -24,7 +23,7 @@ pub(crate) struct Access {
 #[derive(Debug)]
 pub(crate) struct Fachverfahren {
     pub(crate) name: String,
-    pub(crate) behoerden: BTreeSet<BehoerdeId>,
+    pub(crate) behoerden: Behoerden,
     token: Digest,
 }
 

@@ -57,7 +57,11 @@ struct StandIns {
 /// `demo-incomplete` when not every message ended in time.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     if args.amqp.as_deref().is_some_and(|url| AmqpUrl::new(url).is_none()) {
-        return Err(Failure::new(Exit::Usage, "url-invalid", "--amqp takes a URL of scheme amqp or amqps."));
+        return Err(Failure::new(
+            Exit::Usage,
+            "url-invalid",
+            "--amqp takes a URL of scheme amqp or amqps.",
+        ));
     }
     let folder = tempfile::Builder::new().prefix("viereck-demo-").tempdir();
     let folder = folder.map_err(|error| Failure::of_file("make a folder in", &std::env::temp_dir(), &error))?;
@@ -114,12 +118,19 @@ async fn file_all(
     for application in applications::all()? {
         match client.file(&application).await? {
             Filed::Promised(receipt) => {
-                story.line(&format!("{}  filed: {}, for {}", receipt.submission_id, application.about, receipt.behoerde));
+                story.line(&format!(
+                    "{}  filed: {}, for {}",
+                    receipt.submission_id, application.about, receipt.behoerde
+                ));
                 promised.push((application, receipt));
             }
             Filed::Refused { code, detail } => {
                 story.line(&format!("refused ({code}): {}. {detail}", application.about));
-                refused.push(Refused { leistung: application.leistung, region: application.region, code });
+                refused.push(Refused {
+                    leistung: application.leistung,
+                    region: application.region,
+                    code,
+                });
             }
         }
     }
@@ -151,13 +162,21 @@ async fn follow_one(
         if status["terminal"] == true {
             break status;
         }
-        in_time(begun, || format!("{} ({}) is still {}", receipt.submission_id, application.about, status["status"]))?;
+        in_time(begun, || {
+            format!(
+                "{} ({}) is still {}",
+                receipt.submission_id, application.about, status["status"]
+            )
+        })?;
     };
     let mailbox = application.mailbox.to_string();
     let mut bescheid = false;
     if status["status"] == "accepted" {
         let left = DEADLINE.saturating_sub(begun.elapsed());
-        let arrived = stand_ins.postfach.mailboxes().until(left, |mailboxes| mailboxes.mail_in(&mailbox).next().is_some());
+        let arrived = stand_ins
+            .postfach
+            .mailboxes()
+            .until(left, |mailboxes| mailboxes.mail_in(&mailbox).next().is_some());
         bescheid = arrived.await.is_ok();
     }
     let events = client.get(&format!("{path}/events"), 0).await?;
@@ -168,7 +187,10 @@ async fn follow_one(
         behoerde: receipt.behoerde,
         status: status["status"].as_str().unwrap_or_default().to_owned(),
         reasons: codes(&status["reasons"]),
-        events: stages.filter(|event| event["internal"] != true).filter_map(|event| Some(event["stage"].as_str()?.to_owned())).collect(),
+        events: stages
+            .filter(|event| event["internal"] != true)
+            .filter_map(|event| Some(event["stage"].as_str()?.to_owned()))
+            .collect(),
         bescheid,
         submission_id: receipt.submission_id,
         case_id: receipt.case_id,
@@ -183,14 +205,20 @@ async fn all_ended(network: &Network, begun: Instant) -> Result<viereck_custody:
         let mut total = viereck_custody::Account::default();
         for journal in network.journals().values() {
             let ledger = journal.ledger().await.map_err(|error| {
-                Failure::new(Exit::Unexpected, "journal-unreadable", format!("A journal cannot be read: {error}"))
+                Failure::new(
+                    Exit::Unexpected,
+                    "journal-unreadable",
+                    format!("A journal cannot be read: {error}"),
+                )
             })?;
             total += ledger.total_sent();
         }
         if total.in_flight == 0 {
             return Ok(total);
         }
-        in_time(begun, || format!("{} of {} messages have not ended", total.in_flight, total.received))?;
+        in_time(begun, || {
+            format!("{} of {} messages have not ended", total.in_flight, total.received)
+        })?;
     }
 }
 
@@ -198,12 +226,21 @@ fn in_time(begun: Instant, what: impl FnOnce() -> String) -> Result<(), Failure>
     if begun.elapsed() < DEADLINE {
         return Ok(());
     }
-    Err(Failure::new(Exit::Unexpected, "demo-incomplete", format!("After {} s {}.", DEADLINE.as_secs(), what()))
-        .help("Run it again with VIERECK_LOG=info; the log tells where each message is."))
+    Err(Failure::new(
+        Exit::Unexpected,
+        "demo-incomplete",
+        format!("After {} s {}.", DEADLINE.as_secs(), what()),
+    )
+    .help("Run it again with VIERECK_LOG=info; the log tells where each message is."))
 }
 
 fn codes(reasons: &Value) -> Vec<String> {
-    reasons.as_array().into_iter().flatten().filter_map(|reason| Some(reason["code"].as_str()?.to_owned())).collect()
+    reasons
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|reason| Some(reason["code"].as_str()?.to_owned()))
+        .collect()
 }
 
 /// What is told while it happens; on stderr, because stdout is the account.
@@ -240,22 +277,35 @@ impl Story {
 
     fn tell(self, occurrence: &Occurrence) {
         let reasons: Vec<&str> = occurrence.reasons.iter().map(|reason| reason.code()).collect();
-        let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
-        self.line(&format!("{}  {:<13} {}{reasons}", occurrence.message_id, occurrence.stage, occurrence.custodian));
+        let reasons = if reasons.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", reasons.join(", "))
+        };
+        self.line(&format!(
+            "{}  {:<13} {}{reasons}",
+            occurrence.message_id, occurrence.stage, occurrence.custodian
+        ));
     }
 }
 
 impl StandIns {
     async fn start(folder: &std::path::Path) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(Exit::Unexpected, "stand-in-failed", format!("A stand-in cannot start: {error}"))
+            Failure::new(
+                Exit::Unexpected,
+                "stand-in-failed",
+                format!("A stand-in cannot start: {error}"),
+            )
         };
         let http = TcpListener::bind(loopback()).await.map_err(failed)?;
         let postfach = TcpListener::bind(loopback()).await.map_err(failed)?;
         let outbox = folder.join("fachverfahren");
         Ok(Self {
             http: Fachverfahren::start(http, stand_ins::reject_unknown_codes()).map_err(failed)?,
-            folder: FolderFachverfahren::start(outbox, stand_ins::reject_unknown_codes()).await.map_err(failed)?,
+            folder: FolderFachverfahren::start(outbox, stand_ins::reject_unknown_codes())
+                .await
+                .map_err(failed)?,
             postfach: Postfach::start(postfach).map_err(failed)?,
         })
     }
@@ -263,7 +313,10 @@ impl StandIns {
     /// Every application that is taken over gets a Bescheid, through the gateway it came from.
     fn reply_through(&self, site: &Site, network: &Network) -> Result<(), Failure> {
         let route = |gateway: &str| {
-            Ok::<_, Failure>(ReplyRoute { gateway: gateway_url(network, gateway)?, token: site.fachverfahren_token(gateway)? })
+            Ok::<_, Failure>(ReplyRoute {
+                gateway: gateway_url(network, gateway)?,
+                token: site.fachverfahren_token(gateway)?,
+            })
         };
         self.http.reply_through(route(RECEIVER_SH)?);
         self.folder.reply_through(route(RECEIVER_NW)?);
@@ -297,7 +350,13 @@ fn how_to_go_on(site: &Site, network: &Network, stand_ins: &StandIns) -> Result<
 
 fn gateway_url(network: &Network, gateway: &str) -> Result<String, Failure> {
     let address = gateway.parse().ok().and_then(|id| network.addresses().get(&id));
-    let missing = || Failure::new(Exit::Unexpected, "gateway-missing", format!("{gateway} is not running."));
+    let missing = || {
+        Failure::new(
+            Exit::Unexpected,
+            "gateway-missing",
+            format!("{gateway} is not running."),
+        )
+    };
     Ok(format!("http://{}", address.ok_or_else(missing)?))
 }
 

@@ -4,16 +4,14 @@
 //! a configuration file that is loaded like any other), only faster. The folder is the caller's; nothing outside it is
 //! touched.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 use jiff::Timestamp;
-use viereck_routing::{GatewayId, Tables, day_in_berlin};
 
-use crate::failure::{Exit, Failure};
-use crate::{keys, routes};
+use crate::failure::Failure;
+use crate::keys;
 
 /// The sample tables as they stood when this binary was built, so that the demonstration runs anywhere.
 static SAMPLE_TABLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../routing-tables");
@@ -89,7 +87,6 @@ impl Site {
     /// Writes the configuration of all roles: every portal's Bescheide go to the Postfach, everything for
     /// Schleswig-Holstein to the Fachverfahren over HTTP, everything else to the one with folders.
     pub fn configure(&self, around: &Surroundings) -> Result<PathBuf, Failure> {
-        let tables = routes::load(&self.table(), day_in_berlin(Timestamp::now()))?.tables;
         let folder = self.folder.display();
         let link = match &around.amqp {
             Some(url) => format!("kind = \"amqp\"\nurl = {url:?}"),
@@ -99,82 +96,27 @@ impl Site {
             "environment = \"test\"\n[table]\nfolder = \"{folder}/table\"\n[link]\n{link}\n\
              [broker]\nkeys = \"{folder}/keys/broker\"\njournal = \"{folder}/var/broker.sqlite\"\n"
         );
+        let adapters = [
+            format!("adapter = \"postfach\"\nurl = {:?}", around.postfach_url),
+            format!(
+                "adapter = \"http\"\nurl = {:?}\ntimeout_seconds = 5",
+                around.fachverfahren_url
+            ),
+            format!("adapter = \"directory\"\nfolder = {:?}", around.fachverfahren_folder),
+        ];
         let gateways = [(SENDER, "sender"), (RECEIVER_SH, "receiver"), (RECEIVER_NW, "receiver")];
-        for ((id, role), listen) in gateways.into_iter().zip(around.listen) {
-            let adapter = match id {
-                SENDER => format!("adapter = \"postfach\"\nurl = {:?}", around.postfach_url),
-                RECEIVER_SH => format!(
-                    "adapter = \"http\"\nurl = {:?}\ntimeout_seconds = 5",
-                    around.fachverfahren_url
-                ),
-                _ => format!("adapter = \"directory\"\nfolder = {:?}", around.fachverfahren_folder),
-            };
-            let gateway = Section {
-                folder: &self.folder,
-                id,
-                role,
-                listen,
-                adapter: &adapter,
-            };
-            gateway.write(&tables, &mut text)?;
+        for (((id, role), listen), adapter) in gateways.into_iter().zip(around.listen).zip(adapters) {
+            text.push_str(&format!(
+                "\n[[gateway]]\nid = \"{id}\"\nrole = \"{role}\"\nlisten = \"{listen}\"\n\
+                 keys = \"{folder}/keys/{id}\"\njournal = \"{folder}/var/{id}.sqlite\"\n\
+                 [[gateway.delivery]]\nbehoerde = \"default\"\nleistung = \"default\"\n{adapter}\n\
+                 [[gateway.fachverfahren]]\nname = \"stand-in\"\nbehoerden = \"all\"\n\
+                 token_sha256_file = \"{folder}/keys/{id}/fachverfahren.token.sha256\"\n"
+            ));
         }
         let file = self.configuration();
         std::fs::write(&file, text).map_err(|error| Failure::of_file("write", &file, &error))?;
         Ok(file)
-    }
-}
-
-/// One `[[gateway]]` with a delivery for everyone it serves.
-struct Section<'a> {
-    folder: &'a Path,
-    id: &'a str,
-    role: &'a str,
-    listen: SocketAddr,
-    adapter: &'a str,
-}
-
-impl Section<'_> {
-    fn write(&self, tables: &Tables, text: &mut String) -> Result<(), Failure> {
-        let Self {
-            id,
-            role,
-            listen,
-            adapter,
-            ..
-        } = self;
-        let folder = self.folder.display();
-        let missing = || {
-            Failure::new(
-                Exit::Findings,
-                "gateway-unknown",
-                format!("The table has no gateway {id}."),
-            )
-        };
-        let gateway = id
-            .parse::<GatewayId>()
-            .ok()
-            .and_then(|id| tables.gateway(&id))
-            .ok_or_else(missing)?;
-        let served: Vec<String> = gateway
-            .served()
-            .map(|behoerde| format!("{:?}", behoerde.as_str()))
-            .collect();
-        let mut section = format!(
-            "\n[[gateway]]\nid = \"{id}\"\nrole = \"{role}\"\nlisten = \"{listen}\"\nkeys = \"{folder}/keys/{id}\"\n\
-             journal = \"{folder}/var/{id}.sqlite\"\n\
-             [[gateway.fachverfahren]]\nname = \"stand-in\"\nbehoerden = [{}]\n\
-             token_sha256_file = \"{folder}/keys/{id}/fachverfahren.token.sha256\"\n",
-            served.join(", ")
-        );
-        for behoerde in served {
-            // writing to a String does not fail
-            let _ = write!(
-                section,
-                "[[gateway.delivery]]\nbehoerde = {behoerde}\nleistung = \"default\"\n{adapter}\n"
-            );
-        }
-        text.push_str(&section);
-        Ok(())
     }
 }
 
