@@ -35,9 +35,17 @@ const LOOPBACK_ONLY: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 /// # Panics
 /// When RabbitMQ is not installed or does not start.
 pub async fn vhost() -> String {
-    static SHARED: OnceCell<Node> = OnceCell::const_new();
-    let node = SHARED.get_or_init(async || on_a_thread(Node::start)).await;
+    let node = shared().await;
     on_a_thread(|| node.vhost())
+}
+
+/// The one node that all tests of this binary share. It must not be stopped or killed.
+///
+/// # Panics
+/// When RabbitMQ is not installed or does not start.
+pub async fn shared() -> &'static Node {
+    static SHARED: OnceCell<Node> = OnceCell::const_new();
+    SHARED.get_or_init(async || on_a_thread(Node::start)).await
 }
 
 /// Starting and asking a node blocks for seconds; tests run on few threads.

@@ -4,6 +4,7 @@ mod bad_start;
 mod demo;
 mod facts_of_others;
 mod four_processes;
+mod link_contract;
 mod outside_verifier;
 mod receiver_killed;
 mod sample_payloads;

@@ -49,3 +49,14 @@ impl fmt::Display for Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::DELIVERY_LIMIT;
+
+    #[test]
+    fn the_policy_for_operators_has_the_same_delivery_limit() {
+        let policy = include_str!("../../../deploy/rabbitmq/definitions.json");
+        assert!(policy.contains(&format!("\"delivery-limit\": {DELIVERY_LIMIT},")));
+    }
+}

@@ -239,7 +239,7 @@ async fn finished(telling: &mut Option<Telling>) -> Result<(), lapin::Error> {
 }
 
 /// Quorum queues count in a header how often a message came back.
-fn attempt(incoming: &Incoming) -> u32 {
+pub(super) fn attempt(incoming: &Incoming) -> u32 {
     let came_back = match header(incoming, "x-delivery-count") {
         Some(AMQPValue::LongLongInt(count)) => u32::try_from(*count).unwrap_or(0),
         Some(AMQPValue::LongInt(count)) => u32::try_from(*count).unwrap_or(0),

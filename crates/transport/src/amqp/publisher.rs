@@ -28,6 +28,9 @@ const UNIT: usize = 1024;
 
 const PERSISTENT: u8 = 2;
 
+/// How often a channel is looked at while nothing is heard from it.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// A message on its way, until lapin is done with it; whether anybody still waits for it does not matter to its place in
 /// the window, for lapin holds its bytes all the same.
 struct Order {
@@ -135,12 +138,13 @@ async fn run(line: Line, mut orders: mpsc::Receiver<Order>, closing: Cancellatio
     }
 }
 
-/// Publishes until the channel fails or the link closes; then everything still under way is answered. Whether anything
-/// was confirmed at all.
+/// Publishes until the channel fails or the link closes. When it closes, what is under way is waited for; when the
+/// channel failed it is given up, which answers it as unconfirmed. Whether anything was confirmed at all.
 async fn serve(channel: &Channel, orders: &mut mpsc::Receiver<Order>, closing: &CancellationToken) -> bool {
     let mut under_way = FuturesUnordered::new();
     let mut open = true;
     let mut served = false;
+    let mut looks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             order = orders.recv(), if open => match order {
@@ -149,14 +153,13 @@ async fn serve(channel: &Channel, orders: &mut mpsc::Receiver<Order>, closing: &
                 Some(order) => under_way.push(publish(channel, order)),
                 None => open = false,
             },
-            Some(confirmed) = under_way.next() => {
-                served |= confirmed;
-                // lapin fails everything under way when the channel dies; so the rest comes here at once as well.
-                open &= channel.status().connected();
-            }
+            Some(confirmed) = under_way.next() => served |= confirmed,
+            // lapin leaves a publish that meets a closing channel without an answer for ever, so its end is looked for
+            _ = looks.tick() => {}
             () = closing.cancelled(), if open => open = false,
         }
-        if !open && under_way.is_empty() {
+        let finished = !open && under_way.is_empty();
+        if finished || !channel.status().connected() {
             return served;
         }
     }

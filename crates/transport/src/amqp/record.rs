@@ -2,23 +2,34 @@
 //!
 //! It lies where the bindings lie, so it is never older or newer than they are, whichever process looks: a virtual host
 //! restored, moved or made anew has a record that fits it, or none and no bindings. The queue `viereck.bindings` holds
-//! one message; in between, or after a crash, several, of which every binding may exist. The reconciling process is its
-//! only consumer, which also keeps a second one out.
+//! one message; in between, or after a crash, several, of which every binding may exist. One process at a time reads and
+//! replaces it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions};
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Consumer};
 
 use crate::error::LinkError;
 
-use super::session::within_step;
-use super::topology::{ACCESS_REFUSED, count, declare_queue, refused, reply_code};
+use super::session::{Session, close_channel, within_step};
+use super::topology::{declare_queue, refused, reply_code};
 
 const QUEUE: &str = "viereck.bindings";
+const LOCK: &str = "viereck.reconciling";
+const WORN: u32 = 10;
+
+/// How long a predecessor's consumer may linger.
+const PREDECESSOR: Duration = Duration::from_secs(5);
+
+const RESOURCE_LOCKED: u16 = 405;
+
 const HEAD: &str = "viereck.bindings 1";
 
 /// Pairs of key and queue under a name of its own, so that a process knows the one it wrote.
@@ -70,35 +81,89 @@ pub(super) async fn declare(channel: &Channel) -> Result<(), LinkError> {
     declare_queue(channel, QUEUE).await
 }
 
-/// The records, held by this process alone. Closing the channel gives them up.
+/// Keeps every other process from reconciling, until [`Lock::release`] or the end of the connection.
+///
+/// An exclusive queue is the one thing in AMQP that two connections cannot both have.
+pub(super) struct Lock(Channel);
+
+impl Lock {
+    pub(super) async fn take(session: &Session) -> Result<Self, LinkError> {
+        // A channel of its own: whatever goes wrong on the other one, this one can release.
+        let channel = session
+            .channel()
+            .await
+            .map_err(|error| refused("open a channel", error))?;
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            ..QueueDeclareOptions::default()
+        };
+        match within_step(channel.queue_declare(LOCK.into(), options, FieldTable::default())).await {
+            Ok(_) => Ok(Self(channel)),
+            Err(error) if reply_code(&error) == Some(RESOURCE_LOCKED) => Err(LinkError::Reconciling),
+            Err(error) => Err(refused("keep others from reconciling", error)),
+        }
+    }
+
+    pub(super) async fn release(self) {
+        // Where the connection is gone the queue is gone with it.
+        let _ = within_step(self.0.queue_delete(LOCK.into(), QueueDeleteOptions::default())).await;
+        close_channel(&self.0).await;
+    }
+}
+
+/// The records, taken by this process. Closing the channel puts back those that were not replaced.
 #[derive(Debug)]
 pub(super) struct Open {
     consumer: Consumer,
     /// In the order of the queue, each with its tag.
     records: Vec<(u64, Record)>,
+    /// One has come back to its queue so often that it is better written anew: RabbitMQ 4 drops at 20 where no policy
+    /// says otherwise.
+    worn: bool,
 }
 
 impl Open {
+    /// Only for who holds the [`Lock`].
     pub(super) async fn take(channel: &Channel) -> Result<Self, LinkError> {
-        let options = BasicConsumeOptions {
-            exclusive: true,
-            ..BasicConsumeOptions::default()
-        };
+        let waiting = Self::waiting(channel).await?;
+        let options = BasicConsumeOptions::default();
         let consume = channel.basic_consume(QUEUE.into(), ShortString::default(), options, FieldTable::default());
-        // Counted before, as nobody else can take them: had somebody the right to, consuming would be refused.
-        let waiting = count(channel, QUEUE).await?;
-        let consumer = within_step(consume).await.map_err(|error| match reply_code(&error) {
-            Some(ACCESS_REFUSED) => LinkError::Reconciling,
-            _ => refused("read the record of bindings", error),
-        })?;
+        let consumer = within_step(consume)
+            .await
+            .map_err(|error| refused("read the record of bindings", error))?;
         let mut open = Self {
             consumer,
             records: Vec::new(),
+            worn: false,
         };
         for _ in 0..waiting {
             open.receive().await?;
         }
         Ok(open)
+    }
+
+    /// How many records there are. A predecessor's channel gives back what it held at the moment in which it is no
+    /// consumer any more, a little after it was closed; before that, records would be missed.
+    async fn waiting(channel: &Channel) -> Result<u32, LinkError> {
+        let counted = async {
+            loop {
+                let options = QueueDeclareOptions {
+                    passive: true,
+                    ..QueueDeclareOptions::default()
+                };
+                let queue = channel
+                    .queue_declare(QUEUE.into(), options, FieldTable::default())
+                    .await?;
+                if queue.consumer_count() == 0 {
+                    return Ok(queue.message_count());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(PREDECESSOR, counted).await {
+            Ok(counted) => counted.map_err(|error| refused("read the record of bindings", error)),
+            Err(_) => Err(LinkError::Reconciling),
+        }
     }
 
     /// Everything that may be bound.
@@ -109,9 +174,9 @@ impl Open {
             .collect()
     }
 
-    /// Whether `own` is all there is.
+    /// Whether `own` is all there is, and may stay.
     pub(super) fn last_is(&self, own: &Record) -> bool {
-        matches!(self.records.as_slice(), [(_, only)] if only == own)
+        !self.worn && matches!(self.records.as_slice(), [(_, only)] if only == own)
     }
 
     pub(super) fn into_last(self) -> Option<Record> {
@@ -163,6 +228,7 @@ impl Open {
             action: "go on from the record of bindings",
             source: format!("the queue {QUEUE} holds something that is no record of this version").into(),
         })?;
+        self.worn |= super::consumer::attempt(&delivery) > WORN;
         self.records.push((delivery.delivery_tag, record));
         Ok(())
     }

@@ -56,9 +56,10 @@ impl Session {
     pub(super) async fn ended(&self) {
         let mut events = std::pin::pin!(self.connection.events_listener());
         while self.is_alive() {
-            // The look once a second is for an end that came before anybody listened.
+            // An error may be one channel's, which leaves the connection whole, so the status decides. The look once a
+            // second is for an end that came before anybody listened.
             match tokio::time::timeout(Duration::from_secs(1), events.next()).await {
-                Ok(Some(Event::Error(_)) | None) => return,
+                Ok(None) => return,
                 Ok(Some(Event::ConnectionBlocked(_))) => tracing::warn!("RabbitMQ blocks publishing: memory or disk"),
                 Ok(Some(_)) | Err(_) => {}
             }
@@ -128,18 +129,22 @@ async fn connect(
         node.clone(),
         runtime,
         async move |uri: AMQPUri, runtime| {
-            let stream = AsyncTcpStream::connect(&runtime, addresses.as_slice()).await?;
-            if let AsyncTcpStream::Plain(plain) = &stream {
-                let handle = plain.get_ref().as_fd().try_clone_to_owned()?;
-                // One connection attempt, one socket: there is no retry inside lapin to fill it twice.
-                let _ = socket.set(TcpStream::from(handle));
-            }
-            match (&uri.scheme, &tls) {
-                (AMQPScheme::AMQP, _) => Ok(stream),
-                (AMQPScheme::AMQPS, Some(tls)) => Ok(stream.into_rustls(tls, &uri.authority.host).await?),
-                // Checked with the configuration; plaintext is never the way out.
-                (AMQPScheme::AMQPS, None) => Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into()),
-            }
+            // On lapin's own thread, which would otherwise stand as long as the system waits for a host that is silent.
+            let stream = within_step(async {
+                let stream = AsyncTcpStream::connect(&runtime, addresses.as_slice()).await?;
+                if let AsyncTcpStream::Plain(plain) = &stream {
+                    let handle = plain.get_ref().as_fd().try_clone_to_owned()?;
+                    // One connection attempt, one socket: there is no retry inside lapin to fill it twice.
+                    let _ = socket.set(TcpStream::from(handle));
+                }
+                match (&uri.scheme, &tls) {
+                    (AMQPScheme::AMQP, _) => Ok(stream),
+                    (AMQPScheme::AMQPS, Some(tls)) => Ok(stream.into_rustls(tls, &uri.authority.host).await?),
+                    // Checked with the configuration; plaintext is never the way out.
+                    (AMQPScheme::AMQPS, None) => Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into()),
+                }
+            });
+            stream.await
         },
         properties,
     )

@@ -3,7 +3,7 @@
 //! Tags count from 1 without gaps. One acknowledgement for everything up to a tag costs as much as one for a single
 //! message, so finished tags are told by the highest one below which nothing is unfinished. A message that takes long
 //! must not hold up the telling of all behind it, or the prefetch would fill with work that is done: once half a
-//! prefetch waits behind such a gap, those are told one by one.
+//! prefetch waits behind such a gap, or RabbitMQ would send nothing more, those are told one by one.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Tags {
     back: Vec<u64>,
     /// The highest tag up to the floor that is done and not told.
     up_to: Option<u64>,
-    half: usize,
+    prefetch: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Tags {
             above: BTreeMap::new(),
             back: Vec::new(),
             up_to: None,
-            half: usize::from(prefetch / 2).max(1),
+            prefetch: usize::from(prefetch),
         }
     }
 
@@ -76,7 +76,10 @@ impl Tags {
             .filter(|finished| **finished == Finished::Untold)
             .count();
         let mut single = Vec::new();
-        if waiting >= self.half {
+        let unacknowledged = usize::try_from(self.in_hand())
+            .unwrap_or(usize::MAX)
+            .saturating_add(waiting);
+        if waiting >= (self.prefetch / 2).max(1) || (waiting > 0 && unacknowledged >= self.prefetch) {
             for (tag, finished) in &mut self.above {
                 if std::mem::replace(finished, Finished::Told) == Finished::Untold {
                     single.push(*tag);
@@ -178,21 +181,27 @@ mod tests {
 
     #[test]
     fn a_slow_message_does_not_hold_up_the_telling_of_all_behind_it() {
-        let mut tags = tags(4, 4);
+        let single = |tags: &[u64]| {
+            Some(Batch {
+                single: tags.to_vec(),
+                ..Batch::default()
+            })
+        };
+        let mut tags = tags(4, 3);
         tags.done(2);
         assert_eq!(tags.take_batch(), None, "it may soon be told in a range");
         tags.done(3);
-        assert_eq!(
-            tags.take_batch(),
-            Some(Batch {
-                single: vec![2, 3],
-                ..Batch::default()
-            })
-        );
+        assert_eq!(tags.take_batch(), single(&[2, 3]), "half a prefetch waits");
+        tags.delivered(5);
+        tags.done(5);
+        assert_eq!(tags.take_batch(), None);
+        tags.delivered(6);
+        assert_eq!(tags.take_batch(), single(&[5]), "nothing more would come");
         tags.done(1);
         assert_eq!(tags.take_batch(), up_to(1));
         tags.done(4);
-        assert_eq!(tags.take_batch(), up_to(4));
+        tags.done(6);
+        assert_eq!(tags.take_batch(), up_to(6));
     }
 
     /// Whatever the order: everything is told exactly once, ranges end at tags that are outstanding, nothing that went

@@ -29,13 +29,18 @@ pub(super) struct Known {
 }
 
 pub(super) async fn reconcile(session: &Session, topology: &Topology, known: &mut Known) -> Result<(), LinkError> {
-    let channel = session
-        .confirming_channel()
-        .await
-        .map_err(|error| refused("open a channel", error))?;
-    let before = std::mem::take(known);
-    let reconciled = run(&channel, topology, before).await;
-    close_channel(&channel).await;
+    let lock = record::Lock::take(session).await?;
+    let reconciled = async {
+        let channel = session
+            .confirming_channel()
+            .await
+            .map_err(|error| refused("open a channel", error))?;
+        let reconciled = run(&channel, topology, std::mem::take(known)).await;
+        close_channel(&channel).await;
+        reconciled
+    }
+    .await;
+    lock.release().await;
     *known = reconciled?;
     Ok(())
 }
@@ -99,9 +104,13 @@ async fn run(channel: &Channel, topology: &Topology, before: Known) -> Result<Kn
 
 async fn declare(channel: &Channel, topology: &Topology, before: &Known) -> Result<(), LinkError> {
     if before.record.is_none() {
-        for exchange in [UNROUTED, PARKED] {
-            declare_exchange(channel, exchange, ExchangeKind::Fanout, false).await?;
+        // The nets first: from the moment another exchange exists, what finds no binding yet falls into one of them.
+        for (net, queue) in [(UNROUTED, Queue::Unrouted), (PARKED, Queue::Parked)] {
+            declare_exchange(channel, net, ExchangeKind::Fanout, false).await?;
+            declare_queue(channel, &queue.to_string()).await?;
+            bind(channel, &queue.to_string(), net, "", false).await?;
         }
+        declare_queue(channel, &Queue::Ingress.to_string()).await?;
         for exchange in Exchange::ALL {
             let kind = match exchange {
                 Exchange::Ingress | Exchange::Receipts => ExchangeKind::Topic,
@@ -109,11 +118,6 @@ async fn declare(channel: &Channel, topology: &Topology, before: &Known) -> Resu
             };
             declare_exchange(channel, exchange.name(), kind, true).await?;
         }
-        for queue in [Queue::Ingress, Queue::Unrouted, Queue::Parked] {
-            declare_queue(channel, &queue.to_string()).await?;
-        }
-        bind(channel, UNROUTED, UNROUTED, "", false).await?;
-        bind(channel, PARKED, PARKED, "", false).await?;
         for key in ["submit.*", "receipt.*"] {
             bind(
                 channel,
@@ -192,17 +196,13 @@ pub(super) async fn depth(session: &Session, queue: &str) -> Result<u64, LinkErr
         .channel()
         .await
         .map_err(|error| refused("open a channel", error))?;
-    let counted = count(&channel, queue).await;
-    close_channel(&channel).await;
-    counted
-}
-
-pub(super) async fn count(channel: &Channel, queue: &str) -> Result<u64, LinkError> {
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::default()
     };
-    match within_step(channel.queue_declare(queue.into(), options, FieldTable::default())).await {
+    let counted = within_step(channel.queue_declare(queue.into(), options, FieldTable::default())).await;
+    close_channel(&channel).await;
+    match counted {
         Ok(counted) => Ok(u64::from(counted.message_count())),
         Err(error) if reply_code(&error) == Some(NOT_FOUND) => Err(LinkError::NoQueue(queue.to_owned())),
         Err(error) => Err(refused("look at a queue", error)),
@@ -210,7 +210,6 @@ pub(super) async fn count(channel: &Channel, queue: &str) -> Result<u64, LinkErr
 }
 
 const NOT_FOUND: u16 = 404;
-pub(super) const ACCESS_REFUSED: u16 = 403;
 
 /// The code with which RabbitMQ closed a channel or a connection.
 pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {

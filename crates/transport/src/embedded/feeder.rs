@@ -70,10 +70,12 @@ impl Feeder {
             let closing = self.closing.is_cancelled();
             let stopping = closing || self.feed.stop.is_cancelled();
             self.gather(stopping);
+            // What this turn settles makes room in the same turn.
+            let stays = self.in_hand.saturating_sub(self.turn.done.len() + self.turn.back.len());
             self.turn.wanted = if stopping {
                 0
             } else {
-                self.prefetch.saturating_sub(self.in_hand)
+                self.prefetch.saturating_sub(stays)
             };
             let failed = self.turn().await.is_err();
             if stopping {

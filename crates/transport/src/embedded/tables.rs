@@ -178,3 +178,93 @@ fn is_declared(file: &Connection, queue: &str) -> Result<bool, rusqlite::Error> 
 fn number(tag: u64) -> i64 {
     i64::try_from(tag).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> Connection {
+        let file = Connection::open_in_memory().unwrap();
+        file.execute_batch(MIGRATIONS[0]).unwrap();
+        file
+    }
+
+    fn submit() -> Address {
+        Address::Submit("gw-1".parse().unwrap())
+    }
+
+    fn take_one(transaction: &Transaction<'_>, queue: &Queue) -> Option<Taken> {
+        let wanted = Turn {
+            wanted: 1,
+            ..Turn::default()
+        };
+        turn(transaction, &queue.to_string(), &wanted).unwrap().taken.pop()
+    }
+
+    #[test]
+    fn nothing_is_taken_in_before_the_topology_is_there() {
+        let mut file = file();
+        let transaction = file.transaction().unwrap();
+        assert_eq!(put(&transaction, &submit(), b"x").unwrap(), None);
+        assert_eq!(depth(&transaction, "viereck.ingress").unwrap(), None);
+        reconcile(&transaction, &Topology::default()).unwrap();
+        assert_eq!(
+            put(&transaction, &submit(), b"x").unwrap(),
+            Some("viereck.ingress".to_owned())
+        );
+        assert_eq!(depth(&transaction, "viereck.ingress").unwrap(), Some(1));
+    }
+
+    #[test]
+    fn what_comes_back_too_often_is_parked_with_its_key() {
+        let mut file = file();
+        let transaction = file.transaction().unwrap();
+        reconcile(&transaction, &Topology::default()).unwrap();
+        put(&transaction, &submit(), b"poison").unwrap();
+        for attempt in 1..=DELIVERY_LIMIT + 1 {
+            let taken = take_one(&transaction, &Queue::Ingress).unwrap();
+            assert_eq!(taken.attempt, attempt);
+            let back = Turn {
+                back: vec![taken.id],
+                ..Turn::default()
+            };
+            let turned = turn(&transaction, "viereck.ingress", &back).unwrap();
+            assert_eq!(turned.parked, attempt > DELIVERY_LIMIT, "attempt {attempt}");
+        }
+        assert!(take_one(&transaction, &Queue::Ingress).is_none());
+        for attempt in 1..=2 * DELIVERY_LIMIT {
+            let parked = take_one(&transaction, &Queue::Parked).unwrap();
+            assert_eq!(
+                (parked.key.as_str(), parked.bytes.as_slice()),
+                ("submit.gw-1", &b"poison"[..])
+            );
+            assert!(parked.attempt <= attempt, "it may come back there for ever");
+            let back = Turn {
+                back: vec![parked.id],
+                ..Turn::default()
+            };
+            turn(&transaction, "viereck.parked", &back).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_body_goes_with_its_message_and_only_once() {
+        let mut file = file();
+        file.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        let transaction = file.transaction().unwrap();
+        reconcile(&transaction, &Topology::default()).unwrap();
+        put(&transaction, &submit(), b"x").unwrap();
+        let id = take_one(&transaction, &Queue::Ingress).unwrap().id;
+        assert!(take_one(&transaction, &Queue::Ingress).is_none(), "taken twice");
+        let done = Turn {
+            done: vec![id],
+            back: vec![id],
+            ..Turn::default()
+        };
+        turn(&transaction, "viereck.ingress", &done).unwrap();
+        let bodies: i64 = transaction
+            .query_row("SELECT count(*) FROM body", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(bodies, 0);
+    }
+}
