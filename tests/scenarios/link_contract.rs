@@ -4,6 +4,7 @@
 
 mod amqp;
 mod fixture;
+mod rights;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,6 +1,10 @@
 //! All scenarios in one binary, so that RabbitMQ starts once. Each file is one sentence about the whole system.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a scenario is a failed scenario")]
+#![expect(clippy::print_stdout, reason = "a scenario ends in an account")]
+
 mod bad_start;
+mod broker_refuses;
 mod demo;
 mod facts_of_others;
 mod four_processes;

@@ -6,6 +6,7 @@
 //! - [`seal`]: a [`Draft`] becomes a [`SealedEnvelope`], encrypted for one reader and signed by one gateway.
 //! - [`verify`]: received bytes become a [`VerifiedEnvelope`] or are [`Refused`]. Nothing else makes one.
 //! - [`open`]: a verified envelope becomes an [`OpenedEnvelope`] with its files. Nothing else makes one.
+//! - [`inspect`]: what an unverified document claims, as text for people.
 //! - [`seal_batch`], [`verify_batch`]: custody [`Event`]s in a signed Merkle tree; [`verify_event`] proves one alone.
 //! - [`ReplyTokenKey`]: what a gateway seals for itself, so that a decision finds its mailbox.
 //!
@@ -15,6 +16,7 @@
 mod content;
 mod encryption;
 mod header;
+mod inspect;
 mod keys;
 mod limits;
 mod manifest;
@@ -31,6 +33,7 @@ mod xml;
 
 pub use content::{Content, File, Role};
 pub use header::{Header, MessageType};
+pub use inspect::{Claims, inspect};
 pub use keys::{KeyError, Pins, ReaderKeys, Signer};
 pub use open::{OpenError, OpenedEnvelope, open};
 pub use receipt::{

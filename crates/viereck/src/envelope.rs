@@ -1,7 +1,7 @@
 //! `viereck envelope seal`, `verify` and `inspect`: envelopes in files, for tests and for support.
 //!
 //! Nothing here knows the wire format: sealing and verifying are the envelope crate's, exactly as gateways and brokers
-//! use them. `inspect` shows the header of an envelope that verified, never of one that did not.
+//! use them. `inspect` shows what a file claims and says that nobody verified it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 use viereck_envelope::{
-    Content, Draft, File, Header, MessageType, Pins, Refused, Role, Signer, VerifiedEnvelope, seal, verify,
+    Content, Draft, File, MessageType, Pins, Refused, Role, Signer, VerifiedEnvelope, seal, verify,
 };
 use viereck_routing::{
     BehoerdeId, CaseId, Certificate, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Region,
@@ -26,8 +26,8 @@ pub enum Command {
     Seal(Box<Seal>),
     /// Say whether an envelope is genuine
     Verify(Verify),
-    /// Show the header of a genuine envelope
-    Inspect(Verify),
+    /// Show what a file claims to be; nothing of it is verified
+    Inspect(Inspect),
 }
 
 /// `viereck envelope seal`.
@@ -89,7 +89,7 @@ pub struct Seal {
     in_reply_to: Option<MessageId>,
 }
 
-/// `viereck envelope verify` and `inspect`.
+/// `viereck envelope verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// The envelope
@@ -101,6 +101,17 @@ pub struct Verify {
     /// test or production
     #[arg(long, default_value = "test")]
     environment: Environment,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// `viereck envelope inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The envelope
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -210,47 +221,24 @@ fn verified(args: &Verify) -> Result<Result<VerifiedEnvelope, Refused>, Failure>
     Ok(verify(octets(&args.file)?, &pins, args.environment, Timestamp::now()))
 }
 
-fn inspect(args: &Verify) -> Result<(), Failure> {
-    let envelope = verified(args)?.map_err(|refused| refusal(&args.file, refused))?;
-    let header = header_fields(envelope.header(), envelope.digest());
+fn inspect(args: &Inspect) -> Result<(), Failure> {
+    let claims = viereck_envelope::inspect(&octets(&args.file)?).map_err(|refused| refusal(&args.file, refused))?;
     if args.json {
-        return output::json(&Value::Object(
-            header
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-        ));
+        let mut document: serde_json::Map<String, Value> =
+            [("verified".to_owned(), json!(false))].into_iter().collect();
+        document.extend(
+            claims
+                .fields()
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value))),
+        );
+        return output::json(&document);
     }
-    let line = |(name, value): (&str, Value)| match value {
-        Value::Null => String::new(),
-        Value::String(text) => format!("{name:<15} {text}\n"),
-        other => format!("{name:<15} {other}\n"),
-    };
-    output::text(&header.into_iter().map(line).collect::<String>())
-}
-
-fn header_fields(header: &Header, digest: Digest) -> Vec<(&'static str, Value)> {
-    vec![
-        ("digest", json!(digest)),
-        ("environment", json!(header.environment)),
-        ("messageId", json!(header.message_id)),
-        ("replaces", json!(header.replaces)),
-        ("kind", json!(header.kind)),
-        ("created", json!(header.created)),
-        ("filedAt", json!(header.filed_at)),
-        ("obsoleteAfter", json!(header.obsolete_after)),
-        ("gateway", json!(header.gateway)),
-        ("author", json!(header.author)),
-        ("reader", json!(header.reader)),
-        ("leistung", json!(header.service)),
-        ("region", json!(header.region)),
-        ("messageType", json!(header.message_type.name)),
-        ("payloadSchema", json!(header.message_type.schema)),
-        ("processRef", json!(header.process_ref)),
-        ("inReplyTo", json!(header.in_reply_to)),
-        ("routingTable", json!(header.routing_table)),
-        ("commitment", json!(header.commitment)),
-    ]
+    let mut text = "unverified: this is what the file claims; `viereck envelope verify` checks it\n".to_owned();
+    for (name, value) in claims.fields() {
+        text.push_str(&format!("{name:<18} {value}\n"));
+    }
+    output::text(&text)
 }
 
 fn verdict(outcome: &Result<VerifiedEnvelope, Refused>) -> Value {

@@ -273,10 +273,14 @@ fn an_envelope_is_sealed_verified_and_inspected() {
         (code(&verified), &json(&verified)["verdict"]),
         (0, &Value::from("valid"))
     );
-    let header = json(&ask("inspect", "envelope.xml", signing));
+    let claims = json(&site.viereck(&["envelope", "inspect", "envelope.xml", "--json"]));
     assert_eq!(
-        (&header["reader"], &header["payloadSchema"]),
-        (&Value::from(reader), &Value::from("urn:example:none"))
+        (&claims["verified"], &claims["reader"], &claims["payloadSchema"]),
+        (
+            &Value::from(false),
+            &Value::from(reader),
+            &Value::from("urn:example:none")
+        )
     );
 
     let mut changed = sealed.stdout.clone();
@@ -287,15 +291,18 @@ fn an_envelope_is_sealed_verified_and_inspected() {
         ("changed.xml", signing),
         ("envelope.xml", "table/certificates/broker/signing-1.pem"),
     ] {
-        for verb in ["verify", "inspect"] {
-            let refused = ask(verb, file, certificate);
-            assert_eq!(code(&refused), 4, "{verb} {file}");
-            assert!(stderr(&refused).contains("help: "));
-        }
+        let refused = ask("verify", file, certificate);
+        assert_eq!(code(&refused), 4, "{file}");
+        assert!(stderr(&refused).contains("help: "));
         let verdict = json(&ask("verify", file, certificate));
         assert_eq!(verdict["verdict"], "refused");
         assert!(verdict["code"].is_string());
     }
+    assert_eq!(
+        code(&site.viereck(&["envelope", "inspect", "payload.xml"])),
+        4,
+        "no envelope at all"
+    );
     assert_eq!(code(&ask("verify", "absent.xml", signing)), 3);
     assert_eq!(code(&ask("verify", "envelope.xml", "payload.xml")), 4);
 }
