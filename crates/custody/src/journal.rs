@@ -8,13 +8,13 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::OptionalExtension;
+use rusqlite::Connection;
 use tokio::sync::{Notify, broadcast};
 use viereck_envelope::Reason;
 use viereck_routing::{BehoerdeId, CustodianId, Environment, MessageId};
 use viereck_store::Store;
 
-use crate::JournalError;
+use crate::{JournalError, rows};
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
 
@@ -75,6 +75,25 @@ impl Journal {
         let store = Store::open(path, MIGRATIONS, viereck_store::Config::default())?;
         let owner = custodian.clone();
         store.write(move |tx| belongs_to(tx, &owner, environment)).await?;
+        Ok(Self::on(store, custodian, environment))
+    }
+
+    /// Opens the journal of `custodian` only to look at it, while its own process goes on; every change is refused.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]; also when there is no such file.
+    pub async fn open_to_look(
+        path: &Path,
+        custodian: CustodianId,
+        environment: Environment,
+    ) -> Result<Self, JournalError> {
+        let store = Store::open_to_look(path, MIGRATIONS, viereck_store::Config::default())?;
+        let owner = custodian.clone();
+        store.read(move |conn| is_of(conn, &owner, environment)).await?;
+        Ok(Self::on(store, custodian, environment))
+    }
+
+    fn on(store: Store, custodian: CustodianId, environment: Environment) -> Self {
         let shared = Shared {
             custodian,
             environment,
@@ -84,10 +103,10 @@ impl Journal {
             in_hand: Mutex::new(HashSet::new()),
             occurrences: broadcast::channel(OCCURRENCES_KEPT).0,
         };
-        Ok(Self {
+        Self {
             store,
             shared: Arc::new(shared),
-        })
+        }
     }
 
     /// Whose journal this is.
@@ -122,7 +141,7 @@ impl Journal {
                 message_id = %occurrence.message_id,
                 stage = occurrence.stage,
                 custodian = %occurrence.custodian,
-                reasons = crate::rows::reasons_text(&occurrence.reasons),
+                reasons = rows::reasons_text(&occurrence.reasons),
                 "custody event"
             );
             // nobody listening is fine
@@ -136,29 +155,38 @@ impl Journal {
     }
 }
 
+/// Makes an empty file `custodian`'s; any other has to be it already.
 fn belongs_to(
     tx: &rusqlite::Transaction<'_>,
     custodian: &CustodianId,
     environment: Environment,
 ) -> Result<(), JournalError> {
-    let found = tx
-        .query_row("SELECT custodian, environment FROM identity", [], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })
-        .optional()?;
-    let Some((name, place)) = found else {
+    let nobodys = !tx.prepare_cached("SELECT 1 FROM identity")?.exists([])?;
+    if nobodys {
         tx.execute(
             "INSERT INTO identity VALUES (?, ?)",
             [custodian.as_str(), environment.as_str()],
         )?;
-        return Ok(());
-    };
-    if name == custodian.as_str() && place == environment.as_str() {
-        return Ok(());
     }
-    let corrupt = |column, expected| JournalError::Corrupt { column, expected };
-    Err(JournalError::OfAnother {
-        custodian: name.parse().map_err(|_| corrupt("custodian", "a custodian"))?,
-        environment: place.parse().map_err(|_| corrupt("environment", "an environment"))?,
-    })
+    is_of(tx, custodian, environment)
+}
+
+fn is_of(conn: &Connection, custodian: &CustodianId, environment: Environment) -> Result<(), JournalError> {
+    let (owner, place): (CustodianId, Environment) = conn
+        .prepare_cached("SELECT custodian, environment FROM identity")?
+        .query_and_then([], |row| {
+            Ok((rows::name(row, "custodian")?, rows::name(row, "environment")?))
+        })?
+        .next()
+        .unwrap_or(Err(JournalError::Corrupt {
+            column: "identity.custodian",
+            expected: "its owner",
+        }))?;
+    match owner == *custodian && place == environment {
+        true => Ok(()),
+        false => Err(JournalError::OfAnother {
+            custodian: owner,
+            environment: place,
+        }),
+    }
 }

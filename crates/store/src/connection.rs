@@ -1,5 +1,6 @@
 //! How a file is opened: the lock, the settings every connection needs, and the migrations.
 
+use std::cmp::Ordering;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +81,28 @@ fn open(path: &Path, flags: OpenFlags, settings: &str) -> Result<Connection, Sto
     })
 }
 
+/// Whether the file is of just the version that this program knows: who only looks cannot migrate it.
+pub(crate) fn is_current(path: &Path, known: usize) -> Result<(), StoreError> {
+    let connection = open_for_reading(path)?;
+    let found = version(&connection).map_err(|source| StoreError::Open {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    })?;
+    let path = path.to_owned();
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { path, found, known }),
+        Ordering::Less => Err(StoreError::Older { path, found, known }),
+    }
+}
+
+/// How many migrations a file has seen. A negative version is nothing this program ever wrote: it counts as newer than
+/// anything, so it is never migrated over.
+fn version(connection: &Connection) -> Result<usize, rusqlite::Error> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(usize::try_from(found).unwrap_or(usize::MAX))
+}
+
 /// Runs the migrations the file has not seen, forward only.
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     let path: PathBuf = connection.path().map(PathBuf::from).unwrap_or_default();
@@ -87,11 +110,7 @@ pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
         path: path.clone(),
         source: Arc::new(source),
     };
-    let found: i64 = connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(failed)?;
-    // A negative version is nothing this program ever wrote: treated like a newer file, never migrated over.
-    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    let found = version(connection).map_err(failed)?;
     if found > migrations.len() {
         return Err(StoreError::Newer {
             path,

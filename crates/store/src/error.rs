@@ -45,6 +45,16 @@ pub enum StoreError {
         /// Migrations this program knows.
         known: usize,
     },
+    /// The file was written by an older release and is only to be looked at: its owner migrates it when it starts.
+    #[error("{path} is of version {found}, this program looks at version {known}")]
+    Older {
+        /// The file that was to be opened.
+        path: PathBuf,
+        /// Migrations the file has seen.
+        found: usize,
+        /// Migrations this program knows.
+        known: usize,
+    },
     /// The file could not be opened or brought up to date.
     #[error("{path} could not be opened")]
     Open {
@@ -77,6 +87,7 @@ impl StoreError {
             Self::Panicked => "store-panicked",
             Self::InUse { .. } => "store-in-use",
             Self::Newer { .. } => "store-newer",
+            Self::Older { .. } => "store-older",
             Self::Open { .. } => "store-open-failed",
             Self::Prepare { .. } => "store-prepare-failed",
         }

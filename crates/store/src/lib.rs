@@ -10,7 +10,8 @@
 //!   opened anew, because what the disk holds is then unknown;
 //! - memory is bounded: the queue never grows; who may say no gets [`StoreError::Busy`] from [`Store::try_write`], who
 //!   must not waits;
-//! - one process at a time; a file written by a newer release is refused.
+//! - one process at a time, beside any number that only look ([`Store::open_to_look`]); a file written by a newer
+//!   release is refused.
 //!
 //! What it deliberately does not do: know any table, retry on its own, or let a second writer in.
 
@@ -87,6 +88,22 @@ impl Store {
         reader::start(path, readers, orders)?;
         let (writes, orders) = mpsc::channel(config.queue.max(1));
         writer::start(path, connection, lock, orders, &config)?;
+        Ok(Store {
+            shared: Arc::new(Shared { writes, reads, readers }),
+        })
+    }
+
+    /// Opens a file only to look at it, while the process that it belongs to goes on writing.
+    ///
+    /// It takes no lock and changes nothing; every write is [`StoreError::Closed`]. A file of another version than
+    /// `migrations` make is refused.
+    pub fn open_to_look(path: &Path, migrations: &'static [&'static str], config: Config) -> Result<Store, StoreError> {
+        connection::is_current(path, migrations.len())?;
+        let readers = config.readers.max(1);
+        let (reads, orders) = mpsc::channel(config.queue.max(1));
+        reader::start(path, readers, orders)?;
+        // nobody at the other end: there is no writer
+        let (writes, _) = mpsc::channel(1);
         Ok(Store {
             shared: Arc::new(Shared { writes, reads, readers }),
         })

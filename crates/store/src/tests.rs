@@ -294,6 +294,39 @@ async fn a_second_opener_is_told_so() {
 }
 
 #[tokio::test]
+async fn who_only_looks_sees_what_is_written_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    assert!(
+        Store::open_to_look(&path, TABLES, Config::default()).is_err(),
+        "looking makes no file"
+    );
+    let owner = open(&path);
+    owner.write(insert("first".to_owned())).await.unwrap();
+    let onlooker = Store::open_to_look(&path, TABLES, Config::default()).unwrap();
+    owner.write(insert("second".to_owned())).await.unwrap();
+    assert_eq!(entries(&onlooker).await, ["first", "second"]);
+    let refused = onlooker.write(insert("third".to_owned())).await;
+    assert!(
+        matches!(refused, Err(WriteError::Store(StoreError::Closed))),
+        "{refused:?}"
+    );
+    onlooker.close().await;
+    owner.write(insert("third".to_owned())).await.unwrap();
+    owner.close().await;
+
+    // after its owner has gone, and by a program of another version
+    let onlooker = Store::open_to_look(&path, TABLES, Config::default()).unwrap();
+    assert_eq!(entries(&onlooker).await.len(), 3);
+    onlooker.close().await;
+    let other = Store::open_to_look(&path, &["SELECT 1", "SELECT 1"], Config::default());
+    assert!(
+        matches!(other, Err(StoreError::Older { found: 1, known: 2, .. })),
+        "{other:?}"
+    );
+}
+
+#[tokio::test]
 async fn migrations_run_once_in_order_and_never_back() {
     const FIRST: &[&str] = &["CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);"];
     const SECOND: &[&str] = &[FIRST[0], "UPDATE a SET x = x * 10;", "UPDATE a SET x = x + 2;"];

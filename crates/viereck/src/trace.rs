@@ -3,8 +3,6 @@
 //! It asks the journals that the configurations name, with the queries that the HTTP interface uses, and puts what the
 //! custodians know together: the same event seen by several of them is one event. It opens no envelope.
 
-mod copy;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -14,7 +12,6 @@ use viereck_custody::{EventView, Journal, MessageView};
 use viereck_envelope::Stage;
 use viereck_routing::{CaseId, CustodianId, Environment, MessageId};
 
-use self::copy::Copy;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -114,8 +111,16 @@ async fn ask(source: &Source, id: MessageId) -> Result<Vec<MessageView>, Failure
             format!("The journal of {}: {error}", source.custodian),
         )
     };
-    let copy = Copy::of(source)?;
-    let journal = Journal::open(&copy.file, source.custodian.clone(), source.environment)
+    if !source.path.exists() {
+        let sentence = format!(
+            "The journal of {} is not there: {}.",
+            source.custodian,
+            source.path.display()
+        );
+        return Err(Failure::new(Exit::NotFound, "journal-missing", sentence)
+            .help("Paths count from the working directory; it is made when its process starts for the first time."));
+    }
+    let journal = Journal::open_to_look(&source.path, source.custodian.clone(), source.environment)
         .await
         .map_err(failed)?;
     let mut found: Vec<MessageView> = journal.message(&id).await.map_err(failed)?.into_iter().collect();

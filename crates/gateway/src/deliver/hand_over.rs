@@ -19,7 +19,7 @@ use super::directory::{Directory, Seen};
 use super::lane::{Adapter, Lane, backoff};
 use super::message::HandOver;
 use super::outcome::Outcome;
-use super::{FULL, http, postfach};
+use super::{http, postfach};
 use crate::gateway::Gateway;
 
 /// When a message without a lane is looked at again; only a changed configuration helps, and that needs a restart.
@@ -48,17 +48,12 @@ async fn one(gateway: &Gateway, lane: Option<Arc<Lane>>, due: DueHandOver) -> Re
     let key = due.key.clone();
     let Some(lane) = lane else {
         tracing::error!(behoerde = %due.reader, leistung = %due.leistung, alarm = "adapter-misconfigured", "no delivery is configured for it");
-        return defer(
-            journal,
-            &key,
-            Timestamp::now() + NO_LANE,
-            Deferral::AdapterMisconfigured,
-        )
-        .await;
+        let until = Timestamp::now() + NO_LANE;
+        return journal.defer(&key, until, Deferral::AdapterMisconfigured).await;
     };
     let _seat = match lane.seat(Timestamp::now()) {
         Ok(seat) => seat,
-        Err(until) => return defer(journal, &key, until, Deferral::FachverfahrenUnavailable).await,
+        Err(until) => return journal.defer(&key, until, Deferral::FachverfahrenUnavailable).await,
     };
     // a lane ends only with the program
     let Some(_turn) = lane.turn().await else { return Ok(()) };
@@ -70,8 +65,8 @@ async fn one(gateway: &Gateway, lane: Option<Arc<Lane>>, due: DueHandOver) -> Re
     let attempts = due.attempts;
     let (message, in_case) = match prepare(gateway, due).await {
         Ok(prepared) => prepared,
-        Err(Stop::Ended(end)) => return conclude(journal, &key, end).await,
-        Err(Stop::Parked(reason)) => return park(journal, &key, reason).await,
+        Err(Stop::Ended(end)) => return journal.conclude(&key, end).await,
+        Err(Stop::Parked(reason)) => return journal.park(&key, reason).await,
         Err(Stop::Journal(error)) => return Err(error),
     };
     begin(journal, &key, &in_case).await?;
@@ -177,13 +172,13 @@ async fn note(
     let now = Timestamp::now();
     let rest = lane.note(&outcome, now);
     match outcome {
-        Outcome::Accepted => conclude(journal, key, Conclusion::Accepted).await?,
-        Outcome::Rejected(reason) => conclude(journal, key, Conclusion::Rejected(vec![reason])).await?,
-        Outcome::Waiting(pause) => return defer(journal, key, now + pause, Deferral::Waiting).await,
+        Outcome::Accepted => journal.conclude(key, Conclusion::Accepted).await?,
+        Outcome::Rejected(reason) => journal.conclude(key, Conclusion::Rejected(vec![reason])).await?,
+        Outcome::Waiting(pause) => return journal.defer(key, now + pause, Deferral::Waiting).await,
         Outcome::Unavailable(_) | Outcome::Misconfigured(_) => {
             let (rests_until, why) = rest.unwrap_or((now, Deferral::FachverfahrenUnavailable));
             let own = now + backoff(attempts, key.message_id.as_bytes()[15]);
-            return defer(journal, key, own.max(rests_until), why).await;
+            return journal.defer(key, own.max(rests_until), why).await;
         }
     }
     if let Adapter::Directory(directory) = &lane.adapter {
@@ -194,30 +189,8 @@ async fn note(
 
 async fn begin(journal: &Journal, key: &MessageKey, in_case: &InCase) -> Result<(), JournalError> {
     let case = match in_case {
-        InCase::Opens(case) => Some(case),
+        InCase::Opens(case) => Some(case.clone()),
         InCase::Belongs(_) | InCase::Nowhere => None,
     };
-    insist(|| journal.begin_hand_over(key, case.cloned())).await
-}
-
-async fn conclude(journal: &Journal, key: &MessageKey, end: Conclusion) -> Result<(), JournalError> {
-    insist(|| journal.conclude(key, end.clone())).await
-}
-
-async fn defer(journal: &Journal, key: &MessageKey, until: Timestamp, why: Deferral) -> Result<(), JournalError> {
-    insist(|| journal.defer(key, until, why)).await
-}
-
-async fn park(journal: &Journal, key: &MessageKey, reason: Reason) -> Result<(), JournalError> {
-    insist(|| journal.park(key, reason)).await
-}
-
-/// A journal that is full is asked again: the message is in our hands and cannot be put down unsaid.
-async fn insist<F: Future<Output = Result<(), JournalError>>>(mut ask: impl FnMut() -> F) -> Result<(), JournalError> {
-    loop {
-        match ask().await {
-            Err(error) if error.is_full() => tokio::time::sleep(FULL).await,
-            result => return result,
-        }
-    }
+    journal.begin_hand_over(key, case).await
 }

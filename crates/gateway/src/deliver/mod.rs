@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use viereck_custody::{DueHandOver, JournalError};
+use viereck_custody::JournalError;
 use viereck_routing::{BehoerdeId, LeistungId};
 
 use crate::config::{Delivery, For};
@@ -32,8 +32,6 @@ use crate::gateway::Gateway;
 use endpoint::EndpointError;
 use lane::Lane;
 
-/// How soon a journal that was full is asked again.
-const FULL: Duration = Duration::from_millis(100);
 /// How long is slept at the most; a clock that jumps does no harm.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -77,13 +75,13 @@ pub(crate) async fn run(gateway: Arc<Gateway>, lanes: Lanes, shutdown: Cancellat
         let free = most.saturating_sub(in_hand.len());
         let due = match free {
             0 => Vec::new(),
-            _ => due(&gateway, free).await?,
+            _ => gateway.journal.due_hand_overs(Timestamp::now(), free).await?,
         };
         for due in due {
             let lane = lanes.find(&due.reader, &due.leistung);
             in_hand.spawn(hand_over::hand_over(Arc::clone(&gateway), lane, due).in_current_span());
         }
-        let next = gateway.journal.next_hand_over().await.or_else(later)?;
+        let next = gateway.journal.next_hand_over().await?;
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = wanted.notified() => {}
@@ -102,22 +100,6 @@ pub(crate) async fn run(gateway: Arc<Gateway>, lanes: Lanes, shutdown: Cancellat
         tracing::warn!("hand-overs were still under way at the end; they are tried again at the next start");
         Ok(())
     })
-}
-
-async fn due(gateway: &Gateway, most: usize) -> Result<Vec<DueHandOver>, JournalError> {
-    gateway
-        .journal
-        .due_hand_overs(Timestamp::now(), most)
-        .await
-        .or_else(|error| later(error).map(|_| Vec::new()))
-}
-
-/// A journal that has too much to do at this moment is asked again soon.
-fn later(error: JournalError) -> Result<Option<Timestamp>, JournalError> {
-    match error.is_full() {
-        true => Ok(Some(Timestamp::now() + FULL)),
-        false => Err(error),
-    }
 }
 
 fn settled(ended: Result<Result<(), JournalError>, JoinError>) -> Result<(), JournalError> {
