@@ -179,22 +179,33 @@ async fn follow_one(
             .until(left, |mailboxes| mailboxes.mail_in(&mailbox).next().is_some());
         bescheid = arrived.await.is_ok();
     }
-    let events = client.get(&format!("{path}/events"), 0).await?;
-    let stages = events["events"].as_array().into_iter().flatten();
+    let events = all_stated(client, &path, begun).await?;
     Ok(Submission {
         leistung: application.leistung,
         region: application.region,
         behoerde: receipt.behoerde,
         status: status["status"].as_str().unwrap_or_default().to_owned(),
         reasons: codes(&status["reasons"]),
-        events: stages
-            .filter(|event| event["internal"] != true)
-            .filter_map(|event| Some(event["stage"].as_str()?.to_owned()))
-            .collect(),
+        events,
         bescheid,
         submission_id: receipt.submission_id,
         case_id: receipt.case_id,
     })
+}
+
+/// The stages that were stated, in order. Receipts come in any order, and the broker's may be the last to come.
+async fn all_stated(client: &Client, path: &str, begun: Instant) -> Result<Vec<String>, Failure> {
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        looks.tick().await;
+        let events = client.get(&format!("{path}/events"), 0).await?;
+        let stated = events["events"].as_array().into_iter().flatten().filter(|event| event["internal"] != true);
+        let stages: Vec<String> = stated.filter_map(|event| Some(event["stage"].as_str()?.to_owned())).collect();
+        if stages.iter().any(|stage| stage == "relayed") {
+            return Ok(stages);
+        }
+        in_time(begun, || format!("no receipt of the broker has come for {path}"))?;
+    }
 }
 
 /// The ledger over all gateways, once nothing is in flight.
@@ -334,12 +345,17 @@ fn how_to_go_on(site: &Site, network: &Network, stand_ins: &StandIns) -> Result<
     let gateway = gateway_url(network, SENDER)?;
     let token = site.keys().join("clients").join(format!("{CLIENT}.token"));
     Ok(format!(
-        "\nThe network stays up until Ctrl-C. One more, for Köln:\n\n\
-         echo '{{\"standard\":\"urn:viereck:example:wohngeld-json:1\"}}' > application.json\n\
-         curl -sS {gateway}/v1/submissions -H \"Authorization: Bearer $(cat {token})\" -H \"Idempotency-Key: $(uuidgen)\" \\\n\
-         \x20 -F 'metadata={{\"leistung\":\"{wohngeld}\",\"region\":\"{koeln}\",\"payloadSchema\":\"{schema}\",\"mediaType\":\"application/json\"}};type=application/json' \\\n\
-         \x20 -F 'payload=@application.json;type=application/json'\n\n\
-         It arrives in a folder of its own below {folder}.",
+        r#"
+The network stays up until Ctrl-C. One more, for Köln:
+
+echo '{{"hinweis":"Beispiel"}}' > application.json
+curl -sS {gateway}/v1/submissions \
+  -H "Authorization: Bearer $(cat {token})" \
+  -H "Idempotency-Key: $(cat /proc/sys/kernel/random/uuid)" \
+  -F 'metadata={{"leistung":"{wohngeld}","region":"{koeln}","payloadSchema":"{schema}","applicant":{{"kind":"person","level":3,"attributes":{{}}}},"replyChannel":{{"mailbox":"mine","level":3}}}};type=application/json' \
+  -F 'payload=@application.json;type=application/json'
+
+It arrives in a folder of its own below {folder}; its Bescheid goes to the mailbox `mine`."#,
         token = token.display(),
         wohngeld = applications::WOHNGELD,
         koeln = applications::KOELN,
