@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use viereck_broker::Inputs;
 use viereck_custody::{Idempotency, Journal, Promise};
-use viereck_envelope::{Reason, Stage, verify_batch};
+use viereck_envelope::{Event, Reason, Stage, Subject, verify_batch};
 use viereck_routing::{Digest, Environment, MessageId};
 use viereck_transport::{Address, Consumer, Link, Queue};
 
@@ -77,13 +77,28 @@ impl Middle {
         .await;
     }
 
-    /// Waits until the broker has an end for the message, and gives stage and reasons.
-    async fn end_of(&self, message: &MessageId) -> (Stage, Vec<Reason>) {
-        until(DEADLINE, "the broker has an end for it", async || {
-            let view = self.journal.message(message).await.unwrap()?;
-            view.terminal.then_some((view.status, view.reasons))
-        })
-        .await
+    /// The events that the broker tells `gateway`, once there are `count` of them.
+    async fn told(&self, gateway: &str, count: usize) -> Vec<Event> {
+        let mut receipts = self.link.consume(&Queue::Receipts(id(gateway)), 8).await.unwrap();
+        let mut events = vec![];
+        while events.len() < count {
+            let delivery = tokio::time::timeout(DEADLINE, receipts.next())
+                .await
+                .expect("in time")
+                .expect("open");
+            let tables = self.custodians.tables.as_ref();
+            let batch = verify_batch(
+                delivery.bytes.clone(),
+                tables,
+                Environment::Test,
+                jiff::Timestamp::now(),
+            )
+            .unwrap();
+            events.extend(batch.entries().iter().map(|(event, _)| event.clone()));
+            delivery.done();
+        }
+        receipts.cancel().await;
+        events
     }
 
     async fn arrives(&mut self) -> Bytes {
@@ -126,14 +141,29 @@ async fn what_may_not_travel_is_answered_and_what_may_arrives() {
         *genuine.bytes(),
         "the same octets, and nothing before them"
     );
-    assert_eq!(middle.end_of(&forged).await, (Stage::Undeliverable, vec![Reason::T070]));
-    assert_eq!(
-        middle.end_of(&borrowed).await,
-        (Stage::Undeliverable, vec![Reason::T070])
+    let told = middle.told("gw-nw-1", 2).await;
+    assert!(
+        told.iter()
+            .all(|event| event.stage == Stage::Undeliverable && event.reasons == [Reason::T070]),
+        "{told:?}"
     );
+    let about = |subject: &Subject| told.iter().any(|event| event.subject == *subject);
+    assert!(about(&Subject::Message {
+        message_id: forged,
+        envelope_digest: by_another.digest(),
+        process_ref: by_another.header().process_ref,
+    }));
+    // of the genuine message nothing is said: only of the octets that came under a foreign name
+    assert!(about(&Subject::Bytes(Digest::of(under_another.bytes()))));
+    for refused in [forged, borrowed] {
+        assert!(
+            middle.journal.message(&refused).await.unwrap().is_none(),
+            "nothing stands in the way of that id"
+        );
+    }
     let view = middle.journal.message(&good).await.unwrap();
     assert_eq!(view.map(|view| view.status), Some(Stage::Relayed));
-    println!("account: 4 handed in, 1 relayed, 2 undeliverable, 1 refused octets; 1 delivered");
+    println!("account: 4 handed in, 1 relayed and delivered, 3 refused, each to whom it concerns");
     middle.stop().await;
 }
 
@@ -162,7 +192,7 @@ async fn octets_that_do_not_verify_come_back_as_a_receipt_over_their_digest() {
     .unwrap();
     let (event, _) = &batch.entries()[0];
     assert_eq!(event.stage, Stage::Undeliverable);
-    assert_eq!(event.subject, viereck_envelope::Subject::Bytes(Digest::of(&damaged)));
+    assert_eq!(event.subject, Subject::Bytes(Digest::of(&damaged)));
     delivery.done();
     middle.stop().await;
 }

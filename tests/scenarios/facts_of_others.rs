@@ -196,3 +196,31 @@ async fn octets_that_a_broker_could_not_verify_end_the_message_they_were() {
     let view = sender.message(&message).await.unwrap().unwrap();
     assert_eq!((view.status, view.reasons), (Stage::Undeliverable, vec![Reason::S999]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_turns_out_void_is_no_end_in_whatever_order_it_came() {
+    let custodians = Custodians::prepare();
+    for reader_first in [true, false] {
+        let sender = custodians.journal("gw-sh-1").await;
+        let message = MessageId::random();
+        let sealed = custodians.application(message, b"{}");
+        let delivered = event(&sealed, Stage::Delivered, "gw-sh-2", vec![]);
+        let undeliverable = event(&sealed, Stage::Undeliverable, "broker", vec![Reason::NoDelivery]);
+        sender.promise(promise(sealed, "k", b"1", "{}")).await.unwrap();
+        if reader_first {
+            told(&custodians, &sender, "gw-sh-2", 1, delivered).await;
+            told(&custodians, &sender, "broker", 1, undeliverable).await;
+        } else {
+            told(&custodians, &sender, "broker", 1, undeliverable).await;
+            assert_eq!(sender.ledger().await.unwrap().total_sent().ended, 1);
+            told(&custodians, &sender, "gw-sh-2", 1, delivered).await;
+        }
+        assert_eq!(status(&sender, &message).await, Stage::Delivered);
+        let account = sender.ledger().await.unwrap().total_sent();
+        assert_eq!(
+            (account.ended, account.in_flight),
+            (0, 1),
+            "reader first: {reader_first}"
+        );
+    }
+}

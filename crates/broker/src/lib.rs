@@ -3,7 +3,7 @@
 //! The broker verifies and authorises on its own what gateways hand in, and routes it by Behörde. It holds no
 //! decryption key and sees nothing but headers. It says `relayed` only when the next hop has confirmed the octets, and
 //! acknowledges only when that word is on disk; a crash in between sends the same octets twice, which the reader's
-//! gateway notices. Any number of workers may share one name, each with a journal of its own.
+//! gateway notices. One process holds the journal; several workers on one journal are later work.
 //!
 //! [`relay`] is the way of a message, [`receipts`] the way of what custodians state about it, [`unrouted`] what happens
 //! when nobody is bound to take it, [`topology`] who is bound to what.
@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use viereck_custody::{CurrentTables, Journal, JournalError};
@@ -27,6 +28,9 @@ use viereck_envelope::Signer;
 use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
 
 pub use config::Config;
+
+/// Pause after a journal that could not write, before the delivery goes back.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// After a pause this long between two tries a delivery goes back to its queue.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
@@ -60,6 +64,8 @@ pub(crate) struct Broker {
     pub(crate) tables: CurrentTables,
     pub(crate) link: Link,
     pub(crate) journal: Journal,
+    /// Asks for the topology to be made anew: something came back that should have had a way.
+    pub(crate) topology_wanted: Arc<Notify>,
 }
 
 /// Runs the broker until `shutdown`; what it has in hand then is finished, and its receipts go out.
@@ -73,7 +79,12 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         journal,
         signer,
     } = inputs;
-    let broker = Broker { tables, link, journal };
+    let broker = Broker {
+        tables,
+        link,
+        journal,
+        topology_wanted: Arc::new(Notify::new()),
+    };
     // one that fails takes the others with it; receipts end last, so that what was relayed last is told as well
     let (stop, stop_telling) = (shutdown.child_token(), CancellationToken::new());
     let telling = viereck_custody::receipts::run_out(
@@ -152,18 +163,36 @@ async fn consume(broker: Broker, queue: Queue, prefetch: u16, stop: Cancellation
 }
 
 async fn one(broker: &Broker, queue: &Queue, delivery: Delivery, stop: &CancellationToken) -> Result<(), Error> {
-    // what a gateway handed in may come through any queue: unrouted while the topology is being made, parked as a net
-    let handled = match (delivery.origin(), queue) {
-        (Some(Origin::Submit(gateway)), _) => relay::message(broker, &delivery, Some(gateway), stop).await?,
-        (Some(Origin::Receipt(gateway)), _) => receipts::pass_on(broker, &delivery, gateway, stop).await?,
-        (_, Queue::Unrouted) => unrouted::take_back(broker, &delivery, stop).await?,
-        _ => relay::message(broker, &delivery, None, stop).await?,
+    let handled = match handle(broker, queue, &delivery, stop).await {
+        Err(Error::Journal(error)) if error.may_pass() => {
+            tracing::error!(%error, alarm = "journal-unavailable", "not handled, again later");
+            tokio::time::sleep(JOURNAL_PAUSE).await;
+            Handled::NotNow
+        }
+        handled => handled?,
     };
     match handled {
         Handled::Done => delivery.done(),
         Handled::NotNow => delivery.drop_back(),
     }
     Ok(())
+}
+
+/// What a gateway handed in may come through any queue: unrouted while the topology is being made, parked as a net.
+async fn handle(
+    broker: &Broker,
+    queue: &Queue,
+    delivery: &Delivery,
+    stop: &CancellationToken,
+) -> Result<Handled, Error> {
+    // what did not verify in all its attempts before will not any more
+    let last = *queue == Queue::Parked;
+    match (delivery.origin(), queue) {
+        (Some(Origin::Submit(gateway)), _) => relay::message(broker, delivery, Some(gateway), last, stop).await,
+        (Some(Origin::Receipt(gateway)), _) => receipts::pass_on(broker, delivery, gateway, last, stop).await,
+        (_, Queue::Unrouted) => unrouted::take_back(broker, delivery, stop).await,
+        _ => relay::message(broker, delivery, None, last, stop).await,
+    }
 }
 
 /// What became of a delivery.

@@ -4,29 +4,34 @@
 //! it. It folds what it carries into its own account, so that it knows when the reader's gateway has spoken, and passes
 //! the same octets on. A batch that is refused is kept for an operator and never answered.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use viereck_custody::aside;
 use viereck_envelope::{Reason, VerifiedBatch, verify_batch};
 use viereck_routing::{GatewayId, Tables};
 use viereck_transport::{Address, Delivery};
 
 use crate::{Broker, Error, Handled};
 
-/// Passes one batch on to the gateway it is for.
+/// Passes one batch on to the gateway it is for. `last` says that it will not come again if it does not verify now.
 pub(crate) async fn pass_on(
     broker: &Broker,
     delivery: &Delivery,
     origin: GatewayId,
+    last: bool,
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
     let tables = broker.tables.borrow().clone();
-    let batch = match believe(broker, delivery, &origin, &tables) {
+    let batch = match believe(broker, delivery, &origin, &tables).await {
         Ok(batch) => batch,
-        Err(reason) => {
+        Err(Unbelieved { may_pass: true, .. }) if !last => return Ok(Handled::NotNow),
+        Err(Unbelieved { reason, .. }) => {
             tracing::error!(reason = reason.code(), origin = %origin, alarm = "refused", "receipts not passed on: parked");
             broker
                 .journal
-                .refuse_octets(delivery.bytes.clone(), reason, None)
+                .keep_refused(delivery.bytes.clone(), reason, None)
                 .await?;
             return Ok(Handled::Done);
         }
@@ -43,19 +48,34 @@ pub(crate) async fn pass_on(
     Ok(Handled::Done)
 }
 
-fn believe(broker: &Broker, delivery: &Delivery, origin: &GatewayId, tables: &Tables) -> Result<VerifiedBatch, Reason> {
-    let batch = verify_batch(
-        delivery.bytes.clone(),
-        tables,
-        broker.journal.environment(),
-        Timestamp::now(),
-    )
-    .map_err(|refused| refused.reason())?;
+/// Why a batch is not passed on.
+struct Unbelieved {
+    reason: Reason,
+    may_pass: bool,
+}
+
+async fn believe(
+    broker: &Broker,
+    delivery: &Delivery,
+    origin: &GatewayId,
+    tables: &Arc<Tables>,
+) -> Result<VerifiedBatch, Unbelieved> {
+    let (octets, pins, environment) = (delivery.bytes.clone(), tables.clone(), broker.journal.environment());
+    let verify = move || verify_batch(octets, pins.as_ref(), environment, Timestamp::now());
+    let verified = aside(delivery.bytes.len(), verify).await;
+    let batch = verified.map_err(|refused| Unbelieved {
+        reason: refused.reason(),
+        may_pass: refused.may_pass(),
+    })?;
+    let never = |reason| Unbelieved {
+        reason,
+        may_pass: false,
+    };
     if batch.head().custodian != *origin {
-        return Err(Reason::T070);
+        return Err(never(Reason::T070));
     }
     if tables.gateway(&batch.head().destination).is_none() {
-        return Err(Reason::NoDelivery);
+        return Err(never(Reason::NoDelivery));
     }
     Ok(batch)
 }

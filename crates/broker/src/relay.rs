@@ -14,11 +14,13 @@ use viereck_transport::{Address, Delivery};
 
 use crate::{Broker, Error, Handled};
 
-/// Relays one message. `origin` is the gateway under whose key the link accepted it, where the link still knows.
+/// Relays one message. `origin` is the gateway under whose key the link accepted it, where the link still knows; `last`
+/// says that it will not come again if it does not verify now.
 pub(crate) async fn message(
     broker: &Broker,
     delivery: &Delivery,
     origin: Option<GatewayId>,
+    last: bool,
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
     let now = Timestamp::now();
@@ -32,6 +34,14 @@ pub(crate) async fn message(
     .await;
     let envelope = match verified {
         Ok(envelope) => envelope,
+        Err(refused) if refused.may_pass() && !last => {
+            tracing::warn!(
+                code = refused.code(),
+                alarm = "refused",
+                "an envelope does not verify yet"
+            );
+            return Ok(Handled::NotNow);
+        }
         Err(refused) => {
             tracing::error!(
                 code = refused.code(),
@@ -41,13 +51,22 @@ pub(crate) async fn message(
             );
             broker
                 .journal
-                .refuse_octets(delivery.bytes.clone(), refused.reason(), origin)
+                .keep_refused(delivery.bytes.clone(), refused.reason(), origin)
                 .await?;
             return Ok(Handled::Done);
         }
     };
+    if let Some(origin) = origin.filter(|origin| *origin != envelope.header().gateway) {
+        // somebody else's message under one's own name: nothing may be said of that message, only of these octets
+        tracing::error!(origin = %origin, alarm = "foreign-gateway", "an envelope of another gateway: parked");
+        broker
+            .journal
+            .keep_refused(delivery.bytes.clone(), Reason::T070, Some(origin))
+            .await?;
+        return Ok(Handled::Done);
+    }
     match broker.journal.known(&envelope).await? {
-        Known::Nothing => relay(broker, &tables, &envelope, origin, now, stop).await,
+        Known::Nothing => relay(broker, &tables, &envelope, now, stop).await,
         Known::Relayed(target) => again(broker, &tables, &envelope, target, stop).await,
         Known::Answered => {
             broker.journal.answer_again(&envelope).await?;
@@ -58,7 +77,7 @@ pub(crate) async fn message(
                 "an id used for two contents");
             broker
                 .journal
-                .undeliverable(&envelope, Reason::MessageIdConflict)
+                .refuse_message(&envelope, Reason::MessageIdConflict)
                 .await?;
             Ok(Handled::Done)
         }
@@ -69,15 +88,13 @@ async fn relay(
     broker: &Broker,
     tables: &Tables,
     envelope: &VerifiedEnvelope,
-    origin: Option<GatewayId>,
     now: Timestamp,
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
     let header = envelope.header();
-    let origin = origin.unwrap_or_else(|| header.gateway.clone());
-    if let Err(reason) = authorise::at_broker(header, &origin, tables, now) {
-        tracing::warn!(message_id = %header.message_id, origin = %origin, reason = reason.code(), "not authorised");
-        broker.journal.undeliverable(envelope, reason).await?;
+    if let Err(reason) = authorise::at_broker(header, tables, now) {
+        tracing::warn!(message_id = %header.message_id, gateway = %header.gateway, reason = reason.code(), "not authorised");
+        broker.journal.refuse_message(envelope, reason).await?;
         return Ok(Handled::Done);
     }
     let Some((address, target)) = next_hop(tables, envelope, now) else {

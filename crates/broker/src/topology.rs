@@ -27,7 +27,11 @@ pub(crate) async fn establish(broker: &Broker, stop: &CancellationToken) -> Topo
     loop {
         let tables = broker.tables.borrow().clone();
         let wanted = of(&tables, day_in_berlin(Timestamp::now()));
-        match broker.link.reconcile(&wanted).await {
+        let reconciled = tokio::select! {
+            reconciled = broker.link.reconcile(&wanted) => reconciled,
+            () = stop.cancelled() => return Topology::default(),
+        };
+        match reconciled {
             Ok(()) => {
                 let (gateways, bindings) = (wanted.gateways.len(), wanted.bindings.len());
                 tracing::info!(gateways, bindings, release = %tables.release(), "topology reconciled");
@@ -42,19 +46,22 @@ pub(crate) async fn establish(broker: &Broker, stop: &CancellationToken) -> Topo
     }
 }
 
-/// Keeps it so from then on, as the table and the day change, until `stop`.
+/// Keeps it so from then on, as the table and the day change or something turns out to be missing, until `stop`. Nobody
+/// else reconciles, so an older table never overtakes a newer one.
 pub(crate) async fn keep(broker: Broker, mut standing: Topology, stop: CancellationToken) -> Result<(), Error> {
     let mut tables = broker.tables.clone();
     let mut changes = true;
     loop {
+        let mut missing = false;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
+            () = broker.topology_wanted.notified() => missing = true,
             // a closed channel means that no other version will come
             changed = tables.changed(), if changes => changes = changed.is_ok(),
             () = tokio::time::sleep(DAY_CHECK) => {}
         }
         let wanted = of(&tables.borrow_and_update(), day_in_berlin(Timestamp::now()));
-        if standing != wanted {
+        if missing || standing != wanted {
             standing = establish(&broker, &stop).await;
         }
     }

@@ -14,12 +14,12 @@ use viereck_envelope::Reason;
 use viereck_transport::Delivery;
 
 use crate::relay::next_hop;
-use crate::{Broker, Error, Handled, topology};
+use crate::{Broker, Error, Handled};
 
 /// Returns after which the author is told that there is no way.
 const RETURNS: u32 = 5;
 
-/// Pause before the next try: a Behörde that moves is unbound and bound within moments.
+/// Pause before the first try, longer with each: a Behörde that moves is unbound and bound within moments.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Takes one message back into custody and sends it on, or ends it.
@@ -33,6 +33,7 @@ pub(crate) async fn take_back(
     let verified = inbox::verify(delivery.bytes.clone(), tables, broker.journal.environment(), now).await;
     let envelope = match verified {
         Ok(envelope) => envelope,
+        Err(refused) if refused.may_pass() => return Ok(Handled::NotNow),
         Err(refused) => {
             // receipts for a gateway that has no queue end here too: parked, never answered
             tracing::error!(
@@ -42,7 +43,7 @@ pub(crate) async fn take_back(
             );
             broker
                 .journal
-                .refuse_octets(delivery.bytes.clone(), Reason::NoDelivery, None)
+                .keep_refused(delivery.bytes.clone(), Reason::NoDelivery, None)
                 .await?;
             return Ok(Handled::Done);
         }
@@ -52,8 +53,10 @@ pub(crate) async fn take_back(
         Returned::Again(times) => times,
     };
     tracing::warn!(message_id = %envelope.header().message_id, times, alarm = "unrouted", "came back unrouted");
+    // the binding may be what is missing
+    broker.topology_wanted.notify_one();
     tokio::select! {
-        () = tokio::time::sleep(PAUSE) => {}
+        () = tokio::time::sleep(PAUSE * times) => {}
         () = stop.cancelled() => return Ok(Handled::NotNow),
     }
     let tables = broker.tables.borrow().clone();
@@ -62,15 +65,6 @@ pub(crate) async fn take_back(
         broker.journal.undeliverable(&envelope, Reason::NoDelivery).await?;
         return Ok(Handled::Done);
     };
-    // the binding may be what is missing
-    if let Err(error) = broker
-        .link
-        .reconcile(&topology::of(&tables, viereck_routing::day_in_berlin(now)))
-        .await
-    {
-        tracing::warn!(%error, "topology not reconciled, again later");
-        return Ok(Handled::NotNow);
-    }
     let published = broker.publish(&address, envelope.bytes().clone(), stop).await;
     if published == Handled::Done {
         broker.journal.relayed(&envelope, target).await?;

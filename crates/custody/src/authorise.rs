@@ -9,14 +9,11 @@ use jiff::Timestamp;
 use viereck_envelope::{Header, Reason};
 use viereck_routing::{GatewayId, Tables};
 
-/// What the broker asks before it relays. `origin` is the gateway under whose name the link accepted the octets.
+/// What the broker asks before it relays.
 ///
 /// # Errors
 /// The reason with which the author is answered.
-pub fn at_broker(header: &Header, origin: &GatewayId, tables: &Tables, now: Timestamp) -> Result<(), Reason> {
-    if header.gateway != *origin {
-        return Err(Reason::T070);
-    }
+pub fn at_broker(header: &Header, tables: &Tables, now: Timestamp) -> Result<(), Reason> {
     author_may_write(header, tables)?;
     if tables.participant(&header.reader).is_none() {
         return Err(Reason::NoDelivery);

@@ -51,6 +51,19 @@ impl JournalError {
     }
 }
 
+impl JournalError {
+    /// Whether the same may succeed later without anybody restarting this process: a full disk, a failed commit, a
+    /// link that is down, a certificate whose successor is on its way.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            JournalError::Store(error) => error.may_pass(),
+            JournalError::Link(error) => error.may_pass(),
+            JournalError::Seal(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<WriteError<JournalError>> for JournalError {
     fn from(error: WriteError<JournalError>) -> Self {
         match error {

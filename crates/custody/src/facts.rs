@@ -149,6 +149,26 @@ impl Journal {
         }))
     }
 
+    /// Refuses a message that gets no row of its own: nothing of it may stand in the way of a genuine one of that id.
+    /// A repeat is told what was told before.
+    pub(crate) fn refuse(
+        &self,
+        tx: &Transaction<'_>,
+        row: &MessageRow,
+        stage: Stage,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<Option<Occurrence>, JournalError> {
+        if facts(tx, &row.key, &row.envelope_digest)?
+            .iter()
+            .any(|fact| fact.custodian == *self.custodian())
+        {
+            self.state_again(tx, row)?;
+            return Ok(None);
+        }
+        self.state(tx, row, stage, None, &[reason], now).map(Some)
+    }
+
     /// A repeat is answered with the receipts it was answered with before: they become due again.
     pub(crate) fn state_again(&self, tx: &Transaction<'_>, row: &MessageRow) -> Result<(), JournalError> {
         tx.prepare_cached(
@@ -250,10 +270,10 @@ fn settle(tx: &Transaction<'_>, key: &MessageKey) -> Result<(), JournalError> {
             tx.prepare_cached("UPDATE message SET work = NULL, due_at = NULL WHERE seq = ?")?
                 .execute([row.seq])?;
         }
-        if status.stage.is_terminal() {
-            tx.prepare_cached("UPDATE message SET ended = ? WHERE seq = ?")?
-                .execute((status.stage.as_str(), row.seq))?;
-        }
+        // an end that turns out void is taken back: the row says what the facts say, in whatever order they came
+        let ended = status.stage.is_terminal().then(|| status.stage.as_str());
+        tx.prepare_cached("UPDATE message SET ended = ? WHERE seq = ?")?
+            .execute((ended, row.seq))?;
         if status.stage == Stage::Accepted {
             tx.prepare_cached("DELETE FROM sealed WHERE message = ?")?
                 .execute([row.seq])?;

@@ -51,6 +51,8 @@ pub enum Conclusion {
 pub enum Deferral {
     /// Handed over; the Fachverfahren has not said yes or no yet.
     Waiting,
+    /// Others of the same Fachverfahren are before it.
+    Queued,
     /// The Fachverfahren did not answer, or asked for a later time.
     FachverfahrenUnavailable,
     /// The adapter is wrong, not the message: an operator has to act.
@@ -62,6 +64,7 @@ impl Deferral {
     pub fn as_str(self) -> &'static str {
         match self {
             Deferral::Waiting => "waiting",
+            Deferral::Queued => "queued",
             Deferral::FachverfahrenUnavailable => "fachverfahren-unavailable",
             Deferral::AdapterMisconfigured => "adapter-misconfigured",
         }
@@ -81,32 +84,34 @@ impl Journal {
         let found = self
             .store
             .read(move |conn| {
-                conn.prepare_cached("SELECT * FROM message WHERE work = ? AND due_at <= ? ORDER BY seq LIMIT ?")?
-                    .query_and_then(
-                        rusqlite::params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
-                        MessageRow::read,
-                    )?
-                    .filter(|row| !row.as_ref().is_ok_and(|row| busy.contains(&row.seq)))
-                    .take(limit)
-                    .map(|row| {
-                        let row = row?;
-                        let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
-                            column: "sealed.bytes",
-                            expected: "the octets taken",
-                        })?;
-                        Ok((
-                            row.seq,
-                            DueHandOver {
-                                key: row.key,
-                                reader: row.reader,
-                                leistung: row.leistung,
-                                kind: row.kind,
-                                attempts: row.attempts,
-                                bytes,
-                            },
-                        ))
-                    })
-                    .collect::<Result<Vec<_>, JournalError>>()
+                conn.prepare_cached(
+                    "SELECT * FROM message WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
+                )?
+                .query_and_then(
+                    rusqlite::params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
+                    MessageRow::read,
+                )?
+                .filter(|row| !row.as_ref().is_ok_and(|row| busy.contains(&row.seq)))
+                .take(limit)
+                .map(|row| {
+                    let row = row?;
+                    let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
+                        column: "sealed.bytes",
+                        expected: "the octets taken",
+                    })?;
+                    Ok((
+                        row.seq,
+                        DueHandOver {
+                            key: row.key,
+                            reader: row.reader,
+                            leistung: row.leistung,
+                            kind: row.kind,
+                            attempts: row.attempts,
+                            bytes,
+                        },
+                    ))
+                })
+                .collect::<Result<Vec<_>, JournalError>>()
             })
             .await?;
         let mut in_hand = self.in_hand();
@@ -169,7 +174,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Not now: due again at `until`. The step is noted once for each new cause, not for each attempt.
+    /// Not now: due again at `until`. That an operator has to act is noted as a step, once and not at each attempt.
     pub async fn defer(&self, message: &MessageKey, until: Timestamp, why: Deferral) -> Result<(), JournalError> {
         let journal = self.clone();
         let key = message.clone();

@@ -7,6 +7,8 @@
 //!
 //! Does not: decrypt. Sealed octets are all that is ever written down.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -16,12 +18,12 @@ use viereck_envelope::{Reason, Refused, Stage, VerifiedEnvelope};
 use viereck_routing::{Digest, Environment, GatewayId, Tables};
 use viereck_transport::{Delivery, Link, Queue};
 
-use crate::journal::{MessageKey, Occurrence};
+use crate::journal::Occurrence;
 use crate::rows::{MessageRow, NewMessage, Side, Work};
-use crate::{CurrentTables, Journal, JournalError, authorise};
+use crate::{CurrentTables, Journal, JournalError, aside, authorise};
 
-/// Octets above this are verified off the async threads.
-const VERIFY_ASIDE: usize = 64 * 1024;
+/// Pause after a journal that could not write, before the delivery goes back.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// How the inbox takes.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub enum Taken {
     Refused(Reason),
     /// Does not verify: kept for an operator.
     Parked(Reason),
+    /// Does not verify yet, for a clock that differs or a certificate that is not loaded here: it shall come again.
+    NotYet,
 }
 
 /// Takes from this gateway's queue until `shutdown`; what was fetched by then is finished.
@@ -87,8 +91,16 @@ async fn one(
     tables: std::sync::Arc<Tables>,
     delivery: Delivery,
 ) -> Result<(), JournalError> {
-    journal.take(delivery.bytes.clone(), me, tables).await?;
-    delivery.done();
+    match journal.take(delivery.bytes.clone(), me, tables).await {
+        Ok(Taken::NotYet) => delivery.drop_back(),
+        Ok(_) => delivery.done(),
+        Err(error) if error.may_pass() => {
+            tracing::error!(%error, alarm = "journal-unavailable", "not taken, again later");
+            tokio::time::sleep(JOURNAL_PAUSE).await;
+            delivery.drop_back();
+        }
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 
@@ -99,14 +111,10 @@ pub async fn verify(
     environment: Environment,
     now: Timestamp,
 ) -> Result<VerifiedEnvelope, Refused> {
-    if bytes.len() <= VERIFY_ASIDE {
-        return viereck_envelope::verify(bytes, tables.as_ref(), environment, now);
-    }
-    let verifying = move || viereck_envelope::verify(bytes, tables.as_ref(), environment, now);
-    match tokio::task::spawn_blocking(verifying).await {
-        Ok(verdict) => verdict,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+    aside(bytes.len(), move || {
+        viereck_envelope::verify(bytes, tables.as_ref(), environment, now)
+    })
+    .await
 }
 
 impl Journal {
@@ -154,10 +162,12 @@ fn take_verified(
     now: Timestamp,
 ) -> Result<(Taken, Vec<Occurrence>), JournalError> {
     let header = envelope.header();
-    let key = MessageKey {
-        author: header.author.clone(),
-        message_id: header.message_id,
-    };
+    let refused = MessageRow::of(header, envelope.digest());
+    if let Err(reason) = authorised {
+        let told = journal.refuse(tx, &refused, Stage::Rejected, reason, now)?;
+        return Ok((Taken::Refused(reason), told.into_iter().collect()));
+    }
+    let key = refused.key.clone();
     if let Some(row) = MessageRow::find(tx, Side::Taken, &key)? {
         if row.envelope_digest == envelope.digest() {
             journal.state_again(tx, &row)?;
@@ -165,14 +175,10 @@ fn take_verified(
         }
         // told about the new octets; what was taken under this id stays as it is
         tracing::error!(message_id = %key.message_id, alarm = "message-id-conflict", "an id used for two contents");
-        let other = MessageRow {
-            envelope_digest: envelope.digest(),
-            ..row
-        };
-        let told = journal.state(tx, &other, Stage::Rejected, None, &[Reason::MessageIdConflict], now)?;
-        return Ok((Taken::Refused(Reason::MessageIdConflict), vec![told]));
+        let told = journal.refuse(tx, &refused, Stage::Rejected, Reason::MessageIdConflict, now)?;
+        return Ok((Taken::Refused(Reason::MessageIdConflict), told.into_iter().collect()));
     }
-    let hand_over = authorised.is_ok() && authorise::in_time(header, now).is_ok();
+    let in_time = authorise::in_time(header, now);
     NewMessage {
         side: Side::Taken,
         header,
@@ -180,32 +186,26 @@ fn take_verified(
         bytes: envelope.bytes(),
         owner: None,
         target: None,
-        work: hand_over.then_some((Work::HandOver, now)),
-        keep: hand_over,
+        work: in_time.is_ok().then_some((Work::HandOver, now)),
+        keep: in_time.is_ok(),
     }
     .insert(tx)?;
     let row = MessageRow::find(tx, Side::Taken, &key)?.ok_or(JournalError::Unknown)?;
-    let end = |stage: Stage, reason: Reason| -> Result<(Taken, Vec<Occurrence>), JournalError> {
-        tx.execute("UPDATE message SET ended = ? WHERE seq = ?", (stage.as_str(), row.seq))?;
-        Ok((
-            Taken::Refused(reason),
-            vec![journal.state(tx, &row, stage, None, &[reason], now)?],
-        ))
-    };
-    if let Err(reason) = authorised {
-        return end(Stage::Rejected, reason);
-    }
     let delivered = journal.state(tx, &row, Stage::Delivered, None, &[], now)?;
-    if let Err(reason) = authorise::in_time(header, now) {
-        let (taken, ended) = end(Stage::Expired, reason)?;
-        return Ok((taken, [vec![delivered], ended].concat()));
-    }
-    Ok((Taken::New, vec![delivered]))
+    let Err(reason) = in_time else {
+        return Ok((Taken::New, vec![delivered]));
+    };
+    tx.execute(
+        "UPDATE message SET ended = ? WHERE seq = ?",
+        (Stage::Expired.as_str(), row.seq),
+    )?;
+    let expired = journal.state(tx, &row, Stage::Expired, None, &[reason], now)?;
+    Ok((Taken::Refused(reason), vec![delivered, expired]))
 }
 
 impl Journal {
     /// Keeps octets that did not verify, once, and tells the gateway under whose name they came, if that is known.
-    pub(crate) async fn keep_refused(
+    pub async fn keep_refused(
         &self,
         bytes: Bytes,
         reason: Reason,

@@ -10,6 +10,7 @@
 //!
 //! Knows nothing of HTTP or of adapters, and never opens an envelope.
 
+mod aside;
 pub mod authorise;
 pub mod cases;
 mod error;
@@ -27,12 +28,13 @@ mod view;
 
 use std::sync::Arc;
 
+pub use aside::aside;
 pub use cases::Case;
 pub use error::{JournalError, PromiseError};
 pub use hand_over::{Conclusion, Deferral, DueHandOver};
 pub use journal::{Journal, MessageKey, Occurrence};
 pub use ledger::{Account, Ledger};
-pub use outbox::{Idempotency, Promise, Promised};
+pub use outbox::{Idempotency, Promise, Promised, doubled};
 pub use view::{EventView, MessageView};
 
 /// The routing table in force, replaced as a whole; whoever holds it sees each new version.

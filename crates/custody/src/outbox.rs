@@ -24,6 +24,15 @@ use crate::facts::Step;
 use crate::rows::{self, MessageRow, NewMessage, Side, Work};
 use crate::{Journal, JournalError, MessageKey, PromiseError};
 
+/// How long is slept at the most; a clock that jumps does no harm.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Pause after a journal that could not write.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is in flight at the end may take this long to be confirmed. It is on disk, so nothing is lost by not waiting.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(3);
+
 /// A key under which a client may repeat a request without a second effect.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
@@ -212,6 +221,10 @@ impl Journal {
     async fn published(&self, due: Due, config: &Config) -> Result<(), JournalError> {
         let journal = self.clone();
         let now = Timestamp::now();
+        if due.attempts > 0 {
+            tracing::warn!(message_id = %due.key.message_id, times = due.attempts + 1, alarm = "overdue",
+                "the reader's gateway is silent: published again");
+        }
         let again = now + doubled(config.silence, due.attempts, config.longest_silence);
         let told = self
             .store
@@ -244,7 +257,7 @@ impl Journal {
 }
 
 /// `first`, doubled `times` times, at most `longest`.
-pub(crate) fn doubled(first: SignedDuration, times: u32, longest: SignedDuration) -> SignedDuration {
+pub fn doubled(first: SignedDuration, times: u32, longest: SignedDuration) -> SignedDuration {
     first
         .checked_mul(1 << times.min(20))
         .map_or(longest, |pause| pause.min(longest))
@@ -275,10 +288,12 @@ fn earlier_answer(
     }
 }
 
-/// Publishes what is promised, until `shutdown`; what is in flight then is awaited.
+/// Publishes what is promised, until `shutdown`; what is in flight then gets a moment to be confirmed, and else goes out
+/// again at the next start.
 ///
 /// # Errors
-/// Only of the journal. A link that is down is no error: the messages are ours and wait.
+/// Only of the journal, and only what does not pass by itself. A link that is down is no error: the messages are ours
+/// and wait.
 pub async fn run(
     journal: Journal,
     link: Link,
@@ -288,7 +303,7 @@ pub async fn run(
     let wanted = journal.shared.publish_wanted.clone();
     let mut in_flight = HashSet::new();
     let mut publishing = FuturesUnordered::new();
-    let mut failures = 0; // in a row
+    let mut failures = 0; // tries in a row, not messages
     loop {
         // a link that fails is tried with one message at a time, not with the whole backlog
         let window = if failures == 0 { config.window } else { 1 };
@@ -308,23 +323,34 @@ pub async fn run(
         // with something in flight its end wakes us; else new work, or the moment the next one is due
         let pause = match publishing.len() {
             0 => pause_until(journal.next_publication().await?),
-            _ => Duration::from_secs(60),
+            _ => LONGEST_SLEEP,
         };
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = wanted.notified() => {}
             () = tokio::time::sleep(pause) => {}
-            Some(outcome) = publishing.next() => {
-                let (seq, confirmed) = outcome?;
+            Some(tried) = publishing.next() => {
+                let Tried { seq, confirmed, failures_before } = tried?;
                 in_flight.remove(&seq);
-                failures = if confirmed { 0 } else { failures + 1 };
+                failures = if confirmed { 0 } else { failures_before + 1 };
             }
         }
     }
-    while let Some(outcome) = publishing.next().await {
-        outcome?;
-    }
-    Ok(())
+    let confirming = async {
+        while let Some(tried) = publishing.next().await {
+            tried?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(FAREWELL, confirming).await.unwrap_or(Ok(()))
+}
+
+/// What came of one publish.
+struct Tried {
+    seq: i64,
+    confirmed: bool,
+    /// How many tries had failed in a row when it began.
+    failures_before: u32,
 }
 
 /// One publish and its mark in the journal; many run at once, so that their commits are grouped.
@@ -333,27 +359,43 @@ async fn publish(
     link: &Link,
     due: Due,
     config: &Config,
-    failures: u32,
-) -> Result<(i64, bool), JournalError> {
+    failures_before: u32,
+) -> Result<Tried, JournalError> {
     let seq = due.seq;
     let address = Address::Submit(due.gateway.clone());
-    match link.publish(&address, due.bytes.clone()).await {
-        Ok(()) => {
-            journal.published(due, config).await?;
-            Ok((seq, true))
-        }
+    let marked = match link.publish(&address, due.bytes.clone()).await {
+        Ok(()) => journal.published(due, config).await.map(|()| true),
         Err(error) => {
-            let pause = doubled(config.retry, failures, SignedDuration::from_mins(1));
+            let pause = doubled(config.retry, failures_before, SignedDuration::from_mins(1));
             tracing::warn!(message_id = %due.key.message_id, %error, ?pause, "not published, again later");
-            journal.publish_later(seq, Timestamp::now() + pause).await?;
-            Ok((seq, false))
+            journal
+                .publish_later(seq, Timestamp::now() + pause)
+                .await
+                .map(|()| false)
         }
+    };
+    match marked {
+        Ok(confirmed) => Ok(Tried {
+            seq,
+            confirmed,
+            failures_before,
+        }),
+        Err(error) if error.may_pass() => {
+            tracing::error!(%error, alarm = "journal-unavailable", "a publish is not marked: it goes out again");
+            tokio::time::sleep(JOURNAL_PAUSE).await;
+            Ok(Tried {
+                seq,
+                confirmed: false,
+                failures_before,
+            })
+        }
+        Err(error) => Err(error),
     }
 }
 
 /// How long to sleep until `due`; a minute at the most, so that a clock that jumps does no harm.
 pub(crate) fn pause_until(due: Option<Timestamp>) -> Duration {
-    let longest = Duration::from_secs(60);
+    let longest = LONGEST_SLEEP;
     let Some(due) = due else { return longest };
     due.duration_since(Timestamp::now())
         .try_into()

@@ -69,6 +69,21 @@ impl Journal {
         self.account(envelope, Stage::Undeliverable, None, Some(reason)).await
     }
 
+    /// Refuses a message that nobody may know by this id: not authorised, or an id that stands for other octets. Its
+    /// gateway is told; what is known under the id stays as it is.
+    pub async fn refuse_message(&self, envelope: &VerifiedEnvelope, reason: Reason) -> Result<(), JournalError> {
+        let journal = self.clone();
+        let refused = MessageRow::of(envelope.header(), envelope.digest());
+        let now = Timestamp::now();
+        let told = self
+            .store
+            .write(move |tx| journal.refuse(tx, &refused, Stage::Undeliverable, reason, now))
+            .await?;
+        self.tell(told.into_iter().collect());
+        self.shared.receipts_wanted.notify_one();
+        Ok(())
+    }
+
     /// The same message once more, already answered: the old receipts go out again.
     pub async fn answer_again(&self, envelope: &VerifiedEnvelope) -> Result<(), JournalError> {
         let journal = self.clone();
@@ -106,16 +121,6 @@ impl Journal {
         Ok(returned)
     }
 
-    /// Octets that do not verify: kept for an operator, and answered to the gateway under whose name they came.
-    pub async fn refuse_octets(
-        &self,
-        bytes: Bytes,
-        reason: Reason,
-        origin: Option<GatewayId>,
-    ) -> Result<(), JournalError> {
-        self.keep_refused(bytes, reason, origin).await
-    }
-
     async fn account(
         &self,
         envelope: &VerifiedEnvelope,
@@ -129,11 +134,8 @@ impl Journal {
         let told = self
             .store
             .write(move |tx| {
-                let mut row = find_or_insert(tx, &envelope, target.as_ref())?;
-                if row.envelope_digest != envelope.digest() {
-                    // another message under a known id: told about these octets, the known one stays
-                    row.envelope_digest = envelope.digest();
-                } else if row.ended.is_none() {
+                let row = find_or_insert(tx, &envelope, target.as_ref())?;
+                if row.ended.is_none() {
                     let ended = stage.is_terminal().then_some(stage.as_str());
                     tx.prepare_cached("UPDATE message SET target = coalesce(?, target), ended = ? WHERE seq = ?")?
                         .execute(rusqlite::params![

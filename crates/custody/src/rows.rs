@@ -80,11 +80,38 @@ pub(crate) struct MessageRow {
     pub(crate) owner: Option<String>,
     pub(crate) target: Option<GatewayId>,
     pub(crate) attempts: u32,
+    pub(crate) due_at: Option<Timestamp>,
     pub(crate) deferral: Option<String>,
     pub(crate) ended: Option<Stage>,
 }
 
 impl MessageRow {
+    /// What `header` says of a message that has no row, because it is refused: enough to state why.
+    pub(crate) fn of(header: &Header, envelope_digest: Digest) -> Self {
+        Self {
+            seq: 0,
+            key: MessageKey {
+                author: header.author.clone(),
+                message_id: header.message_id,
+            },
+            envelope_digest,
+            case_id: header.process_ref,
+            kind: header.kind,
+            reader: header.reader.clone(),
+            leistung: header.service.clone(),
+            region: header.region,
+            gateway: header.gateway.clone(),
+            routing_table: header.routing_table,
+            filed_at: header.filed_at,
+            owner: None,
+            target: None,
+            attempts: 0,
+            due_at: None,
+            deferral: None,
+            ended: None,
+        }
+    }
+
     /// The row of one side, if there is one.
     pub(crate) fn find(conn: &Connection, side: Side, key: &MessageKey) -> Result<Option<Self>, JournalError> {
         conn.prepare_cached("SELECT * FROM message WHERE side = ? AND author = ? AND message_id = ?")?
@@ -99,6 +126,7 @@ impl MessageRow {
     /// A row of `SELECT * FROM message`.
     pub(crate) fn read(row: &Row<'_>) -> Result<Self, JournalError> {
         let release: Option<[u8; 32]> = row.get("routing_table")?;
+        let due_at: Option<i64> = row.get("due_at")?;
         Ok(Self {
             seq: row.get("seq")?,
             key: MessageKey {
@@ -117,6 +145,7 @@ impl MessageRow {
             owner: row.get("owner")?,
             target: name_if_any(row, "target")?,
             attempts: row.get("attempts")?,
+            due_at: due_at.and_then(|due| Timestamp::from_millisecond(due).ok()),
             deferral: row.get("deferral")?,
             ended: name_if_any(row, "ended")?,
         })

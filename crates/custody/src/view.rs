@@ -123,6 +123,7 @@ fn view(conn: &Connection, row: MessageRow) -> Result<MessageView, JournalError>
         .as_deref()
         .and_then(|owner| owner.strip_prefix("client:"))
         .and_then(|id| id.parse().ok());
+    let silent = silent(&row);
     Ok(MessageView {
         events: events(conn, &row)?,
         message_id: row.key.message_id,
@@ -136,11 +137,16 @@ fn view(conn: &Connection, row: MessageRow) -> Result<MessageView, JournalError>
         client,
         status: status.stage,
         terminal: status.stage.is_terminal(),
-        overdue: !status.reader_spoke && !status.stage.is_terminal() && row.attempts > 1,
+        overdue: !status.reader_spoke && !status.stage.is_terminal() && silent,
         holder: status.holder,
         next_step: status::next_step(status.stage),
         reasons: status.reasons,
     })
+}
+
+/// Published, and no word of the reader's gateway when there should have been one.
+fn silent(row: &MessageRow) -> bool {
+    row.attempts > 1 || row.attempts == 1 && row.due_at.is_some_and(|due| due <= Timestamp::now())
 }
 
 fn events(conn: &Connection, row: &MessageRow) -> Result<Vec<EventView>, JournalError> {

@@ -29,6 +29,14 @@ macro_rules! refusals {
     };
 }
 
+impl Refused {
+    /// Whether the same octets may verify a moment later: two clocks differ, or a certificate is not loaded yet where it
+    /// was looked for. Nothing final may be said of them for that.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Refused::CreatedInFuture | Refused::CertificateNotPinned)
+    }
+}
+
 refusals! {
     // What can be said before a single element is understood.
     /// More than 8 MiB.

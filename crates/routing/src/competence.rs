@@ -85,6 +85,19 @@ impl CompetenceList {
         entries
     }
 
+    /// Whether any entry that holds on this day names this authority, alone or among others.
+    pub(crate) fn names(&self, behoerde: &BehoerdeId, on: Date) -> bool {
+        self.by_region
+            .values()
+            .flatten()
+            .filter(|entry| entry.window.contains(on))
+            .any(|entry| match &entry.target {
+                Target::Behoerde(named) => named == behoerde,
+                Target::Choices(choices) => choices.iter().any(|choice| choice.behoerde == *behoerde),
+                Target::Refused(_) => false,
+            })
+    }
+
     /// One hash probe.
     pub(crate) fn find(&self, region: &Region, on: Date) -> Found<'_> {
         let entries = self.of(region);

@@ -113,6 +113,27 @@ impl Tables {
         }
     }
 
+    /// Where an authority is competent for a Leistung on a day, for some region at least: the key of the Land, or `00`.
+    /// `None` when no entry names it. Reads every entry of the Leistung's lists, so it is for an authority that a client
+    /// names itself, not for the way of every application.
+    pub fn competent_in(&self, behoerde: &BehoerdeId, leistung: &LeistungId, on: Date) -> Option<&str> {
+        let names = |section: &Section| {
+            section.leistungen.get(leistung).is_some_and(|leistung| {
+                let listed = section
+                    .lists
+                    .get(&leistung.uses)
+                    .is_some_and(|named| named.list.names(behoerde, on));
+                listed || leistung.exceptions.names(behoerde, on)
+            })
+        };
+        let land = self
+            .laender
+            .iter()
+            .find(|(_, section)| names(section))
+            .map(|(land, _)| land.as_str());
+        land.or_else(|| names(&self.country).then_some("00"))
+    }
+
     /// Whether any Land or the country offers this Leistung.
     pub fn knows(&self, id: &LeistungId) -> bool {
         self.leistung(id, None).is_some()

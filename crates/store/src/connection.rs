@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +24,17 @@ pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
         path: beside.clone(),
         source: Arc::new(source),
     };
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&beside)
-        .map_err(prepare)?;
+    // Nobody but the owner may read the file; SQLite gives its log the same rights.
+    let private = |path: &Path| {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+    };
+    private(path).map_err(prepare)?;
+    let file = private(&beside).map_err(prepare)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),

@@ -294,6 +294,25 @@ async fn a_second_opener_is_told_so() {
 }
 
 #[tokio::test]
+async fn nobody_but_the_owner_may_read_the_file_and_its_log() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("store.sqlite"));
+    store.write(insert("private".to_owned())).await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+    assert!(files.len() >= 3, "file, log and lock");
+    for file in files {
+        assert_eq!(
+            file.metadata().unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{:?}",
+            file.path()
+        );
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn who_only_looks_sees_what_is_written_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");

@@ -241,6 +241,14 @@ impl Config {
                 return Err(layers.refuse(&format!("gateway[{index}].keys"), &sentence));
             }
         }
+        let mut addresses = BTreeSet::new();
+        for (index, gateway) in self.gateways.iter().enumerate() {
+            let address = gateway.settings.listen;
+            if address.port() != 0 && !addresses.insert(address) {
+                let sentence = format!("Another gateway of this configuration listens on {address}.");
+                return Err(layers.refuse(&format!("gateway[{index}].listen"), &sentence));
+            }
+        }
         let mut custodians: BTreeSet<&GatewayId> = self.broker.iter().map(|broker| &broker.id).collect();
         let mut journals: BTreeSet<&Path> = self.broker.iter().map(|broker| broker.journal.as_path()).collect();
         for (index, gateway) in self.gateways.iter().enumerate() {

@@ -5,6 +5,7 @@
 //! entitled to state an event is judged by the table in force when it arrives, and kept with the fact.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use viereck_transport::{Link, Queue};
 
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{MessageRow, Side};
-use crate::{CurrentTables, Journal, JournalError, status};
+use crate::{CurrentTables, Journal, JournalError, aside, status};
 
 /// Receipts taken at once.
 const PREFETCH: u16 = 32;
@@ -26,9 +27,14 @@ const PREFETCH: u16 = 32;
 pub enum Standing {
     /// Its events are facts now.
     Taken,
-    /// It does not verify, or is not for us, or not from whom the link says: kept for an operator.
+    /// It does not verify, or is not for us: kept for an operator.
     Refused,
+    /// It does not verify yet, for a clock that differs or a certificate that is not loaded here: it shall come again.
+    NotYet,
 }
+
+/// Pause after a journal that could not write, before the delivery goes back.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes receipts from this gateway's queue until `shutdown`.
 ///
@@ -49,8 +55,16 @@ pub async fn run(
         };
         let Some(delivery) = delivery else { break };
         let in_force = tables.borrow().clone();
-        journal.take_receipts(delivery.bytes.clone(), in_force).await?;
-        delivery.done();
+        match journal.take_receipts(delivery.bytes.clone(), in_force).await {
+            Ok(Standing::NotYet) => delivery.drop_back(),
+            Ok(Standing::Taken | Standing::Refused) => delivery.done(),
+            Err(error) if error.may_pass() => {
+                tracing::error!(%error, alarm = "journal-unavailable", "receipts not taken, again later");
+                tokio::time::sleep(JOURNAL_PAUSE).await;
+                delivery.drop_back();
+            }
+            Err(error) => return Err(error),
+        }
     }
     consumer.cancel().await;
     Ok(())
@@ -60,7 +74,12 @@ impl Journal {
     /// Takes one batch: verified, compared, folded, on disk when this returns.
     pub async fn take_receipts(&self, bytes: Bytes, tables: Arc<Tables>) -> Result<Standing, JournalError> {
         let now = Timestamp::now();
-        let batch = match verify_batch(bytes.clone(), tables.as_ref(), self.environment(), now) {
+        let (octets, pins, environment) = (bytes.clone(), tables.clone(), self.environment());
+        let verified = aside(bytes.len(), move || {
+            verify_batch(octets, pins.as_ref(), environment, now)
+        })
+        .await;
+        let batch = match verified {
             Ok(batch) if batch.head().destination == *self.custodian() => batch,
             Ok(batch) => {
                 tracing::error!(custodian = %batch.head().custodian, alarm = "refused", "receipts for somebody else: parked");

@@ -4,6 +4,7 @@
 //! same octets again and never two batches of one number. Does not: wait for anything but the link; nobody's
 //! acknowledgement depends on a receipt.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use viereck_envelope::{BatchDraft, Event, Signer, seal_batch};
 use viereck_routing::{Digest, GatewayId};
 use viereck_transport::{Address, Link};
 
-use crate::outbox::doubled;
+use crate::outbox::{FAREWELL, doubled, pause_until};
 use crate::{Journal, JournalError};
 
 /// How a batch reaches its destination.
@@ -69,10 +70,11 @@ enum Source {
     Refusal(i64),
 }
 
-/// Sends receipts until `shutdown`; what is due then goes out once more before it returns.
+/// Sends receipts until `shutdown`; what is due then gets a moment to go out, and else goes out at the next start.
 ///
 /// # Errors
-/// Of the journal, or when the own certificate no longer lets anything be signed.
+/// Only of the journal, and only what does not pass by itself. A certificate that has ended is alarmed and waited for:
+/// nobody's work depends on a receipt.
 pub async fn run(
     journal: Journal,
     link: Link,
@@ -82,90 +84,130 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), JournalError> {
     let wanted = journal.shared.receipts_wanted.clone();
-    let mut failures = 0;
+    let sender = Sender {
+        journal,
+        link,
+        signer,
+        road,
+        config,
+    };
+    let mut resting = Resting::default();
     loop {
-        let more = round(&journal, &link, &signer, road, &config).await?;
-        if shutdown.is_cancelled() {
-            return Ok(());
+        let sent = tokio::select! {
+            sent = sender.round(&mut resting) => sent?,
+            () = shutdown.cancelled() => break,
+        };
+        if sent {
+            continue;
         }
-        failures = if more == Round::Failed { failures + 1 } else { 0 };
-        match more {
-            Round::More => {}
-            Round::Failed => {
-                let pause = doubled(SignedDuration::from_millis(500), failures, SignedDuration::from_mins(1));
-                tokio::select! {
-                    () = tokio::time::sleep(pause.unsigned_abs()) => {}
-                    () = shutdown.cancelled() => {}
-                }
-            }
-            Round::Done => {
-                tokio::select! {
-                    () = wanted.notified() => tokio::select! {
-                        () = tokio::time::sleep(config.gather) => {}
-                        () = shutdown.cancelled() => {}
-                    },
-                    () = shutdown.cancelled() => {}
-                }
-            }
+        tokio::select! {
+            () = wanted.notified() => tokio::select! {
+                () = tokio::time::sleep(sender.config.gather) => {}
+                () = shutdown.cancelled() => {}
+            },
+            () = tokio::time::sleep(pause_until(resting.next())) => {}
+            () = shutdown.cancelled() => {}
         }
+    }
+    let last = async {
+        while sender.round(&mut resting).await? {}
+        Ok(())
+    };
+    tokio::time::timeout(FAREWELL, last).await.unwrap_or(Ok(()))
+}
+
+/// Destinations whose last batch did not go out: each rests for itself and holds up no other.
+#[derive(Default)]
+struct Resting(HashMap<GatewayId, (u32, Timestamp)>);
+
+impl Resting {
+    fn rests(&self, to: &GatewayId, now: Timestamp) -> bool {
+        self.0.get(to).is_some_and(|(_, until)| *until > now)
+    }
+
+    fn note(&mut self, to: GatewayId, sent: Sent, now: Timestamp) {
+        if sent != Sent::NotNow {
+            self.0.remove(&to);
+            return;
+        }
+        let failures = self.0.get(&to).map_or(0, |(failures, _)| *failures);
+        let pause = doubled(SignedDuration::from_millis(500), failures, SignedDuration::from_mins(1));
+        self.0.insert(to, (failures + 1, now + pause));
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.0.values().map(|(_, until)| *until).min()
     }
 }
 
-#[derive(Debug, PartialEq, Eq, Clone, Copy, PartialOrd, Ord)]
-enum Round {
-    Done,
-    More,
-    Failed,
+/// What came of one destination in one round.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Sent {
+    Nothing,
+    Batch,
+    NotNow,
 }
 
-/// One batch for every destination that has events due.
-async fn round(
-    journal: &Journal,
-    link: &Link,
-    signer: &Signer,
+struct Sender {
+    journal: Journal,
+    link: Link,
+    signer: Arc<Signer>,
     road: Road,
-    config: &Config,
-) -> Result<Round, JournalError> {
-    let destinations = journal.receipt_destinations().await?;
-    let outcomes: Vec<Result<Round, JournalError>> = futures_util::stream::iter(destinations)
-        .map(|destination| one(journal, link, signer, road, config, destination))
-        .buffer_unordered(config.destinations)
-        .collect()
-        .await;
-    outcomes
-        .into_iter()
-        .try_fold(Round::Done, |worst, outcome| Ok(worst.max(outcome?)))
+    config: Config,
 }
 
-async fn one(
-    journal: &Journal,
-    link: &Link,
-    signer: &Signer,
-    road: Road,
-    config: &Config,
-    to: GatewayId,
-) -> Result<Round, JournalError> {
-    let batch = match journal.unconfirmed_batch(&to).await? {
-        Some(batch) => batch,
-        None => match journal.make_batch(&to, signer, config.largest).await? {
+impl Sender {
+    /// One batch for every destination that has events due and does not rest. Whether any went out.
+    async fn round(&self, resting: &mut Resting) -> Result<bool, JournalError> {
+        let now = Timestamp::now();
+        let mut destinations = self.journal.receipt_destinations().await?;
+        destinations.retain(|to| !resting.rests(to, now));
+        let outcomes: Vec<(GatewayId, Result<Sent, JournalError>)> = futures_util::stream::iter(destinations)
+            .map(async |to| {
+                let sent = self.one(&to).await;
+                (to, sent)
+            })
+            .buffer_unordered(self.config.destinations)
+            .collect()
+            .await;
+        let mut any = false;
+        for (to, sent) in outcomes {
+            let sent = match sent {
+                Err(error) if error.may_pass() => {
+                    tracing::error!(destination = %to, %error, alarm = "receipts-held", "receipts wait");
+                    Sent::NotNow
+                }
+                sent => sent?,
+            };
+            any |= sent == Sent::Batch;
+            resting.note(to, sent, now);
+        }
+        Ok(any)
+    }
+
+    async fn one(&self, to: &GatewayId) -> Result<Sent, JournalError> {
+        let batch = match self.journal.unconfirmed_batch(to).await? {
             Some(batch) => batch,
-            None => return Ok(Round::Done),
-        },
-    };
-    let me = journal.custodian().clone();
-    let address = match road {
-        Road::ThroughBroker => Address::Receipt(me),
-        Road::Direct => Address::Receipts {
-            from: me,
-            to: to.clone(),
-        },
-    };
-    if let Err(error) = link.publish(&address, batch.bytes).await {
-        tracing::warn!(destination = %to, sequence = batch.sequence, %error, "receipts not published, again later");
-        return Ok(Round::Failed);
+            None => match self.journal.make_batch(to, &self.signer, self.config.largest).await? {
+                Some(batch) => batch,
+                None => return Ok(Sent::Nothing),
+            },
+        };
+        let me = self.journal.custodian().clone();
+        let address = match self.road {
+            Road::ThroughBroker => Address::Receipt(me),
+            Road::Direct => Address::Receipts {
+                from: me,
+                to: to.clone(),
+            },
+        };
+        if let Err(error) = self.link.publish(&address, batch.bytes).await {
+            tracing::warn!(destination = %to, sequence = batch.sequence, %error, "receipts not published, again later");
+            return Ok(Sent::NotNow);
+        }
+        self.journal.batch_confirmed(to, batch.sequence).await?;
+        Ok(Sent::Batch)
     }
-    journal.batch_confirmed(&to, batch.sequence).await?;
-    Ok(Round::More)
 }
 
 impl Journal {

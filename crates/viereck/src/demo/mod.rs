@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use viereck_custody::Occurrence;
+use viereck_transport::Queue;
 
 use self::account::{Document, Refused, Submission};
 use self::applications::{Application, Client, Filed, Receipt};
@@ -29,6 +30,9 @@ use crate::{output, run};
 
 /// How long the applications of the demonstration may take altogether.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long the link may take to answer.
+const REACHABLE: Duration = Duration::from_secs(15);
 
 /// `viereck demo`.
 #[derive(Debug, clap::Args)]
@@ -74,14 +78,20 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         fachverfahren_folder: stand_ins.folder.folder().to_owned(),
         postfach_url: stand_ins.postfach.url(),
     })?;
+    let told_to_stop = run::told_to_stop()?;
     let network = Network::start(Config::load(&configuration)?).await?;
-    let outcome = tell(args, &site, &network, &stand_ins).await;
+    // told to stop, it ends as any network does, and nothing is left behind
+    let outcome = tokio::select! {
+        outcome = tell(args, &site, &network, &stand_ins) => outcome,
+        () = told_to_stop => Ok(()),
+    };
     let stopped = network.stop().await;
     stand_ins.stop().await;
     outcome.and(stopped)
 }
 
 async fn tell(args: &Args, site: &Site, network: &Network, stand_ins: &StandIns) -> Result<(), Failure> {
+    reachable(network).await?;
     stand_ins.reply_through(site, network)?;
     let client = Client::new(gateway_url(network, SENDER)?, site.client_token(CLIENT)?);
     let story = Story { shown: !args.json };
@@ -97,12 +107,24 @@ async fn tell(args: &Args, site: &Site, network: &Network, stand_ins: &StandIns)
     if args.once {
         return Ok(());
     }
-    let told = run::told_to_stop()?;
-    let telling = story.follow(network);
+    let _telling = story.follow(network);
     story.line(&how_to_go_on(site, network, stand_ins)?);
-    told.await;
-    telling.abort();
-    Ok(())
+    // until the signal that ends it all
+    std::future::pending().await
+}
+
+/// Waits until the link answers: without it nothing of the demonstration can end.
+async fn reachable(network: &Network) -> Result<(), Failure> {
+    let mut looks = tokio::time::interval(Duration::from_millis(100));
+    let answers = async {
+        while network.link().depth(&Queue::Ingress).await.is_err() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(REACHABLE, answers).await.map_err(|_| {
+        let sentence = format!("No RabbitMQ answered within {} s.", REACHABLE.as_secs());
+        Failure::new(Exit::Unreachable, "link-unreachable", sentence).help("Is it running, and is the URL right?")
+    })
 }
 
 /// Files everything and waits until every message has ended.
@@ -199,8 +221,14 @@ async fn all_stated(client: &Client, path: &str, begun: Instant) -> Result<Vec<S
     loop {
         looks.tick().await;
         let events = client.get(&format!("{path}/events"), 0).await?;
-        let stated = events["events"].as_array().into_iter().flatten().filter(|event| event["internal"] != true);
-        let stages: Vec<String> = stated.filter_map(|event| Some(event["stage"].as_str()?.to_owned())).collect();
+        let stated = events["events"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|event| event["internal"] != true);
+        let stages: Vec<String> = stated
+            .filter_map(|event| Some(event["stage"].as_str()?.to_owned()))
+            .collect();
         if stages.iter().any(|stage| stage == "relayed") {
             return Ok(stages);
         }

@@ -46,6 +46,13 @@ impl Prepared {
             .iter()
             .map(|(id, folder)| gateway_keys(folder, id, &tables));
         let gateways = gateways.collect::<Result<_, Failure>>()?;
+        for gateway in &config.gateways {
+            viereck_gateway::readable(&gateway.settings).map_err(|error| {
+                let sentence = format!("Gateway {}: {error}.", gateway.settings.id);
+                Failure::new(Exit::NotFound, "gateway-incomplete", sentence)
+                    .help("Make what the configuration names, or mend the name.")
+            })?;
+        }
         Ok(Self {
             config,
             tables,
