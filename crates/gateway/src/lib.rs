@@ -29,10 +29,10 @@ pub use config::{
     Acknowledge, Adapter, Behoerden, Config, Delivery, Endpoint, Fachverfahren, Finding, For, Limits, Severity,
     Timeouts, TokenDigest,
 };
-pub use deliver::endpoint::EndpointError;
+pub use deliver::adapter::AdapterError;
 pub use http::access::AccessError;
 pub use keys::{Keys, KeysError};
-pub use run::{Error, Inputs, run};
+pub use run::{Error, Inputs, readable, run};
 
 #[cfg(test)]
 mod testing;

@@ -15,7 +15,7 @@ use viereck_custody::{CurrentTables, Journal, JournalError, inbox, outbox, recei
 use viereck_transport::Link;
 
 use crate::config::Severity;
-use crate::deliver::endpoint::EndpointError;
+use crate::deliver::adapter::AdapterError;
 use crate::deliver::{self, Lanes};
 use crate::gateway::Gateway;
 use crate::http::access::{Access, AccessError};
@@ -47,16 +47,26 @@ pub enum Error {
     Access(#[from] AccessError),
     /// An adapter.
     #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    Adapter(#[from] AdapterError),
     /// The journal can no longer be trusted or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
+/// Reads what a configuration names besides its keys: files of tokens, folders of adapters. Starting asks the same.
+///
+/// # Errors
+/// The first that is missing or malformed.
+pub fn readable(config: &Config) -> Result<(), Error> {
+    Access::load(&config.fachverfahren)?;
+    Lanes::new(&config.deliveries)?;
+    Ok(())
+}
+
 /// Runs a gateway until `shutdown`.
 ///
 /// # Errors
-/// At the start, of configuration and token files; later only of the journal. A link, a Fachverfahren or a client that
+/// At the start, of configuration, token files and folders; later only of the journal. A link, a Fachverfahren or a client that
 /// fails is no error of the gateway.
 pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) -> Result<(), Error> {
     let Inputs {

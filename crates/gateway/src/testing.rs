@@ -1,6 +1,7 @@
 //! A small network for tests: a routing table with certificates, the keys of two gateways, and servers to talk to.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,11 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::{Journal, MessageKey, MessageView};
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
+use viereck_custody::{CurrentTables, Journal, MessageKey, MessageView};
 use viereck_envelope::{
     Content, Draft, File, MessageType, OpenedEnvelope, ReplyToken, Role, SealedEnvelope, Stage, open, seal, verify,
 };
@@ -97,7 +102,8 @@ const FILES: &[(&str, &str)] = &[
         "[\"wgb:010010000000\"]\nname = \"Amt A\"\ncontact = \"a@amt.example\"\n\
       [[\"wgb:010010000000\".delivery]]\nleistungen = \"default\"\ngateway = \"gw-r\"\n\
       accepts = [\"urn:example:wohngeld:1\", \"urn:example:einbuergerung:1\"]\n\
-      [\"wgb:010020000000\"]\nname = \"Amt B\"\n[[\"wgb:010020000000\".delivery]]\nleistungen = \"default\"\ngateway = \"gw-r\"\n",
+      [\"wgb:010020000000\"]\nname = \"Amt B\"\n[[\"wgb:010020000000\".delivery]]\nleistungen = \"default\"\ngateway = \"gw-r\"\n\
+      [\"ebb:010090000000\"]\nname = \"Amt D\"\n[[\"ebb:010090000000\".delivery]]\nleistungen = \"default\"\ngateway = \"gw-r\"\n",
     ),
     (
         "laender/05-nordrhein-westfalen/leistungen.toml",
@@ -120,6 +126,8 @@ const FILES: &[(&str, &str)] = &[
 pub(crate) struct Network {
     pub(crate) folder: TempDir,
     pub(crate) tables: Arc<Tables>,
+    /// The one in force, which a test may replace.
+    pub(crate) in_force: watch::Sender<Arc<Tables>>,
 }
 
 impl Network {
@@ -167,10 +175,22 @@ impl Network {
             &format!("environment = \"test\"\n{index}"),
         );
         let loaded = Tables::load(&table, today).unwrap_or_else(|findings| panic!("{findings}"));
+        let tables = Arc::new(loaded.tables);
         Self {
-            tables: Arc::new(loaded.tables),
+            in_force: watch::channel(Arc::clone(&tables)).0,
+            tables,
             folder,
         }
+    }
+
+    /// The same table with one text of a file replaced.
+    pub(crate) fn changed(&self, file: &str, before: &str, after: &str) -> Arc<Tables> {
+        let table = self.folder.path().join("table");
+        let text = fs::read_to_string(table.join(file)).unwrap();
+        assert!(text.contains(before), "{file} has no {before}");
+        write(&table.join(file), &text.replace(before, after));
+        let loaded = Tables::load(&table, day_in_berlin(Timestamp::now()));
+        Arc::new(loaded.unwrap_or_else(|findings| panic!("{findings}")).tables)
     }
 
     pub(crate) fn keys(&self, gateway: &str) -> Keys {
@@ -184,19 +204,18 @@ impl Network {
 
     /// A gateway that nothing runs for yet.
     pub(crate) async fn gateway(&self, id: &str, more: &str) -> Arc<Gateway> {
-        self.gateway_with(id, more, Arc::clone(&self.tables), self.keys(id))
+        self.gateway_with(id, more, self.in_force.subscribe(), self.keys(id))
             .await
     }
 
     /// The same, with a routing table and keys that may be another network's.
-    pub(crate) async fn gateway_with(&self, id: &str, more: &str, tables: Arc<Tables>, keys: Keys) -> Arc<Gateway> {
+    pub(crate) async fn gateway_with(&self, id: &str, more: &str, tables: CurrentTables, keys: Keys) -> Arc<Gateway> {
         let config = config(id, more);
         let journal = self.folder.path().join(format!("{id}.sqlite"));
         let journal = Journal::open(&journal, config.id.clone(), self.tables.environment())
             .await
             .unwrap();
         let access = Access::load(&config.fachverfahren).unwrap();
-        let (_, tables) = watch::channel(tables);
         let gateway = Gateway::new(config, journal, keys, access, tables, CancellationToken::new());
         Arc::new(gateway)
     }
@@ -419,6 +438,37 @@ pub(crate) async fn until(journal: &Journal, id: MessageId, stage: Stage) -> Mes
         Ok(view) => view,
         Err(_) => panic!("not {stage}: {:?}", journal.message(&id).await),
     }
+}
+
+/// Gives every log event of this thread to `heard`, as its level and its fields, until the guard is dropped.
+pub(crate) fn hear(heard: impl Fn(Level, &str) + Send + Sync + 'static) -> DefaultGuard {
+    tracing::subscriber::set_default(Ear(heard))
+}
+
+struct Ear<F>(F);
+
+impl<F: Fn(Level, &str) + Send + Sync + 'static> Subscriber for Ear<F> {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = String::new();
+        event.record(&mut |field: &Field, value: &dyn Debug| fields.push_str(&format!("{field}={value:?} ")));
+        (self.0)(*event.metadata().level(), &fields);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 /// Waits for a condition.

@@ -9,9 +9,10 @@
 //!
 //! Guarantees: a folder appears whole or not at all (written and fsynced beside its place, renamed, both folders
 //! fsynced). What became of a message can be told from the files alone, whatever moment a crash chose, see [`look`]:
-//! so it is handed over again only if the Fachverfahren never saw it. Waiting for a marker holds no memory, it is a row
-//! of the journal that is looked at now and then. An unknown reason code is no refusal: it alarms and waits. A folder
-//! that is taken away was taken over. Does not: delete what the Fachverfahren was given.
+//! so it is handed over again only if the Fachverfahren never saw it. Between two looks for a marker a message is only a
+//! row of the journal; a look itself takes a seat of its lane and reads the sealed octets. An unknown reason code is no
+//! refusal: it alarms and waits. A folder that is taken away was taken over. Does not: make the folder, or delete what
+//! the Fachverfahren was given.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,6 +22,7 @@ use std::time::{Duration, SystemTime};
 use viereck_custody::MessageKey;
 use viereck_envelope::Reason;
 
+use super::adapter::AdapterError;
 use super::message::HandOver;
 use super::outcome::Outcome;
 use crate::config::Acknowledge;
@@ -47,8 +49,12 @@ pub(crate) enum Seen {
 }
 
 impl Directory {
-    pub(crate) fn new(folder: PathBuf, acknowledge: Acknowledge) -> Self {
-        Self { folder, acknowledge }
+    /// An existing folder. One that is missing is not made: a missing mount must not be mistaken for an empty folder.
+    pub(crate) fn new(folder: PathBuf, acknowledge: Acknowledge) -> Result<Self, AdapterError> {
+        match fs::read_dir(&folder) {
+            Ok(_) => Ok(Self { folder, acknowledge }),
+            Err(error) => Err(AdapterError::NoFolder { folder, error }),
+        }
     }
 
     /// What became of a message so far.
@@ -62,11 +68,7 @@ impl Directory {
     /// | no | no | no | not handed over |
     pub(crate) fn look(&self, key: &MessageKey) -> io::Result<Seen> {
         let place = self.place(key);
-        let handed = match fs::read_to_string(self.handed(key)) {
-            Ok(author) => Some(author == key.author.as_str()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let handed = self.handed_is_ours(key)?;
         if handed == Some(false) {
             return Ok(Seen::HandedOver(Outcome::Rejected(Reason::MessageIdConflict)));
         }
@@ -109,9 +111,19 @@ impl Directory {
 
     /// Forgets a message whose end is on disk in the journal. A failure leaves a small file and nothing else.
     pub(crate) fn forget(&self, key: &MessageKey) {
-        // while its folder stands, its record keeps another message of the same id out
-        if !matches!(exists(&self.place(key)), Ok(true)) {
+        // while its folder stands, its record keeps another message of the same id out; the record of one that kept this
+        // one out stays
+        if matches!(exists(&self.place(key)), Ok(false)) && matches!(self.handed_is_ours(key), Ok(Some(true))) {
             let _ = fs::remove_file(self.handed(key));
+        }
+    }
+
+    /// Whether the record of a message with this id is of this very one; `None` when there is no record.
+    fn handed_is_ours(&self, key: &MessageKey) -> io::Result<Option<bool>> {
+        match fs::read_to_string(self.handed(key)) {
+            Ok(author) => Ok(Some(author == key.author.as_str())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

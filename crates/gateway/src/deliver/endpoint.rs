@@ -3,14 +3,13 @@
 //! Guarantees: no redirect is followed and no proxy of the environment is used, because an application goes where the
 //! operator said and nowhere else; every request carries the envelope digest as its `Idempotency-Key`.
 
-use std::path::PathBuf;
-
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, redirect};
 use viereck_routing::Digest;
 
+use super::adapter::AdapterError;
 use super::outcome::{Verdict, verdict};
 use crate::config;
 
@@ -21,27 +20,8 @@ pub(crate) struct Endpoint {
     authorization: Option<HeaderValue>,
 }
 
-/// Why an endpoint cannot be posted to.
-#[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
-    /// The file with the bearer token cannot be read.
-    #[error("token-unreadable: {file}: {error}")]
-    Unreadable {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The token cannot stand in a header.
-    #[error("token-malformed: {0} holds no bearer token")]
-    Malformed(PathBuf),
-    /// The HTTP client cannot be made, e.g. because there are no root certificates.
-    #[error("http-client: {0}")]
-    Client(#[from] reqwest::Error),
-}
-
 /// The client that all endpoints share.
-pub(crate) fn client() -> Result<Client, EndpointError> {
+pub(crate) fn client() -> Result<Client, AdapterError> {
     Ok(Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
@@ -49,16 +29,16 @@ pub(crate) fn client() -> Result<Client, EndpointError> {
 }
 
 impl Endpoint {
-    pub(crate) fn new(client: Client, config: config::Endpoint) -> Result<Self, EndpointError> {
+    pub(crate) fn new(client: Client, config: config::Endpoint) -> Result<Self, AdapterError> {
         let authorization = config.token_file.as_ref().map(|file| {
-            let token = std::fs::read_to_string(file).map_err(|error| EndpointError::Unreadable {
+            let token = std::fs::read_to_string(file).map_err(|error| AdapterError::Unreadable {
                 file: file.clone(),
                 error,
             })?;
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-                .map_err(|_| EndpointError::Malformed(file.clone()))?;
+                .map_err(|_| AdapterError::Malformed(file.clone()))?;
             value.set_sensitive(true);
-            Ok::<_, EndpointError>(value)
+            Ok::<_, AdapterError>(value)
         });
         Ok(Self {
             client,

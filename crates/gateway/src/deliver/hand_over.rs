@@ -4,8 +4,9 @@
 //! octets and not a proof -> opened -> found to belong to its case -> attempt noted -> adapter -> end or delay noted.
 //!
 //! Guarantees: an adapter acts only after the attempt is on disk; every attempt of a message is the same request under
-//! the same key; what was opened is never written down by us. Whatever fails is the message's fault (rejected), the
-//! Fachverfahren's or the operator's (later), or nobody's yet (parked); none of it holds up another message.
+//! the same key; one attempt sees one routing table; what was opened is never written down by us. Whatever fails is the
+//! message's fault (rejected), the Fachverfahren's or the operator's (later), or nobody's yet (parked); none of it holds
+//! up another message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use viereck_custody::{Conclusion, Deferral, DueHandOver, Journal, JournalError, MessageKey};
 use viereck_envelope::{OpenedEnvelope, Reason};
+use viereck_routing::Tables;
 
+use super::adapter::Adapter;
 use super::case::{self, InCase};
 use super::directory::{Directory, Seen};
-use super::lane::{Adapter, Lane, backoff};
+use super::lane::{Lane, Later, backoff};
 use super::message::HandOver;
 use super::outcome::Outcome;
 use super::{http, postfach};
@@ -53,24 +56,29 @@ async fn one(gateway: &Gateway, lane: Option<Arc<Lane>>, due: DueHandOver) -> Re
     };
     let _seat = match lane.seat(Timestamp::now()) {
         Ok(seat) => seat,
-        Err(until) => return journal.defer(&key, until, Deferral::FachverfahrenUnavailable).await,
+        Err(later) => return journal.defer(&key, later.until, later.why).await,
     };
     // a lane ends only with the program
     let Some(_turn) = lane.turn().await else { return Ok(()) };
+    // those before it may have found out meanwhile that nobody answers
+    if let Some(later) = lane.rests(Timestamp::now()) {
+        return journal.defer(&key, later.until, later.why).await;
+    }
     if let Adapter::Directory(directory) = &lane.adapter
         && let Some(seen) = look(gateway, directory, &key).await
     {
         return note(journal, &lane, &key, due.attempts, seen).await;
     }
     let attempts = due.attempts;
-    let (message, in_case) = match prepare(gateway, due).await {
+    let tables = gateway.tables();
+    let (message, in_case) = match prepare(gateway, &tables, due).await {
         Ok(prepared) => prepared,
         Err(Stop::Ended(end)) => return journal.conclude(&key, end).await,
         Err(Stop::Parked(reason)) => return journal.park(&key, reason).await,
         Err(Stop::Journal(error)) => return Err(error),
     };
     begin(journal, &key, &in_case).await?;
-    let outcome = attempt(gateway, &lane, &key, message, in_case).await;
+    let outcome = attempt(gateway, &tables, &lane, &key, message, in_case).await;
     note(journal, &lane, &key, attempts, outcome).await
 }
 
@@ -95,9 +103,9 @@ enum Stop {
 }
 
 /// From sealed octets to a message that its adapter may act on.
-async fn prepare(gateway: &Gateway, due: DueHandOver) -> Result<(HandOver, InCase), Stop> {
+async fn prepare(gateway: &Gateway, tables: &Arc<Tables>, due: DueHandOver) -> Result<(HandOver, InCase), Stop> {
     let attempts = due.attempts;
-    let opened = open(gateway, due).await?;
+    let opened = open(gateway, Arc::clone(tables), due).await?;
     // once an adapter may have acted, only its answer says what became of it
     if attempts == 0 && opened.header().obsolete_at(Timestamp::now()) {
         return Err(Stop::Ended(Conclusion::Expired));
@@ -112,8 +120,8 @@ fn rejected(reason: Reason) -> Stop {
     Stop::Ended(Conclusion::Rejected(vec![reason]))
 }
 
-async fn open(gateway: &Gateway, due: DueHandOver) -> Result<OpenedEnvelope, Stop> {
-    let (tables, readers) = (gateway.tables(), Arc::clone(&gateway.keys.readers));
+async fn open(gateway: &Gateway, tables: Arc<Tables>, due: DueHandOver) -> Result<OpenedEnvelope, Stop> {
+    let readers = Arc::clone(&gateway.keys.readers);
     let environment = gateway.journal.environment();
     let (id, octets) = (due.key.message_id, due.bytes.len());
     let opening = move || {
@@ -130,7 +138,14 @@ async fn open(gateway: &Gateway, due: DueHandOver) -> Result<OpenedEnvelope, Sto
     gateway.work(octets, opening).await
 }
 
-async fn attempt(gateway: &Gateway, lane: &Lane, key: &MessageKey, message: HandOver, in_case: InCase) -> Outcome {
+async fn attempt(
+    gateway: &Gateway,
+    tables: &Tables,
+    lane: &Lane,
+    key: &MessageKey,
+    message: HandOver,
+    in_case: InCase,
+) -> Outcome {
     match &lane.adapter {
         Adapter::Http(endpoint) => http::hand_over(endpoint, &message).await,
         Adapter::Postfach(endpoint) => {
@@ -138,7 +153,7 @@ async fn attempt(gateway: &Gateway, lane: &Lane, key: &MessageKey, message: Hand
                 InCase::Belongs(case) => Some(case),
                 InCase::Opens(_) | InCase::Nowhere => None,
             };
-            postfach::hand_over(endpoint, &message, case, &gateway.keys.reply_tokens, &gateway.tables()).await
+            postfach::hand_over(endpoint, &message, case, &gateway.keys.reply_tokens, tables).await
         }
         Adapter::Directory(directory) => {
             let (directory, key) = (directory.clone(), key.clone());
@@ -176,9 +191,10 @@ async fn note(
         Outcome::Rejected(reason) => journal.conclude(key, Conclusion::Rejected(vec![reason])).await?,
         Outcome::Waiting(pause) => return journal.defer(key, now + pause, Deferral::Waiting).await,
         Outcome::Unavailable(_) | Outcome::Misconfigured(_) => {
-            let (rests_until, why) = rest.unwrap_or((now, Deferral::FachverfahrenUnavailable));
+            let why = Deferral::FachverfahrenUnavailable;
+            let rest = rest.unwrap_or(Later { until: now, why });
             let own = now + backoff(attempts, key.message_id.as_bytes()[15]);
-            return journal.defer(key, own.max(rests_until), why).await;
+            return journal.defer(key, own.max(rest.until), rest.why).await;
         }
     }
     if let Adapter::Directory(directory) = &lane.adapter {

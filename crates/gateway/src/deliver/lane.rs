@@ -3,29 +3,29 @@
 //! Every delivery of the configuration has one, so that a Fachverfahren that is slow, down or wrongly set up holds up
 //! nobody but itself. A lane works on a few messages at once, keeps a few more waiting, and sends the rest back to the
 //! journal until its turn may come. After a failure it rests, longer each time, then tries one message alone before it
-//! opens again; a failure that only an operator can mend alarms once.
+//! opens again. Messages that were under way together and failed together are one failure. What is wrong is told when
+//! it begins and when it changes, not with every attempt.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use viereck_custody::Deferral;
+use viereck_custody::{Deferral, doubled};
 
-use super::directory::Directory;
-use super::endpoint::{Endpoint, EndpointError};
+use super::adapter::{Adapter, AdapterError};
 use super::outcome::Outcome;
-use crate::config::{self, Delivery};
+use crate::config::Delivery;
 
 /// Messages in a lane for each one that is worked on.
 const SEATS: usize = 4;
 /// The first rest after a failure, doubled with each further one.
-const FIRST_REST: Duration = Duration::from_secs(1);
-/// The longest rest of a Fachverfahren that does not answer.
-const LONGEST_REST: Duration = Duration::from_secs(300);
-/// The first and the longest rest after a failure that an operator has to mend.
-const OPERATOR: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
+const FIRST_REST: SignedDuration = SignedDuration::from_secs(1);
+/// The first rest after a failure that an operator has to mend.
+const FIRST_REST_FOR_OPERATOR: SignedDuration = SignedDuration::from_secs(30);
+/// The longest rest of either kind.
+const LONGEST_REST: SignedDuration = SignedDuration::from_secs(300);
 /// The shortest and the longest time after which a message that found no seat asks again.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -40,22 +40,37 @@ pub(crate) struct Lane {
     health: Mutex<Health>,
 }
 
-/// An adapter that is ready.
-pub(crate) enum Adapter {
-    Http(Endpoint),
-    Directory(Directory),
-    Postfach(Endpoint),
-}
-
 /// How the last attempts went.
-#[derive(Debug, Clone, Copy)]
 struct Health {
-    /// In a row; none = open.
-    failures: u32,
-    /// Nothing is tried before.
-    rests_until: Option<Timestamp>,
+    /// None = open.
+    trouble: Option<Trouble>,
     /// When a seat was last given out, or an attempt last ended.
     moved: Timestamp,
+}
+
+/// Why a lane is not open.
+struct Trouble {
+    cause: Cause,
+    /// In a row.
+    failures: u32,
+    /// Nothing is tried before.
+    rests_until: Timestamp,
+}
+
+/// What is wrong with a Fachverfahren.
+#[derive(PartialEq, Eq)]
+enum Cause {
+    /// It does not answer, or asked for a later time.
+    Unavailable,
+    /// An operator has to act; what is wrong.
+    Misconfigured(String),
+}
+
+/// Until when a message has to wait, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Later {
+    pub(crate) until: Timestamp,
+    pub(crate) why: Deferral,
 }
 
 /// A seat in a lane; given back when dropped.
@@ -69,39 +84,28 @@ pub(crate) struct Turn {
 }
 
 impl Lane {
-    pub(crate) fn new(index: usize, delivery: &Delivery, client: &Client) -> Result<Self, EndpointError> {
-        let endpoint = |config: &config::Endpoint| Endpoint::new(client.clone(), config.clone());
-        let adapter = match &delivery.adapter {
-            config::Adapter::Http(config) => Adapter::Http(endpoint(config)?),
-            config::Adapter::Postfach(config) => Adapter::Postfach(endpoint(config)?),
-            config::Adapter::Directory { folder, acknowledge } => {
-                // once at the start, for convenience; a failure shows with the first message
-                let _ = std::fs::create_dir_all(folder);
-                Adapter::Directory(Directory::new(folder.clone(), *acknowledge))
-            }
-        };
+    pub(crate) fn new(index: usize, delivery: &Delivery, client: &Client) -> Result<Self, AdapterError> {
         Ok(Self {
-            adapter,
+            adapter: Adapter::new(&delivery.adapter, client)?,
             name: format!("delivery[{index}] {}", delivery.behoerde),
             seats: Arc::new(Semaphore::new(delivery.concurrency * SEATS)),
             turns: Arc::new(Semaphore::new(delivery.concurrency)),
             concurrency: delivery.concurrency,
             health: Mutex::new(Health {
-                failures: 0,
-                rests_until: None,
+                trouble: None,
                 moved: Timestamp::now(),
             }),
         })
     }
 
-    /// A seat, or the moment at which asking again makes sense.
-    pub(crate) fn seat(&self, now: Timestamp) -> Result<Seat, Timestamp> {
+    /// A seat, or when asking again makes sense.
+    pub(crate) fn seat(&self, now: Timestamp) -> Result<Seat, Later> {
         let mut health = self.health();
-        if let Some(until) = health.rests_until.filter(|until| *until > now) {
-            return Err(until);
+        if let Some(later) = health.rests(now) {
+            return Err(later);
         }
         // after a rest one message goes alone; the others follow once it has been taken
-        let alone = health.failures == 0 || self.seats.available_permits() == self.concurrency * SEATS;
+        let alone = health.trouble.is_none() || self.seats.available_permits() == self.concurrency * SEATS;
         let taken = alone
             .then(|| Arc::clone(&self.seats).try_acquire_owned().ok())
             .flatten();
@@ -113,12 +117,16 @@ impl Lane {
             // the longer nothing moves, the longer the pause: a Fachverfahren that hangs costs no work
             None => {
                 let still = now.duration_since(health.moved).unsigned_abs();
-                Err(now + still.clamp(ASK_AGAIN.0, ASK_AGAIN.1))
+                let trouble = health.trouble.as_ref();
+                Err(Later {
+                    until: now + still.clamp(ASK_AGAIN.0, ASK_AGAIN.1),
+                    why: trouble.map_or(Deferral::Queued, |trouble| trouble.cause.deferral()),
+                })
             }
         }
     }
 
-    /// Waits for a turn.
+    /// Waits for a turn. The lane may have come to rest meanwhile, see [`Lane::rests`].
     pub(crate) async fn turn(&self) -> Option<Turn> {
         Arc::clone(&self.turns)
             .acquire_owned()
@@ -127,66 +135,109 @@ impl Lane {
             .map(|turn| Turn { _turn: turn })
     }
 
-    /// Notes how an attempt went. For one that failed: the moment of the next one, and why it has to wait.
-    pub(crate) fn note(&self, outcome: &Outcome, now: Timestamp) -> Option<(Timestamp, Deferral)> {
+    /// When it may be tried again, if it rests now.
+    pub(crate) fn rests(&self, now: Timestamp) -> Option<Later> {
+        self.health().rests(now)
+    }
+
+    /// Notes how an attempt went. For one that failed: when the next one may be, and why it has to wait.
+    pub(crate) fn note(&self, outcome: &Outcome, now: Timestamp) -> Option<Later> {
         let mut health = self.health();
         health.moved = now;
-        let (rest, why) = match outcome {
+        let before = health.trouble.take();
+        let (cause, asked) = match outcome {
             Outcome::Accepted | Outcome::Rejected(_) | Outcome::Waiting(_) => {
-                if health.failures > 0 {
+                if before.is_some() {
                     tracing::info!(lane = self.name, "the Fachverfahren answers again");
                 }
-                health.failures = 0;
-                health.rests_until = None;
                 return None;
             }
-            Outcome::Unavailable(asked) => {
-                let rest = doubled(FIRST_REST, health.failures, LONGEST_REST).max(asked.unwrap_or_default());
-                tracing::warn!(
-                    lane = self.name,
-                    failures = health.failures + 1,
-                    ?rest,
-                    "the Fachverfahren does not answer"
-                );
-                (rest, Deferral::FachverfahrenUnavailable)
-            }
-            Outcome::Misconfigured(what) => {
-                let rest = doubled(OPERATOR.0, health.failures, OPERATOR.1);
-                tracing::error!(
-                    lane = self.name,
-                    alarm = "adapter-misconfigured",
-                    ?rest,
-                    "{what}: mend the adapter"
-                );
-                (rest, Deferral::AdapterMisconfigured)
+            Outcome::Unavailable(asked) => (Cause::Unavailable, asked.unwrap_or_default()),
+            Outcome::Misconfigured(what) => (Cause::Misconfigured(what.clone()), Duration::ZERO),
+        };
+        let told = before.as_ref().is_some_and(|before| before.cause == cause);
+        let (failures, rests_until) = match before {
+            // it was under way when another one failed: the same failure
+            Some(before) if before.rests_until > now => (before.failures, before.rests_until),
+            before => {
+                let failures = before.map_or(0, |before| before.failures);
+                (failures.saturating_add(1), now + cause.rest(failures))
             }
         };
-        health.failures = health.failures.saturating_add(1);
-        let until = now + rest;
-        health.rests_until = Some(until);
-        Some((until, why))
+        let trouble = Trouble {
+            cause,
+            failures,
+            rests_until: rests_until.max(now + asked),
+        };
+        trouble.tell(&self.name, told);
+        health.trouble = Some(trouble);
+        health.trouble.as_ref().map(Trouble::later)
     }
 
     fn health(&self) -> std::sync::MutexGuard<'_, Health> {
-        // plain numbers, whole after every statement
+        // plain values, whole after every statement
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `first`, doubled `times` times, at most `longest`.
-pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
-    first.saturating_mul(1 << times.min(20)).min(longest)
+impl Health {
+    fn rests(&self, now: Timestamp) -> Option<Later> {
+        let trouble = self.trouble.as_ref();
+        trouble.filter(|trouble| trouble.rests_until > now).map(Trouble::later)
+    }
+}
+
+impl Trouble {
+    fn later(&self) -> Later {
+        Later {
+            until: self.rests_until,
+            why: self.cause.deferral(),
+        }
+    }
+
+    /// Warns or alarms, unless this was `told` before.
+    fn tell(&self, lane: &str, told: bool) {
+        let (failures, until) = (self.failures, self.rests_until);
+        match &self.cause {
+            _ if told => tracing::debug!(lane, failures, %until, "the Fachverfahren still fails"),
+            Cause::Unavailable => tracing::warn!(lane, failures, %until, "the Fachverfahren does not answer"),
+            Cause::Misconfigured(what) => {
+                tracing::error!(lane, failures, %until, alarm = "adapter-misconfigured", "{what}: mend the adapter");
+            }
+        }
+    }
+}
+
+impl Cause {
+    fn deferral(&self) -> Deferral {
+        match self {
+            Self::Unavailable => Deferral::FachverfahrenUnavailable,
+            Self::Misconfigured(_) => Deferral::AdapterMisconfigured,
+        }
+    }
+
+    /// The rest after a failure that this many were before.
+    fn rest(&self, failures: u32) -> SignedDuration {
+        let first = match self {
+            Self::Unavailable => FIRST_REST,
+            Self::Misconfigured(_) => FIRST_REST_FOR_OPERATOR,
+        };
+        doubled(first, failures, LONGEST_REST)
+    }
 }
 
 /// The pause before the next attempt of one message: longer each time, and no two messages in step.
-pub(crate) fn backoff(attempts: u32, seed: u8) -> Duration {
+pub(crate) fn backoff(attempts: u32, seed: u8) -> SignedDuration {
     let pause = doubled(FIRST_REST, attempts, LONGEST_REST);
-    pause + pause / 4 * u32::from(seed) / 255
+    pause + pause / 4 * i32::from(seed) / 255
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
+    use crate::testing::hear;
 
     fn lane() -> Lane {
         let json = r#"{"behoerde":"wgb:010010000000","leistung":"default","adapter":"http","url":"http://127.0.0.1/","concurrency":2}"#;
@@ -197,13 +248,32 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
+    fn unavailable(second: i64) -> Later {
+        let why = Deferral::FachverfahrenUnavailable;
+        Later { until: at(second), why }
+    }
+
+    fn misconfigured(second: i64) -> Later {
+        let why = Deferral::AdapterMisconfigured;
+        Later { until: at(second), why }
+    }
+
+    fn wrong(what: &str) -> Outcome {
+        Outcome::Misconfigured(what.to_owned())
+    }
+
     #[test]
     fn a_lane_that_hangs_is_asked_less_and_less() {
         let lane = lane();
         let seats: Vec<_> = (0..2 * SEATS)
             .map(|_| lane.seat(at(0)).unwrap_or_else(|_| panic!("full")))
             .collect();
-        let refused = |second| lane.seat(at(second)).err().unwrap().duration_since(at(second));
+        let refused = |second| {
+            let later = lane.seat(at(second)).err().unwrap();
+            // nobody has failed: it only has to queue
+            assert_eq!(later.why, Deferral::Queued);
+            later.until.duration_since(at(second))
+        };
         assert_eq!(refused(0).as_millis(), 100);
         assert_eq!(refused(3).as_secs(), 3);
         assert_eq!(refused(60).as_secs(), 10);
@@ -214,29 +284,72 @@ mod tests {
     #[test]
     fn after_a_failure_it_rests_then_tries_one_alone() {
         let lane = lane();
-        let failed = |second| lane.note(&Outcome::Unavailable(None), at(second)).unwrap();
-        assert_eq!(failed(0), (at(1), Deferral::FachverfahrenUnavailable));
-        assert_eq!(failed(1), (at(3), Deferral::FachverfahrenUnavailable));
-        assert_eq!(lane.seat(at(2)).err(), Some(at(3)));
+        let failed = |second| lane.note(&Outcome::Unavailable(None), at(second));
+        assert_eq!(failed(0), Some(unavailable(1)));
+        assert_eq!(failed(1), Some(unavailable(3)));
+        assert_eq!(lane.rests(at(2)), Some(unavailable(3)));
+        assert_eq!(lane.seat(at(2)).err(), Some(unavailable(3)));
+        assert_eq!(lane.rests(at(3)), None);
         let alone = lane.seat(at(3)).unwrap_or_else(|_| panic!("rests"));
-        assert!(lane.seat(at(3)).is_err());
+        let behind = lane.seat(at(3)).err().unwrap();
+        assert_eq!(behind.why, Deferral::FachverfahrenUnavailable);
         assert_eq!(lane.note(&Outcome::Accepted, at(4)), None);
         assert!(lane.seat(at(4)).is_ok());
         drop(alone);
-        let asked = lane
-            .note(&Outcome::Unavailable(Some(Duration::from_secs(90))), at(5))
-            .unwrap();
-        assert_eq!(asked.0, at(95));
-        let wrong = lane
-            .note(&Outcome::Misconfigured("answer 401".to_owned()), at(95))
-            .unwrap();
-        assert_eq!(wrong, (at(155), Deferral::AdapterMisconfigured));
+        let asked = Outcome::Unavailable(Some(Duration::from_secs(90)));
+        assert_eq!(lane.note(&asked, at(5)), Some(unavailable(95)));
+        assert_eq!(lane.note(&wrong("answer 401"), at(95)), Some(misconfigured(155)));
+    }
+
+    #[test]
+    fn what_fails_together_is_one_failure() {
+        let lane = lane();
+        for _ in 0..16 {
+            assert_eq!(
+                lane.note(&Outcome::Unavailable(None), at(0)).map(|later| later.until),
+                Some(at(1))
+            );
+        }
+        assert_eq!(
+            lane.note(&Outcome::Unavailable(None), at(1)).map(|later| later.until),
+            Some(at(3))
+        );
+        // a time that was asked for counts also then
+        let asked = Outcome::Unavailable(Some(Duration::from_secs(60)));
+        assert_eq!(lane.note(&asked, at(2)).map(|later| later.until), Some(at(62)));
+        assert_eq!(
+            lane.note(&Outcome::Unavailable(None), at(62)).map(|later| later.until),
+            Some(at(66))
+        );
+    }
+
+    #[test]
+    fn trouble_is_told_when_it_begins_and_when_it_changes() {
+        let lane = lane();
+        let levels = Arc::new(Mutex::new(vec![]));
+        let _hearing = hear({
+            let levels = Arc::clone(&levels);
+            move |level, _| levels.lock().unwrap().push(level)
+        });
+        let told = |outcome: Outcome, second| {
+            lane.note(&outcome, at(second));
+            std::mem::take(&mut *levels.lock().unwrap())
+        };
+        assert_eq!(told(wrong("answer 401"), 0), [Level::ERROR]);
+        assert_eq!(told(wrong("answer 401"), 0), [Level::DEBUG]);
+        assert_eq!(told(wrong("answer 401"), 100), [Level::DEBUG]);
+        assert_eq!(told(wrong("answer 404"), 300), [Level::ERROR]);
+        assert_eq!(told(Outcome::Unavailable(None), 600), [Level::WARN]);
+        assert_eq!(told(Outcome::Unavailable(None), 1000), [Level::DEBUG]);
+        assert_eq!(told(Outcome::Accepted, 1001), [Level::INFO]);
+        assert!(told(Outcome::Accepted, 1002).is_empty());
+        assert_eq!(told(wrong("answer 401"), 1003), [Level::ERROR]);
     }
 
     #[test]
     fn pauses_grow_to_a_bound_and_differ() {
-        assert_eq!(backoff(0, 0), Duration::from_secs(1));
-        assert_eq!(backoff(3, 0), Duration::from_secs(8));
+        assert_eq!(backoff(0, 0), FIRST_REST);
+        assert_eq!(backoff(3, 0), FIRST_REST * 8);
         assert_eq!(backoff(u32::MAX, 0), LONGEST_REST);
         assert!(backoff(3, 255) > backoff(3, 100));
         assert!(backoff(u32::MAX, 255) <= LONGEST_REST * 5 / 4);

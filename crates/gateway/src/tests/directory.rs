@@ -29,7 +29,7 @@ impl Fixture {
         fs::create_dir(&root).unwrap();
         let key = key_of(&envelope);
         Self {
-            directory: Directory::new(root.clone(), acknowledge),
+            directory: Directory::new(root.clone(), acknowledge).unwrap(),
             message: HandOver::new(network.opened(&envelope, RECEIVER)).ok().unwrap(),
             place: root.join(key.message_id.to_string()),
             key,
@@ -133,6 +133,22 @@ fn another_message_of_the_same_id_is_a_conflict() {
     assert_eq!(here.directory.look(&other).unwrap(), conflict);
     fs::remove_file(here.inner("handed")).unwrap();
     assert_eq!(here.look(), conflict);
+}
+
+#[test]
+fn another_message_of_the_same_id_forgets_only_itself() {
+    let here = Fixture::new(Acknowledge::Marker);
+    here.hand_over();
+    fs::remove_dir_all(&here.place).unwrap();
+    let other = MessageKey {
+        author: "wgp:020000000000".parse().unwrap(),
+        message_id: here.key.message_id,
+    };
+    // the other one ends as a conflict before anybody has written down that this one was taken over
+    here.directory.forget(&other);
+    assert_eq!(here.look(), Seen::HandedOver(Outcome::Accepted));
+    here.directory.forget(&here.key);
+    assert!(!here.inner("handed").exists());
 }
 
 #[test]

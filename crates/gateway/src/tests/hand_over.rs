@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -12,7 +13,7 @@ use viereck_routing::CaseId;
 
 use crate::deliver::{self, Lanes};
 use crate::gateway::Gateway;
-use crate::testing::{BEHOERDE, Network, RECEIVER, SENDER, Scripted, eventually, take, until};
+use crate::testing::{BEHOERDE, Network, RECEIVER, SENDER, Scripted, eventually, hear, take, until};
 
 /// A gateway that hands over.
 pub(super) struct Delivering {
@@ -116,6 +117,53 @@ async fn one_that_is_down_holds_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn those_that_wait_for_their_turn_do_not_try_what_has_just_failed() {
+    let network = Network::new();
+    let later = vec![("retry-after", "3600".to_owned())];
+    let server = Scripted::start([(503, later, String::new())]).await;
+    let mut delivery = http(BEHOERDE, &server.url);
+    delivery["concurrency"] = json!(1);
+    let gateway = network.gateway(RECEIVER, &deliveries(&[delivery])).await;
+    for _ in 0..4 {
+        take(&gateway, &network.sealed(|_| {})).await;
+    }
+    let here = Delivering::start(gateway);
+    eventually("asked", || !server.asked().is_empty()).await;
+    // which waits for all four
+    here.stop().await;
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_write_for_a_while_ends_nothing() {
+    let network = Network::new();
+    let server = Scripted::start([]).await;
+    let gateway = network
+        .gateway(RECEIVER, &deliveries(&[http(BEHOERDE, &server.url)]))
+        .await;
+    take(&gateway, &network.sealed(|_| {})).await;
+    let failed = Arc::new(AtomicBool::new(false));
+    let hearing = hear({
+        let failed = Arc::clone(&failed);
+        move |_, fields| {
+            if fields.contains("the journal cannot go on") {
+                failed.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    let journal = network.folder.path().join(format!("{RECEIVER}.sqlite"));
+    let held = rusqlite::Connection::open(journal).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let here = Delivering::start(Arc::clone(&gateway));
+    eventually("it failed", || failed.load(Ordering::Relaxed)).await;
+    drop((hearing, held));
+    let next = network.sealed(|_| {});
+    take(&gateway, &next).await;
+    until(&gateway.journal, next.header().message_id, Stage::Accepted).await;
+    here.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_set_up_waits_for_the_operator() {
     let network = Network::new();
     let server = Scripted::start([(401, vec![], String::new())]).await;
@@ -176,6 +224,7 @@ async fn an_answer_to_no_case_of_ours_is_rejected() {
 async fn a_folder_is_handed_over_once_whatever_the_crash() {
     let network = Network::new();
     let folder = network.folder.path().join("in");
+    fs::create_dir(&folder).unwrap();
     let delivery = json!({ "behoerde": BEHOERDE, "leistung": "default", "adapter": "directory", "folder": folder });
     let gateway = network.gateway(RECEIVER, &deliveries(&[delivery])).await;
     let envelope = network.sealed(|_| {});
@@ -234,7 +283,7 @@ async fn what_no_longer_verifies_is_parked_and_what_does_not_open_is_rejected() 
     };
     // the table that is in force by now pins other certificates
     let gateway = network
-        .gateway_with(RECEIVER, &more, Arc::clone(&other.tables), network.keys(RECEIVER))
+        .gateway_with(RECEIVER, &more, other.in_force.subscribe(), network.keys(RECEIVER))
         .await;
     let here = Delivering::start(gateway);
     let mut news = here.gateway.journal.subscribe();
@@ -245,7 +294,7 @@ async fn what_no_longer_verifies_is_parked_and_what_does_not_open_is_rejected() 
 
     // the reader's key is not here
     let gateway = other
-        .gateway_with(RECEIVER, &more, Arc::clone(&network.tables), other.keys(RECEIVER))
+        .gateway_with(RECEIVER, &more, network.in_force.subscribe(), other.keys(RECEIVER))
         .await;
     let here = Delivering::start(gateway);
     take_with(&here.gateway, &envelope).await;

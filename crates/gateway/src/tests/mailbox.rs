@@ -10,7 +10,7 @@ use super::hand_over::Delivering;
 use super::http_adapter::parts;
 use super::submissions::{answer, form, metadata};
 use crate::gateway::Gateway;
-use crate::testing::{Answer, BEHOERDE, Network, PORTAL, SENDER, Scripted, Serving, take, token, until};
+use crate::testing::{Answer, BEHOERDE, Network, PORTAL, SENDER, Scripted, Serving, hear, take, token, until};
 
 struct Fixture {
     network: Network,
@@ -99,6 +99,29 @@ async fn a_bescheid_reaches_its_mailbox() {
         ("attachment-01", &b"%PDF-Bescheid"[..])
     );
     assert_eq!(parts.len(), 2);
+    here.delivering.stop().await;
+}
+
+#[tokio::test]
+async fn one_attempt_sees_one_routing_table() {
+    let here = Fixture::new([], true).await;
+    let token = here.own_token().await;
+    let file = "laender/01-schleswig-holstein/behoerden/a.toml";
+    let changed = here.network.changed(file, "Amt A", "Amt Z");
+    // another table comes into force after the message was verified and before its letter is written
+    let in_force = here.network.in_force.clone();
+    let _hearing = hear(move |_, fields| {
+        if fields.contains("stage=\"handing-over\"") {
+            in_force.send_replace(Arc::clone(&changed));
+        }
+    });
+    here.ends(token, Stage::Accepted).await;
+    let asked = &here.mailbox.asked()[0];
+    let parts = parts(&asked.headers["content-type"], &asked.body).await;
+    let message: Value = serde_json::from_slice(&parts[0].3).unwrap();
+    assert_eq!(message["sender"], "Amt A");
+    let now = here.gateway.tables();
+    assert_eq!(now.participant(&BEHOERDE.parse().unwrap()).unwrap().name, "Amt Z");
     here.delivering.stop().await;
 }
 

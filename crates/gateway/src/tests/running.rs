@@ -12,7 +12,7 @@ use viereck_transport::{Link, Queue, Topology};
 
 use super::submissions::{answer, form, metadata};
 use crate::testing::{Network, SENDER, config, token};
-use crate::{Error, Inputs, Keys, KeysError, run};
+use crate::{AdapterError, Error, Inputs, Keys, KeysError, run};
 
 async fn inputs(network: &Network, link: Link) -> (Inputs, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -79,6 +79,25 @@ async fn a_configuration_that_contradicts_itself_does_not_start() {
         matches!(&error, Error::Config(finding) if finding.key == "obsolete_after_days"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_missing_stops_the_start_and_is_not_made() {
+    let network = Network::new();
+    let link = Link::embedded(&network.folder.path().join("link.sqlite")).unwrap();
+    let (inputs, _) = inputs(&network, link).await;
+    let missing = network.folder.path().join("not-mounted");
+    let delivery =
+        json!({ "behoerde": "default", "leistung": "default", "adapter": "directory", "folder": missing.clone() });
+    let config = config(SENDER, &json!({ "delivery": [delivery] }).to_string());
+    let error = run(config, inputs, CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(&error, Error::Adapter(AdapterError::NoFolder { folder, .. }) if *folder == missing));
+    let told = error.to_string();
+    assert!(
+        told.starts_with("folder-missing: ") && told.contains("not-mounted"),
+        "{told}"
+    );
+    assert!(!missing.exists());
 }
 
 #[test]
