@@ -66,8 +66,8 @@ pub fn readable(config: &Config) -> Result<(), Error> {
 /// Runs a gateway until `shutdown`.
 ///
 /// # Errors
-/// At the start, of configuration, token files and folders; later only of the journal. A link, a Fachverfahren or a client that
-/// fails is no error of the gateway.
+/// At the start, of configuration, token files and folders; later only of the journal. A link, a Fachverfahren or a
+/// client that fails is no error of the gateway.
 pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) -> Result<(), Error> {
     let Inputs {
         tables,
