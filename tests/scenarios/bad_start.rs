@@ -16,6 +16,7 @@ fn site() -> (TempDir, Site) {
 
 fn configure(site: &Site, dir: &Path, port: u16) {
     let loopback = |port: u16| (Ipv4Addr::LOCALHOST, port).into();
+    std::fs::create_dir_all(dir.join("folders")).unwrap();
     site.configure(&Surroundings {
         amqp: None,
         listen: [loopback(port), loopback(0), loopback(0)],

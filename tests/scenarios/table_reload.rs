@@ -15,6 +15,7 @@ async fn a_broken_table_never_replaces_the_one_in_force() {
     let site = Site::prepare(dir.path()).unwrap();
     let any = (Ipv4Addr::LOCALHOST, 0).into();
     let listen = free_port();
+    std::fs::create_dir_all(dir.path().join("folders")).unwrap();
     site.configure(&Surroundings {
         amqp: None,
         listen: [listen, any, any],

@@ -1,5 +1,6 @@
 //! What a journal can fail with.
 
+use rusqlite::ErrorCode;
 use viereck_envelope::{Refused, SealError};
 use viereck_routing::{CustodianId, Environment};
 use viereck_store::{StoreError, WriteError};
@@ -57,6 +58,12 @@ impl JournalError {
     pub fn may_pass(&self) -> bool {
         match self {
             JournalError::Store(error) => error.may_pass(),
+            JournalError::Sql(error) => {
+                matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)
+                )
+            }
             JournalError::Link(error) => error.may_pass(),
             JournalError::Seal(_) => true,
             _ => false,

@@ -91,7 +91,7 @@ impl Journal {
                     rusqlite::params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
                     MessageRow::read,
                 )?
-                .filter(|row| !row.as_ref().is_ok_and(|row| busy.contains(&row.seq)))
+                .filter(|row| !row.as_ref().is_ok_and(|row| busy.contains(&row.key)))
                 .take(limit)
                 .map(|row| {
                     let row = row?;
@@ -99,26 +99,23 @@ impl Journal {
                         column: "sealed.bytes",
                         expected: "the octets taken",
                     })?;
-                    Ok((
-                        row.seq,
-                        DueHandOver {
-                            key: row.key,
-                            reader: row.reader,
-                            leistung: row.leistung,
-                            kind: row.kind,
-                            attempts: row.attempts,
-                            bytes,
-                        },
-                    ))
+                    Ok(DueHandOver {
+                        key: row.key,
+                        reader: row.reader,
+                        leistung: row.leistung,
+                        kind: row.kind,
+                        attempts: row.attempts,
+                        bytes,
+                    })
                 })
                 .collect::<Result<Vec<_>, JournalError>>()
             })
             .await?;
         let mut in_hand = self.in_hand();
-        // two callers at once: the row belongs to the one who inserts it
+        // two callers at once: the message belongs to the one who inserts it
         Ok(found
             .into_iter()
-            .filter_map(|(seq, due)| in_hand.insert(seq).then_some(due))
+            .filter(|due| in_hand.insert(due.key.clone()))
             .collect())
     }
 
@@ -126,11 +123,16 @@ impl Journal {
     pub async fn next_hand_over(&self) -> Result<Option<Timestamp>, JournalError> {
         let busy = self.in_hand().clone();
         let next = self.store.read(move |conn| {
-            let mut due =
-                conn.prepare_cached("SELECT seq, due_at FROM message WHERE work = ? ORDER BY due_at LIMIT ?")?;
+            let mut due = conn.prepare_cached(
+                "SELECT author, message_id, due_at FROM message WHERE work = ? ORDER BY due_at LIMIT ?",
+            )?;
             let mut rows = due.query(rusqlite::params![Work::HandOver.as_str(), busy.len() as i64 + 1])?;
             while let Some(row) = rows.next()? {
-                if !busy.contains(&row.get(0)?) {
+                let key = MessageKey {
+                    author: rows::name(row, "author")?,
+                    message_id: rows::name(row, "message_id")?,
+                };
+                if !busy.contains(&key) {
                     return Ok(Some(rows::instant(row, "due_at")?));
                 }
             }
@@ -139,110 +141,99 @@ impl Journal {
         Ok(next.await?)
     }
 
-    /// An attempt begins; the case of an application is kept from here on, because an answer may come at once.
+    /// An attempt begins; the case of an application is kept from here on, because an answer may come at once. If this
+    /// fails, the message is put down again.
     pub async fn begin_hand_over(&self, message: &MessageKey, case: Option<Case>) -> Result<(), JournalError> {
-        self.with_taken(message, move |journal, tx, row, now| {
+        let begun = self.with_taken(message, move |journal, tx, row, now| {
             if let Some(case) = &case {
                 case.keep(tx, cases::Side::Reader)?;
             }
             tx.prepare_cached("UPDATE message SET attempts = attempts + 1 WHERE seq = ?")?
                 .execute([row.seq])?;
-            journal.step(tx, row, Step::HandingOver, None, &[], now)
-        })
-        .await
-        .map(|_| ())
+            journal.step(tx, row, Step::HandingOver, None, &[], now).map(Some)
+        });
+        let begun = begun.await;
+        if begun.is_err() {
+            self.put_down(message);
+        }
+        begun
     }
 
-    /// The hand-over ended: the event is committed and its receipt is due.
+    /// The hand-over ended: the event is committed and its receipt is due. Whether this succeeds or not, the message is
+    /// put down; after a failure it is due again, under the same key.
     pub async fn conclude(&self, message: &MessageKey, end: Conclusion) -> Result<(), JournalError> {
-        let seq = self
-            .with_taken(message, move |journal, tx, row, now| {
-                let (stage, reasons) = match &end {
-                    Conclusion::Accepted => (Stage::Accepted, &[][..]),
-                    Conclusion::Rejected(reasons) => (Stage::Rejected, &reasons[..]),
-                    Conclusion::Expired => (Stage::Expired, &[Reason::Obsolete][..]),
-                };
-                tx.prepare_cached(
-                    "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, ended = ? WHERE seq = ?",
-                )?
-                .execute((stage.as_str(), row.seq))?;
-                journal.state(tx, row, stage, None, reasons, now)
-            })
-            .await?;
-        self.put_down(seq);
+        let concluded = self.with_taken(message, move |journal, tx, row, now| {
+            let (stage, reasons) = match &end {
+                Conclusion::Accepted => (Stage::Accepted, &[][..]),
+                Conclusion::Rejected(reasons) => (Stage::Rejected, &reasons[..]),
+                Conclusion::Expired => (Stage::Expired, &[Reason::Obsolete][..]),
+            };
+            tx.prepare_cached(
+                "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, ended = ? WHERE seq = ?",
+            )?
+            .execute((stage.as_str(), row.seq))?;
+            journal.state(tx, row, stage, None, reasons, now).map(Some)
+        });
+        let concluded = concluded.await;
+        self.put_down(message);
         self.shared.receipts_wanted.notify_one();
-        Ok(())
+        concluded
     }
 
-    /// Not now: due again at `until`. That an operator has to act is noted as a step, once and not at each attempt.
+    /// Not now: due again at `until`, and put down. That an operator has to act is noted as a step, once and not at each
+    /// attempt.
     pub async fn defer(&self, message: &MessageKey, until: Timestamp, why: Deferral) -> Result<(), JournalError> {
-        let journal = self.clone();
-        let key = message.clone();
-        let (seq, told) = self
-            .store
-            .write(move |tx| {
-                let row = taken(tx, &key)?;
-                tx.prepare_cached("UPDATE message SET due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL")?
-                    .execute(rusqlite::params![until.as_millisecond(), why.as_str(), row.seq])?;
-                let told = match why {
-                    Deferral::AdapterMisconfigured if row.deferral.as_deref() != Some(why.as_str()) => {
-                        Some(journal.step(
-                            tx,
-                            &row,
-                            Step::Deferred,
-                            None,
-                            &[Reason::AdapterMisconfigured],
-                            Timestamp::now(),
-                        )?)
-                    }
-                    _ => None,
-                };
-                Ok::<_, JournalError>((row.seq, told))
-            })
-            .await?;
-        self.tell(told.into_iter().collect());
-        self.put_down(seq);
-        Ok(())
+        let deferred = self.with_taken(message, move |journal, tx, row, now| {
+            tx.prepare_cached("UPDATE message SET due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL")?
+                .execute(rusqlite::params![until.as_millisecond(), why.as_str(), row.seq])?;
+            if why != Deferral::AdapterMisconfigured || row.deferral.as_deref() == Some(why.as_str()) {
+                return Ok(None);
+            }
+            journal
+                .step(tx, row, Step::Deferred, None, &[Reason::AdapterMisconfigured], now)
+                .map(Some)
+        });
+        let deferred = deferred.await;
+        self.put_down(message);
+        deferred
     }
 
-    /// Out of the flow, for an operator to look at. It has not ended.
+    /// Out of the flow, for an operator to look at, and put down. It has not ended.
     pub async fn park(&self, message: &MessageKey, reason: Reason) -> Result<(), JournalError> {
-        let seq = self
-            .with_taken(message, move |journal, tx, row, now| {
-                tx.prepare_cached("UPDATE message SET work = NULL, due_at = NULL, parked = ? WHERE seq = ?")?
-                    .execute((reason.code(), row.seq))?;
-                journal.step(tx, row, Step::Parked, None, &[reason], now)
-            })
-            .await?;
-        self.put_down(seq);
-        Ok(())
+        let parked = self.with_taken(message, move |journal, tx, row, now| {
+            tx.prepare_cached("UPDATE message SET work = NULL, due_at = NULL, parked = ? WHERE seq = ?")?
+                .execute((reason.code(), row.seq))?;
+            journal.step(tx, row, Step::Parked, None, &[reason], now).map(Some)
+        });
+        let parked = parked.await;
+        self.put_down(message);
+        parked
     }
 
-    fn put_down(&self, seq: i64) {
-        self.in_hand().remove(&seq);
+    fn put_down(&self, message: &MessageKey) {
+        self.in_hand().remove(message);
         self.shared.hand_over_wanted.notify_one();
     }
 
-    /// One change of a taken message that has not ended, with what it tells; gives the number of the row.
+    /// One change of a taken message that has not ended, with what it tells.
     async fn with_taken(
         &self,
         message: &MessageKey,
-        change: impl FnOnce(&Journal, &Transaction<'_>, &MessageRow, Timestamp) -> Result<Occurrence, JournalError>
+        change: impl FnOnce(&Journal, &Transaction<'_>, &MessageRow, Timestamp) -> Result<Option<Occurrence>, JournalError>
         + Send
         + 'static,
-    ) -> Result<i64, JournalError> {
+    ) -> Result<(), JournalError> {
         let journal = self.clone();
         let key = message.clone();
-        let (seq, told) = self
+        let told = self
             .store
             .write(move |tx| {
                 let row = taken(tx, &key)?;
-                let told = change(&journal, tx, &row, Timestamp::now())?;
-                Ok::<_, JournalError>((row.seq, told))
+                change(&journal, tx, &row, Timestamp::now())
             })
             .await?;
-        self.tell(vec![told]);
-        Ok(seq)
+        self.tell(told.into_iter().collect());
+        Ok(())
     }
 }
 

@@ -37,8 +37,8 @@ pub(crate) struct Shared {
     pub(crate) hand_over_wanted: Arc<Notify>,
     /// Wakes the receipts: an event somebody has to hear of.
     pub(crate) receipts_wanted: Arc<Notify>,
-    /// Rows of `message` whose hand-over this process has begun and not ended: nobody else may begin them.
-    pub(crate) in_hand: Mutex<HashSet<i64>>,
+    /// Messages that were given out for a hand-over and not put down: nobody else may begin them.
+    pub(crate) in_hand: Mutex<HashSet<MessageKey>>,
     occurrences: broadcast::Sender<Occurrence>,
 }
 
@@ -154,7 +154,7 @@ impl Journal {
         }
     }
 
-    pub(crate) fn in_hand(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+    pub(crate) fn in_hand(&self) -> std::sync::MutexGuard<'_, HashSet<MessageKey>> {
         // the set is whole after every statement, so a panic elsewhere does not spoil it
         self.shared.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }

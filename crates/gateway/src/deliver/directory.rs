@@ -14,8 +14,9 @@
 //! refusal: it alarms and waits. A folder that is taken away was taken over. Does not: make the folder, or delete what
 //! the Fachverfahren was given.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -29,6 +30,9 @@ use crate::config::Acknowledge;
 
 /// Octets of a `rejected` marker that are read at most; a reason code is shorter.
 const MARKER: u64 = 256;
+
+/// An empty `rejected` marker may be written to for this long; after that it is unclear.
+const FRESH: Duration = Duration::from_secs(60);
 /// How often a marker is looked for: a tenth of the time it has been waited for, within these bounds.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -91,7 +95,7 @@ impl Directory {
         remove(fs::remove_file(&handed))?;
         sync_parent(&handed)?;
         remove(fs::remove_dir_all(&staged))?;
-        fs::create_dir(&staged)?;
+        make_new(&staged)?;
         write(&staged.join("message.json"), &message.json)?;
         for file in &message.files {
             write(&staged.join(&file.file), &file.octets)?;
@@ -131,30 +135,40 @@ impl Directory {
         if self.acknowledge == Acknowledge::Rename {
             return Ok(Outcome::Accepted);
         }
-        match (is_file(&place.join("accepted"))?, is_file(&place.join("rejected"))?) {
-            (true, false) => Ok(Outcome::Accepted),
-            (false, false) => Ok(Outcome::Waiting(self.next_look(place))),
-            (false, true) => {
+        let waits = |what: Option<&str>| {
+            if let Some(what) = what {
+                alarm(key, what);
+            }
+            Ok(Outcome::Waiting(self.next_look(place)))
+        };
+        if !fs::symlink_metadata(place)?.is_dir() {
+            return waits(Some("its folder is no folder any more"));
+        }
+        match (
+            Marker::at(&place.join("accepted"))?,
+            Marker::at(&place.join("rejected"))?,
+        ) {
+            (Marker::Absent, Marker::Absent) => waits(None),
+            (Marker::File { .. }, Marker::Absent) => Ok(Outcome::Accepted),
+            (
+                Marker::Absent,
+                Marker::File {
+                    empty: true,
+                    fresh: true,
+                },
+            ) => waits(None),
+            (Marker::Absent, Marker::File { .. }) => {
                 let mut line = String::new();
                 let read = File::open(place.join("rejected"))?
                     .take(MARKER)
                     .read_to_string(&mut line);
-                let line = line.trim();
-                match line.parse::<Reason>() {
+                match line.trim().parse::<Reason>() {
                     Ok(reason) if read.is_ok() => Ok(Outcome::Rejected(reason)),
-                    _ => {
-                        // an empty one is still being written
-                        if !line.is_empty() || read.is_err() {
-                            alarm(key, "the marker rejected holds no reason code of the list");
-                        }
-                        Ok(Outcome::Waiting(self.next_look(place)))
-                    }
+                    _ => waits(Some("the marker rejected holds no reason code of the list")),
                 }
             }
-            (true, true) => {
-                alarm(key, "both markers are set");
-                Ok(Outcome::Waiting(self.next_look(place)))
-            }
+            (Marker::File { .. }, Marker::File { .. }) => waits(Some("both markers are set")),
+            (Marker::NoFile, _) | (_, Marker::NoFile) => waits(Some("a marker is no plain file")),
         }
     }
 
@@ -184,15 +198,25 @@ fn alarm(key: &MessageKey, what: &str) {
     tracing::error!(message_id = %key.message_id, alarm = "marker-unclear", "{what}; it waits");
 }
 
+/// Who reads these folders shares a group with the gateway; nobody else is to read what stands in them.
+fn make_new(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o770).create(folder)
+}
+
 fn make(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
+    match make_new(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
 }
 
 fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(path)?;
     file.write_all(octets)?;
     file.sync_all()
 }
@@ -213,11 +237,36 @@ fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn is_file(path: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok(found.is_file()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+/// What stands where a marker may stand.
+enum Marker {
+    Absent,
+    /// A file; an empty one that is `fresh` may still be written to.
+    File {
+        empty: bool,
+        fresh: bool,
+    },
+    /// A link, a folder, a pipe: nothing that says yes or no.
+    NoFile,
+}
+
+impl Marker {
+    fn at(path: &Path) -> io::Result<Self> {
+        let found = match fs::symlink_metadata(path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Absent),
+            Err(error) => return Err(error),
+        };
+        if !found.is_file() {
+            return Ok(Self::NoFile);
+        }
+        let age = found
+            .modified()
+            .ok()
+            .and_then(|since| SystemTime::now().duration_since(since).ok());
+        Ok(Self::File {
+            empty: found.len() == 0,
+            fresh: age.is_none_or(|age| age < FRESH),
+        })
     }
 }
 

@@ -43,6 +43,17 @@ impl CountedBody {
         self.counted().exceeded
     }
 
+    /// Reads what follows the last part, to the end of the request, counted like the rest; a body that is cut off shows
+    /// here.
+    pub(crate) async fn to_end(&self) -> Result<(), io::Error> {
+        let shared = self.clone();
+        let mut rest = stream::poll_fn(move |context| shared.counted().poll(context));
+        while let Some(chunk) = rest.next().await {
+            chunk?;
+        }
+        Ok(())
+    }
+
     /// Reads up to `most` further octets and keeps none.
     pub(crate) async fn forget(&self, most: usize) {
         let shared = self.clone();

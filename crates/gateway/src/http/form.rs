@@ -104,7 +104,14 @@ pub(crate) async fn read(gateway: &Gateway, request: Request) -> Result<Form, Pr
     let multipart = Multipart::from_request(Request::from_parts(head, body.to_body()), &()).await;
     let mut multipart = multipart.map_err(|_| broken("Content-Type has to be multipart/form-data with a boundary"))?;
     let time = Duration::from_secs(gateway.config.timeouts.body_seconds);
-    match tokio::time::timeout(time, Reading::new(limits).read(&mut multipart)).await {
+    let reading = async {
+        let reading = Reading::new(limits).read(&mut multipart).await?;
+        body.to_end()
+            .await
+            .map_err(|_| broken("the request was cut off behind the last part"))?;
+        Ok::<_, Problem>(reading)
+    };
+    match tokio::time::timeout(time, reading).await {
         Ok(Ok(reading)) => reading.complete(room),
         Ok(Err(problem)) if problem.code == Code::TooLarge || body.exceeded() => {
             // whoever sends for longer than this reads its answer late or never

@@ -8,8 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use viereck_envelope::MessageType;
 use viereck_routing::{
-    Answer, BehoerdeId, Client, Kind, LeistungId, NoRoute, Outcome, Participant, ParticipantKind, Region, Tables,
-    day_in_berlin,
+    Answer, BehoerdeId, Client, Kind, LeistungId, NoRoute, Outcome, Participant, Region, Tables, day_in_berlin,
 };
 
 use super::metadata::Destination;
@@ -140,19 +139,17 @@ fn competent(answer: Answer) -> Result<Way, Problem> {
     }
 }
 
-/// An authority that the client names itself: it has to take this Leistung; no region decides.
+/// An authority that the client names itself, e.g. one of several choices: the tables have to name it for this Leistung
+/// today, so that naming it is no way round them. No region decides.
 fn named(behoerde: &BehoerdeId, leistung: &LeistungId, on: Date, tables: &Tables) -> Result<Way, Problem> {
-    let authority = tables
-        .participant(behoerde)
-        .filter(|participant| participant.kind == ParticipantKind::Authority);
     let missing = || no_route(&NoRoute::NoDelivery(behoerde.clone()));
-    let authority = authority.ok_or_else(missing)?;
-    let delivery = authority.delivery(leistung, on).ok_or_else(missing)?;
+    let land = tables.competent_in(behoerde, leistung, on).ok_or_else(missing)?;
+    let delivery = tables.delivery(behoerde, leistung, on).ok_or_else(missing)?;
     Ok(Way {
         reader: behoerde.clone(),
         key_holder: delivery.deputy.clone().unwrap_or_else(|| behoerde.clone()),
         region: None,
-        land: land_of(authority),
+        land: (land != "00").then(|| land.to_owned()),
         accepts: delivery.accepts.clone(),
     })
 }

@@ -1,7 +1,7 @@
 //! The adapter `directory`: markers, folders that are taken away, and every state that a crash can leave behind.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use viereck_custody::MessageKey;
 use viereck_envelope::Reason;
@@ -166,4 +166,34 @@ fn a_folder_that_is_missing_is_not_made() {
     let error = here.directory.hand_over(&here.key, &here.message).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     assert!(!here.root.exists());
+}
+
+/// Nothing but a plain file says yes or no, and one spoiled folder is no fault of the adapter.
+#[test]
+fn what_is_no_plain_marker_waits() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    for spoil in [
+        (|place: &Path| symlink("message.json", place.join("accepted")).unwrap()) as fn(&Path),
+        |place| fs::create_dir(place.join("rejected")).unwrap(),
+        |place| {
+            fs::remove_dir_all(place).unwrap();
+            fs::write(place, "").unwrap();
+        },
+        |place| {
+            fs::rename(place, place.with_extension("away")).unwrap();
+            symlink(place.with_extension("away"), place).unwrap();
+        },
+    ] {
+        let here = Fixture::new(Acknowledge::Marker);
+        here.directory.hand_over(&here.key, &here.message).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o007;
+        assert_eq!(
+            (mode(&here.place), mode(&here.place.join("payload"))),
+            (0, 0),
+            "nobody else reads it"
+        );
+        spoil(&here.place);
+        let seen = here.directory.look(&here.key).unwrap();
+        assert!(matches!(seen, Seen::HandedOver(Outcome::Waiting(_))), "{seen:?}");
+    }
 }

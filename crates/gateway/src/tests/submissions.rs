@@ -266,11 +266,54 @@ async fn where_it_cannot_go_is_said_by_its_own_code() {
     named["behoerde"] = json!("wgb:010020000000");
     let (status, body) = here.post("k2", form(&named)).await;
     assert_eq!((status, body["behoerde"].as_str()), (202, Some("wgb:010020000000")));
-    for (behoerde, status) in [("wgb:019990000000", 422), (PORTAL, 422), ("wgb:051110000000", 403)] {
+    // one that takes everything and is competent for nothing: naming it is no way round the table
+    let not_competent = "ebb:010090000000";
+    let refused = [
+        ("wgb:019990000000", 422),
+        (PORTAL, 422),
+        (not_competent, 422),
+        ("wgb:051110000000", 403),
+    ];
+    for (behoerde, status) in refused {
         named["behoerde"] = json!(behoerde);
         assert_eq!(here.post("k3", form(&named)).await.0, status, "{behoerde}");
     }
     assert_eq!(here.stored().await, 2);
+}
+
+/// The last part is there, the end of the request is not.
+#[tokio::test]
+async fn a_request_that_is_cut_off_behind_its_last_part_is_not_taken() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let here = Fixture::new("").await;
+    let metadata = metadata();
+    let body = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{metadata}\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"payload\"\r\n\r\n<antrag/>\r\n--b--\r\n"
+    );
+    for missing in [0, 100] {
+        let head = format!(
+            "POST /v1/submissions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {}\r\nIdempotency-Key: cut\r\n\
+             Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            token("alles"),
+            body.len() + missing
+        );
+        let address = here.serving.base.strip_prefix("http://").unwrap();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        if missing > 0 {
+            stream.shutdown().await.unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(
+            answer.starts_with("HTTP/1.1 202"),
+            missing == 0,
+            "{missing} octets missing: {answer}"
+        );
+        assert_eq!(here.stored().await, 1, "only the whole one");
+    }
 }
 
 #[tokio::test]
