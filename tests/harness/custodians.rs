@@ -65,7 +65,17 @@ impl Custodians {
 
     /// The same, sealed and signed by any gateway.
     pub fn sealed_by(&self, gateway: &str, message_id: MessageId, payload: &'static [u8]) -> SealedEnvelope {
-        let now = Timestamp::now();
+        self.sealed_at(Timestamp::now(), gateway, message_id, payload)
+    }
+
+    /// The same, by a clock that says `now`.
+    pub fn sealed_at(
+        &self,
+        now: Timestamp,
+        gateway: &str,
+        message_id: MessageId,
+        payload: &'static [u8],
+    ) -> SealedEnvelope {
         let reader = "wgb:010540880000".parse().expect("well-formed");
         let author = self.author();
         let draft = Draft {

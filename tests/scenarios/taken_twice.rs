@@ -111,3 +111,22 @@ async fn what_is_not_for_us_or_not_from_its_author_is_refused() {
         .unwrap();
     assert_eq!(taken, Taken::New);
 }
+
+/// A clock that is ahead is no reason to say anything final: the octets come again, and later they are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_verify_yet_is_neither_taken_nor_refused() {
+    let custodians = Custodians::prepare();
+    let receiver = custodians.journal("gw-sh-2").await;
+    let message = MessageId::random();
+    let ahead = Timestamp::now() + jiff::SignedDuration::from_mins(10);
+    let early = custodians.sealed_at(ahead, "gw-sh-1", message, b"{}");
+    let taken = receiver
+        .take(early.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone())
+        .await
+        .unwrap();
+    assert_eq!(taken, Taken::NotYet);
+    assert!(
+        receiver.message(&message).await.unwrap().is_none(),
+        "nothing is stated about it"
+    );
+}

@@ -129,6 +129,14 @@ impl Journal {
         let verified = verify(bytes.clone(), tables.clone(), self.environment(), now).await;
         let envelope = match verified {
             Ok(envelope) => envelope,
+            Err(refused) if refused.may_pass() => {
+                tracing::warn!(
+                    code = refused.code(),
+                    alarm = "refused",
+                    "an envelope does not verify yet"
+                );
+                return Ok(Taken::NotYet);
+            }
             Err(refused) => {
                 tracing::error!(
                     code = refused.code(),

@@ -87,6 +87,14 @@ impl Journal {
                     .await?;
                 return Ok(Standing::Refused);
             }
+            Err(refused) if refused.may_pass() => {
+                tracing::warn!(
+                    code = refused.code(),
+                    alarm = "refused",
+                    "a receipt batch does not verify yet"
+                );
+                return Ok(Standing::NotYet);
+            }
             Err(refused) => {
                 tracing::error!(
                     code = refused.code(),
