@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a scenario ends in an account")]
 
 mod bad_start;
+mod bounded_outbox;
 mod broker_refuses;
 mod demo;
 mod facts_of_others;

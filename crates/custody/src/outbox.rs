@@ -6,14 +6,14 @@
 //!
 //! Does not: look into an envelope, or end a message that was published; only its present custodian does that.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{SealedEnvelope, Stage};
 use viereck_routing::{Digest, GatewayId};
@@ -71,6 +71,8 @@ pub enum Promised {
 pub struct Config {
     /// Messages in flight at once.
     pub window: usize,
+    /// Octets in flight at once; a message that is larger by itself goes alone.
+    pub octets: usize,
     /// Silence of the reader's gateway after which the same octets go out again; doubles with each time.
     pub silence: SignedDuration,
     /// The longest such silence.
@@ -83,6 +85,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             window: 128,
+            octets: 64 << 20,
             silence: SignedDuration::from_mins(10),
             longest_silence: SignedDuration::from_hours(6),
             retry: SignedDuration::from_millis(500),
@@ -169,43 +172,50 @@ impl Journal {
             .await?)
     }
 
+    /// What is due and not in flight, oldest first: at most `limit` messages, and no more octets beside those in flight
+    /// than `octets` allow.
     async fn due_publications(
         &self,
         now: Timestamp,
-        in_flight: HashSet<i64>,
+        in_flight: HashMap<i64, usize>,
         limit: usize,
+        octets: usize,
     ) -> Result<Vec<Due>, JournalError> {
-        let rows = limit + in_flight.len();
-        let due = self
-            .store
-            .read(move |conn| {
-                conn.prepare_cached(
-                    "SELECT * FROM message WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
-                )?
-                .query_and_then(
-                    rusqlite::params![Work::Publish.as_str(), now.as_millisecond(), rows as i64],
-                    MessageRow::read,
-                )?
-                .filter(|row| !row.as_ref().is_ok_and(|row| in_flight.contains(&row.seq)))
-                .take(limit)
-                .map(|row| {
-                    let row = row?;
-                    let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
-                        column: "sealed.bytes",
-                        expected: "the octets to publish",
-                    })?;
-                    Ok::<_, JournalError>(Due {
-                        seq: row.seq,
-                        key: row.key,
-                        gateway: row.gateway,
-                        attempts: row.attempts,
-                        bytes,
-                    })
-                })
-                .collect::<Result<Vec<_>, _>>()
-            })
-            .await?;
-        Ok(due)
+        let look = move |conn: &Connection| {
+            let mut flying: usize = in_flight.values().sum();
+            let mut due: Vec<Due> = vec![];
+            let mut statement = conn.prepare_cached(
+                "SELECT message.*, length(bytes) AS octets FROM message JOIN sealed ON sealed.message = message.seq
+                 WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
+            )?;
+            let rows = (limit + in_flight.len()) as i64;
+            let mut rows = statement.query(rusqlite::params![Work::Publish.as_str(), now.as_millisecond(), rows])?;
+            while let Some(row) = rows.next()? {
+                let size = usize::try_from(row.get::<_, i64>("octets")?).unwrap_or(usize::MAX);
+                let row = MessageRow::read(row)?;
+                if in_flight.contains_key(&row.seq) {
+                    continue;
+                }
+                if due.len() == limit || flying > 0 && flying.saturating_add(size) > octets {
+                    break;
+                }
+                flying += size;
+                let missing = JournalError::Corrupt {
+                    column: "sealed.bytes",
+                    expected: "the octets to publish",
+                };
+                let bytes = rows::sealed(conn, row.seq)?.ok_or(missing)?;
+                due.push(Due {
+                    seq: row.seq,
+                    key: row.key,
+                    gateway: row.gateway,
+                    attempts: row.attempts,
+                    bytes,
+                });
+            }
+            Ok::<_, JournalError>(due)
+        };
+        Ok(self.store.read(look).await?)
     }
 
     async fn next_publication(&self) -> Result<Option<Timestamp>, JournalError> {
@@ -272,7 +282,7 @@ struct Due {
 }
 
 fn earlier_answer(
-    conn: &rusqlite::Connection,
+    conn: &Connection,
     owner: &str,
     key: &str,
     fingerprint: &Digest,
@@ -301,7 +311,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), JournalError> {
     let wanted = journal.shared.publish_wanted.clone();
-    let mut in_flight = HashSet::new();
+    let mut in_flight: HashMap<i64, usize> = HashMap::new();
     let mut publishing = FuturesUnordered::new();
     let mut failures = 0; // tries in a row, not messages
     loop {
@@ -312,12 +322,12 @@ pub async fn run(
             0 => vec![],
             _ => {
                 journal
-                    .due_publications(Timestamp::now(), in_flight.clone(), free)
+                    .due_publications(Timestamp::now(), in_flight.clone(), free, config.octets)
                     .await?
             }
         };
         for due in due {
-            in_flight.insert(due.seq);
+            in_flight.insert(due.seq, due.bytes.len());
             publishing.push(publish(&journal, &link, due, &config, failures));
         }
         // with something in flight its end wakes us; else new work, or the moment the next one is due
