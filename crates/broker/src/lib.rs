@@ -23,14 +23,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use viereck_custody::{CurrentTables, Journal, JournalError};
+use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError};
 use viereck_envelope::Signer;
 use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
 
 pub use config::Config;
-
-/// Pause after a journal that could not write, before the delivery goes back.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// After a pause this long between two tries a delivery goes back to its queue.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);

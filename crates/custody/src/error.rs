@@ -1,10 +1,15 @@
 //! What a journal can fail with.
 
+use std::time::Duration;
+
 use rusqlite::ErrorCode;
 use viereck_envelope::{Refused, SealError};
 use viereck_routing::{CustodianId, Environment};
 use viereck_store::{StoreError, WriteError};
 use viereck_transport::LinkError;
+
+/// How long whoever meets a journal that cannot write waits before trying again, see [`JournalError::may_pass`].
+pub const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A journal that cannot do what it was asked. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

@@ -72,14 +72,7 @@ impl Journal {
             routing_table: row.routing_table,
             reasons: reasons.to_vec(),
         };
-        let seq = insert(
-            tx,
-            &row.key,
-            &row.envelope_digest,
-            &event,
-            Some(&event.to_octets()),
-            true,
-        )?;
+        let seq = insert(tx, &row.key, &row.envelope_digest, &event, &event.to_octets(), true)?;
         if row.gateway == *self.custodian() {
             // the author's side lives in this very journal
             settle(tx, &row.key)?;
@@ -138,7 +131,7 @@ impl Journal {
         if known {
             return Ok(None);
         }
-        insert(tx, key, envelope_digest, event, Some(octets), standing)?;
+        insert(tx, key, envelope_digest, event, octets, standing)?;
         settle(tx, key)?;
         Ok(Some(Occurrence {
             journal: self.custodian().clone(),
@@ -202,7 +195,7 @@ fn insert(
     key: &MessageKey,
     envelope_digest: &Digest,
     event: &Event,
-    octets: Option<&Bytes>,
+    octets: &Bytes,
     standing: bool,
 ) -> Result<i64, JournalError> {
     tx.prepare_cached(
@@ -218,7 +211,7 @@ fn insert(
         event.custodian.as_str(),
         event.target.as_ref().map(GatewayId::as_str),
         rows::reasons_text(&event.reasons),
-        octets.map(|octets| &octets[..]),
+        &octets[..],
         standing,
     ])?;
     Ok(tx.last_insert_rowid())

@@ -7,8 +7,6 @@
 //!
 //! Does not: decrypt. Sealed octets are all that is ever written down.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,10 +18,7 @@ use viereck_transport::{Delivery, Link, Queue};
 
 use crate::journal::Occurrence;
 use crate::rows::{MessageRow, NewMessage, Side, Work};
-use crate::{CurrentTables, Journal, JournalError, aside, authorise};
-
-/// Pause after a journal that could not write, before the delivery goes back.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, authorise};
 
 /// How the inbox takes.
 #[derive(Debug, Clone)]

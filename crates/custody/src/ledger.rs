@@ -23,13 +23,6 @@ pub struct Account {
     pub in_flight: u64,
 }
 
-impl Account {
-    /// Whether nothing is missing and nothing is there twice.
-    pub fn balances(&self) -> bool {
-        self.received == self.ended + self.in_flight
-    }
-}
-
 impl std::ops::AddAssign for Account {
     fn add_assign(&mut self, other: Account) {
         self.received += other.received;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 pub use aside::aside;
 pub use cases::Case;
-pub use error::{JournalError, PromiseError};
+pub use error::{JOURNAL_PAUSE, JournalError, PromiseError};
 pub use hand_over::{Conclusion, Deferral, DueHandOver};
 pub use journal::{Journal, MessageKey, Occurrence};
 pub use ledger::{Account, Ledger};

@@ -22,13 +22,10 @@ use viereck_transport::{Address, Link};
 use crate::cases::Case;
 use crate::facts::Step;
 use crate::rows::{self, MessageRow, NewMessage, Side, Work};
-use crate::{Journal, JournalError, MessageKey, PromiseError};
+use crate::{JOURNAL_PAUSE, Journal, JournalError, MessageKey, PromiseError};
 
 /// How long is slept at the most; a clock that jumps does no harm.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// Pause after a journal that could not write.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is in flight at the end may take this long to be confirmed. It is on disk, so nothing is lost by not waiting.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(3);

@@ -37,12 +37,6 @@ pub const PUBLISH_WINDOW: usize = 128;
 /// The longest message a link carries. RabbitMQ would carry more, and kill the channel at a limit of its own.
 pub const LARGEST_MESSAGE: usize = 8 * 1024 * 1024;
 
-/// How many deliveries a consumer may hold, so that their bytes stay within its budget.
-pub fn prefetch(memory_budget: usize, largest_document: usize) -> u16 {
-    let fitting = memory_budget / largest_document.max(1);
-    u16::try_from(fitting.clamp(1, 256)).unwrap_or(256)
-}
-
 /// The way messages move. Clones share it.
 #[derive(Debug, Clone)]
 pub enum Link {
@@ -111,18 +105,5 @@ impl Link {
             Self::Embedded(link) => link.close().await,
             Self::Amqp(link) => link.close().await,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::prefetch;
-
-    #[test]
-    fn the_prefetch_follows_the_largest_document() {
-        assert_eq!(prefetch(64 << 20, 8 << 20), 8);
-        assert_eq!(prefetch(1 << 20, 8 << 20), 1);
-        assert_eq!(prefetch(usize::MAX, 1), 256);
-        assert_eq!(prefetch(0, 0), 1);
     }
 }

@@ -5,7 +5,6 @@
 //! entitled to state an event is judged by the table in force when it arrives, and kept with the fact.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,7 +16,7 @@ use viereck_transport::{Link, Queue};
 
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{MessageRow, Side};
-use crate::{CurrentTables, Journal, JournalError, aside, status};
+use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, status};
 
 /// Receipts taken at once.
 const PREFETCH: u16 = 32;
@@ -32,9 +31,6 @@ pub enum Standing {
     /// It does not verify yet, for a clock that differs or a certificate that is not loaded here: it shall come again.
     NotYet,
 }
-
-/// Pause after a journal that could not write, before the delivery goes back.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes receipts from this gateway's queue until `shutdown`.
 ///

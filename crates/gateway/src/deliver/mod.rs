@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use viereck_custody::JournalError;
+use viereck_custody::{JOURNAL_PAUSE, JournalError};
 use viereck_routing::{BehoerdeId, LeistungId};
 
 use crate::config::{Delivery, For};
@@ -36,9 +36,6 @@ use lane::Lane;
 
 /// How long is slept at the most; a clock that jumps does no harm.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// The pause after a journal that could not do what it was asked, and may soon.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
-
 /// The lanes of one gateway.
 pub(crate) struct Lanes(HashMap<(For<BehoerdeId>, For<LeistungId>), Arc<Lane>>);
 
