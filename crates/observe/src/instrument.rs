@@ -104,7 +104,10 @@ impl<S> Family<S> {
             words.unwrap_or_default().into_iter().map(one).collect()
         });
         // a few words at most: looking through them is quicker than any map
-        series.iter().find(|(known, _)| *known == word).map(|(_, series)| series)
+        series
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, series)| series)
     }
 }
 
