@@ -1,10 +1,23 @@
--- The journal of one custodian. Instants are milliseconds since 1970-01-01T00:00Z, digests 32 octets, everything that
--- names a thing is text as it stands on the wire. Applicant data stands only inside sealed.bytes, encrypted.
+-- The journal of one custodian, on SQLite and on PostgreSQL alike. Instants are milliseconds since 1970-01-01T00:00Z,
+-- digests 32 octets, truth values 0 and 1, everything that names a thing is text as it stands on the wire. Applicant data
+-- stands only inside sealed.bytes, encrypted.
 
 CREATE TABLE identity (
     custodian   TEXT NOT NULL,
-    environment TEXT NOT NULL
+    environment TEXT NOT NULL,
+    restored    INTEGER NOT NULL DEFAULT 0      -- a copy: closed until it is reconciled with what happened since
 ) STRICT;
+
+-- Processes that share this journal, and what only one of them does at a time.
+CREATE TABLE instance (
+    id          TEXT PRIMARY KEY,
+    alive_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE duty (
+    name     TEXT PRIMARY KEY,
+    instance TEXT NOT NULL,
+    until    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- A message this custodian holds or has held, seen from one side of it. A gateway that serves author and reader alike
 -- has two rows of the same message.
@@ -25,20 +38,38 @@ CREATE TABLE message (
     routing_table   BLOB,                       -- release that routed it
     filed_at        INTEGER NOT NULL,
     obsolete_after  INTEGER NOT NULL,
+    entered_at      INTEGER NOT NULL,           -- when it came into this journal
     owner           TEXT,                       -- who posted it here: client:<id> or fachverfahren:<name>
+    reference       BLOB,                       -- keyed digest of the client's own reference
+    class           INTEGER NOT NULL DEFAULT 1, -- 0 urgent, 1 normal, 2 bulk
     target          TEXT,                       -- relayed: the gateway it went to
-    work            TEXT CHECK (work IN ('publish', 'hand-over')),
+    work            TEXT CHECK (work IN ('publish', 'relay', 'hand-over')),
     due_at          INTEGER,
     attempts        INTEGER NOT NULL DEFAULT 0,
     deferral        TEXT,
+    claimed_by      TEXT,                       -- the instance that has it in hand
+    warned          INTEGER NOT NULL DEFAULT 0, -- deadline warnings given
     parked          TEXT,                       -- reason, while parked
+    parked_at       INTEGER,
+    replaces        TEXT,                       -- the message that this one was sealed anew for
+    replaced_by     TEXT,
+    trace           TEXT,                       -- W3C trace context
     ended           TEXT,                       -- the stage that ended it
+    ended_at        INTEGER,
     UNIQUE (side, author, message_id)
 ) STRICT;
-CREATE INDEX message_work ON message (work, due_at) WHERE work IS NOT NULL;
-CREATE INDEX message_id   ON message (message_id);
+CREATE INDEX message_due ON message (work, class, due_at) WHERE work IS NOT NULL;
+CREATE INDEX message_pair ON message (work, reader, leistung, class, due_at) WHERE work IS NOT NULL;
+CREATE INDEX message_id ON message (message_id);
 CREATE INDEX message_case ON message (case_id);
 CREATE INDEX message_bytes ON message (bytes_digest);
+CREATE INDEX message_entered ON message (side, entered_at, seq);
+CREATE INDEX message_owner ON message (owner, entered_at, seq) WHERE owner IS NOT NULL;
+CREATE INDEX message_reference ON message (reference) WHERE reference IS NOT NULL;
+CREATE INDEX message_claimed ON message (claimed_by) WHERE claimed_by IS NOT NULL;
+CREATE INDEX message_parked ON message (parked, parked_at) WHERE parked IS NOT NULL;
+CREATE INDEX message_living ON message (side, entered_at) WHERE ended IS NULL;
+CREATE INDEX message_ended ON message (side, ended_at) WHERE ended_at IS NOT NULL;
 
 -- The sealed octets, apart so that no look at messages reads them.
 CREATE TABLE sealed (
@@ -108,9 +139,12 @@ CREATE TABLE promise (
     key         TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     answer      TEXT NOT NULL,
+    author      TEXT NOT NULL,                  -- the message that was promised
+    message_id  TEXT NOT NULL,
     made_at     INTEGER NOT NULL,
     PRIMARY KEY (owner, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX promise_made ON promise (made_at);
 
 CREATE TABLE case_file (
     side        TEXT NOT NULL CHECK (side IN ('author', 'reader')),
@@ -125,3 +159,71 @@ CREATE TABLE case_file (
     reply_token TEXT,
     PRIMARY KEY (side, case_id, author)
 ) STRICT, WITHOUT ROWID;
+
+-- The account of each participant, counted in the transactions that change it and independent of the rows above, so
+-- that a row that is lost shows.
+CREATE TABLE account (
+    side        TEXT NOT NULL,
+    participant TEXT NOT NULL,
+    received    INTEGER NOT NULL DEFAULT 0,
+    ended       INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (side, participant)
+) STRICT, WITHOUT ROWID;
+
+-- What operators did: pauses that hold, jobs under way, and the trail of all of it.
+CREATE TABLE pause (
+    scope  TEXT PRIMARY KEY,                    -- behoerde:<id> or gateway:<id>
+    reason TEXT NOT NULL,
+    actor  TEXT NOT NULL,
+    since  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE job (
+    id         TEXT PRIMARY KEY,
+    verb       TEXT NOT NULL,
+    actor      TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    made_at    INTEGER NOT NULL,
+    per_minute INTEGER NOT NULL,
+    ended_at   INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE job_item (
+    job    TEXT NOT NULL REFERENCES job (id),
+    item   TEXT NOT NULL,
+    result TEXT,                                -- NULL while it is still to be done
+    PRIMARY KEY (job, item)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    time     INTEGER NOT NULL,
+    actor    TEXT NOT NULL,
+    verb     TEXT NOT NULL,
+    target   TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    outcome  TEXT NOT NULL,
+    previous BLOB NOT NULL,                     -- head of the row before: a row that is changed or taken out shows
+    head     BLOB NOT NULL
+) STRICT;
+
+-- Who wants to be told of a status, and what was told.
+CREATE TABLE webhook (
+    id         TEXT PRIMARY KEY,
+    client     TEXT NOT NULL,
+    url        TEXT NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,      -- of its secret, which is derived and stands nowhere
+    made_at    INTEGER NOT NULL,
+    disabled   TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE webhook_delivery (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook      TEXT NOT NULL,
+    kind         TEXT NOT NULL,
+    message_id   TEXT,
+    body         TEXT NOT NULL,
+    made_at      INTEGER NOT NULL,
+    due_at       INTEGER,                       -- NULL once it has ended
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    last_status  INTEGER,
+    delivered_at INTEGER
+) STRICT;
+CREATE INDEX webhook_due ON webhook_delivery (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX webhook_log ON webhook_delivery (webhook, seq);

@@ -5,9 +5,9 @@
 //! it can read it.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row};
 use viereck_envelope::ReplyToken;
 use viereck_routing::{BehoerdeId, CaseId, ClientId, LeistungId, MessageId, Region};
+use viereck_store::{Change, Look, Row, params};
 
 use crate::{Journal, JournalError, rows};
 
@@ -52,23 +52,23 @@ impl Side {
 
 impl Case {
     /// Keeps the case; one that is known already stays as it is.
-    pub(crate) fn keep(&self, tx: &rusqlite::Transaction<'_>, side: Side) -> Result<(), JournalError> {
-        tx.prepare_cached(
-            "INSERT OR IGNORE INTO case_file (side, case_id, author, behoerde, leistung, region, filed_at, application,
-                client, reply_token) VALUES (?,?,?,?,?,?,?,?,?,?)",
-        )?
-        .execute(rusqlite::params![
-            side.as_str(),
-            self.case_id.to_string(),
-            self.author.as_str(),
-            self.behoerde.as_str(),
-            self.leistung.as_str(),
-            self.region.map(|region| region.to_string()),
-            self.filed_at.as_millisecond(),
-            self.application.to_string(),
-            self.client.as_ref().map(ClientId::as_str),
-            self.reply_token.as_ref().map(ToString::to_string),
-        ])?;
+    pub(crate) fn keep(&self, tx: &Change<'_>, side: Side) -> Result<(), JournalError> {
+        tx.run(
+            "INSERT INTO case_file (side, case_id, author, behoerde, leistung, region, filed_at, application,
+                client, reply_token) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            params![
+                side.as_str(),
+                self.case_id.to_string(),
+                self.author.as_str(),
+                self.behoerde.as_str(),
+                self.leistung.as_str(),
+                self.region.map(|region| region.to_string()),
+                self.filed_at.as_millisecond(),
+                self.application.to_string(),
+                self.client.as_ref().map(ClientId::as_str),
+                self.reply_token.as_ref().map(ToString::to_string),
+            ],
+        )?;
         Ok(())
     }
 
@@ -99,10 +99,12 @@ impl Journal {
     }
 
     async fn cases(&self, case_id: CaseId, side: Side) -> Result<Vec<Case>, JournalError> {
-        let read = move |conn: &Connection| {
-            conn.prepare_cached("SELECT * FROM case_file WHERE side = ? AND case_id = ?")?
-                .query_and_then((side.as_str(), case_id.to_string()), Case::read)?
-                .collect::<Result<Vec<_>, JournalError>>()
+        let read = move |conn: &Look<'_>| {
+            conn.all(
+                "SELECT * FROM case_file WHERE side = ? AND case_id = ?",
+                params![side.as_str(), case_id.to_string()],
+                Case::read,
+            )
         };
         Ok(self.store.read(read).await?)
     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use rusqlite::ErrorCode;
 use viereck_envelope::{Refused, SealError};
 use viereck_routing::{CustodianId, Environment};
-use viereck_store::{StoreError, WriteError};
+use viereck_store::{SqlError, StoreError, WriteError};
 use viereck_transport::LinkError;
 
 /// How long whoever meets a journal that cannot write waits before trying again, see [`JournalError::may_pass`].
@@ -19,7 +18,7 @@ pub enum JournalError {
     Store(#[from] StoreError),
     /// A statement failed.
     #[error("journal-unavailable: {0}")]
-    Sql(#[from] rusqlite::Error),
+    Sql(#[from] SqlError),
     /// The file belongs to somebody else.
     #[error("journal-of-another: it belongs to {custodian} in {environment}")]
     OfAnother {
@@ -63,12 +62,7 @@ impl JournalError {
     pub fn may_pass(&self) -> bool {
         match self {
             JournalError::Store(error) => error.may_pass(),
-            JournalError::Sql(error) => {
-                matches!(
-                    error.sqlite_error_code(),
-                    Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)
-                )
-            }
+            JournalError::Sql(error) => error.may_pass(),
             JournalError::Link(error) => error.may_pass(),
             JournalError::Seal(_) => true,
             _ => false,
@@ -96,8 +90,8 @@ pub enum PromiseError {
     Journal(#[from] JournalError),
 }
 
-impl From<rusqlite::Error> for PromiseError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<SqlError> for PromiseError {
+    fn from(error: SqlError) -> Self {
         PromiseError::Journal(error.into())
     }
 }

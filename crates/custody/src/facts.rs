@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction};
 use viereck_envelope::{Event, Reason, Stage, Subject};
 use viereck_routing::{CustodianId, Digest, GatewayId};
+use viereck_store::{Change, Look, params};
 
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{self, MessageRow, Side};
@@ -46,7 +46,7 @@ impl Journal {
     /// States an event of our own about `row`, and sees to it that the author's gateway hears of it.
     pub(crate) fn state(
         &self,
-        tx: &Transaction<'_>,
+        tx: &Change<'_>,
         row: &MessageRow,
         stage: Stage,
         target: Option<&GatewayId>,
@@ -77,8 +77,10 @@ impl Journal {
             // the author's side lives in this very journal
             settle(tx, &row.key)?;
         } else {
-            tx.prepare_cached("INSERT OR IGNORE INTO receipt_due (destination, event) VALUES (?, ?)")?
-                .execute((row.gateway.as_str(), seq))?;
+            tx.run(
+                "INSERT INTO receipt_due (destination, event) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                params![row.gateway.as_str(), seq],
+            )?;
         }
         Ok(self.occurrence(row, stage.as_str(), reasons))
     }
@@ -86,48 +88,49 @@ impl Journal {
     /// Notes an internal step.
     pub(crate) fn step(
         &self,
-        tx: &Transaction<'_>,
+        tx: &Change<'_>,
         row: &MessageRow,
         step: Step,
         target: Option<&GatewayId>,
         reasons: &[Reason],
         now: Timestamp,
     ) -> Result<Occurrence, JournalError> {
-        tx.prepare_cached(
+        tx.run(
             "INSERT INTO event (message_id, author, envelope_digest, stage, time, custodian, target, reasons, standing)
              VALUES (?,?,?,?,?,?,?,?,1)",
-        )?
-        .execute(rusqlite::params![
-            row.key.message_id.to_string(),
-            row.key.author.as_str(),
-            row.envelope_digest.octets(),
-            step.as_str(),
-            now.as_millisecond(),
-            self.custodian().as_str(),
-            target.map(GatewayId::as_str),
-            rows::reasons_text(reasons),
-        ])?;
+            params![
+                row.key.message_id.to_string(),
+                row.key.author.as_str(),
+                row.envelope_digest.octets(),
+                step.as_str(),
+                now.as_millisecond(),
+                self.custodian().as_str(),
+                target.map(GatewayId::as_str),
+                rows::reasons_text(reasons),
+            ],
+        )?;
         Ok(self.occurrence(row, step.as_str(), reasons))
     }
 
     /// Takes note of what another custodian states. `None` when it was known already.
     pub(crate) fn note(
         &self,
-        tx: &Transaction<'_>,
+        tx: &Change<'_>,
         key: &MessageKey,
         envelope_digest: &Digest,
         event: &Event,
         octets: &Bytes,
         standing: bool,
     ) -> Result<Option<Occurrence>, JournalError> {
-        let known = tx
-            .prepare_cached("SELECT 1 FROM event WHERE message_id = ? AND author = ? AND custodian = ? AND octets = ?")?
-            .exists(rusqlite::params![
+        let known = tx.exists(
+            "SELECT 1 FROM event WHERE message_id = ? AND author = ? AND custodian = ? AND octets = ?",
+            params![
                 key.message_id.to_string(),
                 key.author.as_str(),
                 event.custodian.as_str(),
                 &octets[..]
-            ])?;
+            ],
+        )?;
         if known {
             return Ok(None);
         }
@@ -146,7 +149,7 @@ impl Journal {
     /// A repeat is told what was told before.
     pub(crate) fn refuse(
         &self,
-        tx: &Transaction<'_>,
+        tx: &Change<'_>,
         row: &MessageRow,
         stage: Stage,
         reason: Reason,
@@ -163,19 +166,20 @@ impl Journal {
     }
 
     /// A repeat is answered with the receipts it was answered with before: they become due again.
-    pub(crate) fn state_again(&self, tx: &Transaction<'_>, row: &MessageRow) -> Result<(), JournalError> {
-        tx.prepare_cached(
-            "INSERT OR IGNORE INTO receipt_due (destination, event)
+    pub(crate) fn state_again(&self, tx: &Change<'_>, row: &MessageRow) -> Result<(), JournalError> {
+        tx.run(
+            "INSERT INTO receipt_due (destination, event)
              SELECT ?, seq FROM event
-             WHERE message_id = ? AND author = ? AND envelope_digest = ? AND custodian = ? AND octets IS NOT NULL",
-        )?
-        .execute(rusqlite::params![
-            row.gateway.as_str(),
-            row.key.message_id.to_string(),
-            row.key.author.as_str(),
-            row.envelope_digest.octets(),
-            self.custodian().as_str(),
-        ])?;
+             WHERE message_id = ? AND author = ? AND envelope_digest = ? AND custodian = ? AND octets IS NOT NULL
+             ON CONFLICT DO NOTHING",
+            params![
+                row.gateway.as_str(),
+                row.key.message_id.to_string(),
+                row.key.author.as_str(),
+                row.envelope_digest.octets(),
+                self.custodian().as_str(),
+            ],
+        )?;
         Ok(())
     }
 
@@ -191,39 +195,39 @@ impl Journal {
 }
 
 fn insert(
-    tx: &Transaction<'_>,
+    tx: &Change<'_>,
     key: &MessageKey,
     envelope_digest: &Digest,
     event: &Event,
     octets: &Bytes,
     standing: bool,
 ) -> Result<i64, JournalError> {
-    tx.prepare_cached(
-        "INSERT INTO event (message_id, author, envelope_digest, stage, time, custodian, target, reasons, octets, standing)
-         VALUES (?,?,?,?,?,?,?,?,?,?)",
-    )?
-    .execute(rusqlite::params![
-        key.message_id.to_string(),
-        key.author.as_str(),
-        envelope_digest.octets(),
-        event.stage.as_str(),
-        event.time.as_millisecond(),
-        event.custodian.as_str(),
-        event.target.as_ref().map(GatewayId::as_str),
-        rows::reasons_text(&event.reasons),
-        &octets[..],
-        standing,
-    ])?;
-    Ok(tx.last_insert_rowid())
+    let given = tx.first(
+        "INSERT INTO event (message_id, author, envelope_digest, stage, time, custodian, target, reasons,
+            octets, standing)
+         VALUES (?,?,?,?,?,?,?,?,?,?) RETURNING seq",
+        params![
+            key.message_id.to_string(),
+            key.author.as_str(),
+            envelope_digest.octets(),
+            event.stage.as_str(),
+            event.time.as_millisecond(),
+            event.custodian.as_str(),
+            event.target.as_ref().map(GatewayId::as_str),
+            rows::reasons_text(&event.reasons),
+            &octets[..],
+            standing,
+        ],
+        |row| row.at::<i64>(0),
+    )?;
+    given.ok_or(JournalError::Unknown)
 }
 
 /// The facts about one message, internal steps left out.
-pub(crate) fn facts(conn: &Connection, key: &MessageKey, envelope_digest: &Digest) -> Result<Vec<Fact>, JournalError> {
-    conn.prepare_cached(
+pub(crate) fn facts(conn: &Look<'_>, key: &MessageKey, envelope_digest: &Digest) -> Result<Vec<Fact>, JournalError> {
+    conn.all(
         "SELECT * FROM event WHERE message_id = ? AND author = ? AND envelope_digest = ? AND octets IS NOT NULL",
-    )?
-    .query_and_then(
-        rusqlite::params![
+        params![
             key.message_id.to_string(),
             key.author.as_str(),
             envelope_digest.octets()
@@ -238,18 +242,17 @@ pub(crate) fn facts(conn: &Connection, key: &MessageKey, envelope_digest: &Diges
                 standing: row.get("standing")?,
             })
         },
-    )?
-    .collect()
+    )
 }
 
 /// What the facts about `row` add up to.
-pub(crate) fn status_of(conn: &Connection, row: &MessageRow) -> Result<Option<Status>, JournalError> {
+pub(crate) fn status_of(conn: &Look<'_>, row: &MessageRow) -> Result<Option<Status>, JournalError> {
     Ok(status::fold(&facts(conn, &row.key, &row.envelope_digest)?))
 }
 
 /// Draws the consequences of the facts for the rows of those who no longer hold the message: once the reader's gateway
 /// has spoken nothing is published again; an end is an end; after `accepted` the octets go.
-fn settle(tx: &Transaction<'_>, key: &MessageKey) -> Result<(), JournalError> {
+fn settle(tx: &Change<'_>, key: &MessageKey) -> Result<(), JournalError> {
     for side in [Side::Sent, Side::Relayed] {
         let Some(row) = MessageRow::find(tx, side, key)? else {
             continue;
@@ -260,16 +263,20 @@ fn settle(tx: &Transaction<'_>, key: &MessageKey) -> Result<(), JournalError> {
                 "custodians state ends that exclude each other");
         }
         if status.reader_spoke || status.stage.is_terminal() {
-            tx.prepare_cached("UPDATE message SET work = NULL, due_at = NULL WHERE seq = ?")?
-                .execute([row.seq])?;
+            tx.run(
+                "UPDATE message SET work = NULL, due_at = NULL WHERE seq = ?",
+                params![row.seq],
+            )?;
         }
         // an end that turns out void is taken back: the row says what the facts say, in whatever order they came
         let ended = status.stage.is_terminal().then(|| status.stage.as_str());
-        tx.prepare_cached("UPDATE message SET ended = ? WHERE seq = ?")?
-            .execute((ended, row.seq))?;
+        let ended_at = status.stage.is_terminal().then_some(status.since.as_millisecond());
+        tx.run(
+            "UPDATE message SET ended = ?, ended_at = ? WHERE seq = ?",
+            params![ended, ended_at, row.seq],
+        )?;
         if status.stage == Stage::Accepted {
-            tx.prepare_cached("DELETE FROM sealed WHERE message = ?")?
-                .execute([row.seq])?;
+            tx.run("DELETE FROM sealed WHERE message = ?", params![row.seq])?;
         }
     }
     Ok(())

@@ -8,9 +8,9 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::Transaction;
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{BehoerdeId, Kind, LeistungId};
+use viereck_store::{Change, params};
 
 use crate::cases::{self, Case};
 use crate::facts::Step;
@@ -84,31 +84,29 @@ impl Journal {
         let found = self
             .store
             .read(move |conn| {
-                conn.prepare_cached(
+                let due = conn.all(
                     "SELECT * FROM message WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
-                )?
-                .query_and_then(
-                    rusqlite::params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
+                    params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
                     MessageRow::read,
-                )?
-                .filter(|row| !row.as_ref().is_ok_and(|row| busy.contains(&row.key)))
-                .take(limit)
-                .map(|row| {
-                    let row = row?;
-                    let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
-                        column: "sealed.bytes",
-                        expected: "the octets taken",
-                    })?;
-                    Ok(DueHandOver {
-                        key: row.key,
-                        reader: row.reader,
-                        leistung: row.leistung,
-                        kind: row.kind,
-                        attempts: row.attempts,
-                        bytes,
+                )?;
+                due.into_iter()
+                    .filter(|row| !busy.contains(&row.key))
+                    .take(limit)
+                    .map(|row| {
+                        let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
+                            column: "sealed.bytes",
+                            expected: "the octets taken",
+                        })?;
+                        Ok(DueHandOver {
+                            key: row.key,
+                            reader: row.reader,
+                            leistung: row.leistung,
+                            kind: row.kind,
+                            attempts: row.attempts,
+                            bytes,
+                        })
                     })
-                })
-                .collect::<Result<Vec<_>, JournalError>>()
+                    .collect::<Result<Vec<_>, JournalError>>()
             })
             .await?;
         let mut in_hand = self.in_hand();
@@ -123,20 +121,19 @@ impl Journal {
     pub async fn next_hand_over(&self) -> Result<Option<Timestamp>, JournalError> {
         let busy = self.in_hand().clone();
         let next = self.store.read(move |conn| {
-            let mut due = conn.prepare_cached(
+            let waiting = conn.all(
                 "SELECT author, message_id, due_at FROM message WHERE work = ? ORDER BY due_at LIMIT ?",
+                params![Work::HandOver.as_str(), busy.len() as i64 + 1],
+                |row| {
+                    let key = MessageKey {
+                        author: rows::name(row, "author")?,
+                        message_id: rows::name(row, "message_id")?,
+                    };
+                    Ok::<_, JournalError>((key, rows::instant(row, "due_at")?))
+                },
             )?;
-            let mut rows = due.query(rusqlite::params![Work::HandOver.as_str(), busy.len() as i64 + 1])?;
-            while let Some(row) = rows.next()? {
-                let key = MessageKey {
-                    author: rows::name(row, "author")?,
-                    message_id: rows::name(row, "message_id")?,
-                };
-                if !busy.contains(&key) {
-                    return Ok(Some(rows::instant(row, "due_at")?));
-                }
-            }
-            Ok::<_, JournalError>(None)
+            let next = waiting.into_iter().find(|(key, _)| !busy.contains(key));
+            Ok::<_, JournalError>(next.map(|(_, due_at)| due_at))
         });
         Ok(next.await?)
     }
@@ -148,8 +145,10 @@ impl Journal {
             if let Some(case) = &case {
                 case.keep(tx, cases::Side::Reader)?;
             }
-            tx.prepare_cached("UPDATE message SET attempts = attempts + 1 WHERE seq = ?")?
-                .execute([row.seq])?;
+            tx.run(
+                "UPDATE message SET attempts = attempts + 1 WHERE seq = ?",
+                params![row.seq],
+            )?;
             journal.step(tx, row, Step::HandingOver, None, &[], now).map(Some)
         });
         let begun = begun.await;
@@ -168,10 +167,11 @@ impl Journal {
                 Conclusion::Rejected(reasons) => (Stage::Rejected, &reasons[..]),
                 Conclusion::Expired => (Stage::Expired, &[Reason::Obsolete][..]),
             };
-            tx.prepare_cached(
-                "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, ended = ? WHERE seq = ?",
-            )?
-            .execute((stage.as_str(), row.seq))?;
+            tx.run(
+                "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, ended = ?, ended_at = ?
+                 WHERE seq = ?",
+                params![stage.as_str(), now.as_millisecond(), row.seq],
+            )?;
             journal.state(tx, row, stage, None, reasons, now).map(Some)
         });
         let concluded = concluded.await;
@@ -184,8 +184,10 @@ impl Journal {
     /// attempt.
     pub async fn defer(&self, message: &MessageKey, until: Timestamp, why: Deferral) -> Result<(), JournalError> {
         let deferred = self.with_taken(message, move |journal, tx, row, now| {
-            tx.prepare_cached("UPDATE message SET due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL")?
-                .execute(rusqlite::params![until.as_millisecond(), why.as_str(), row.seq])?;
+            tx.run(
+                "UPDATE message SET due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL",
+                params![until.as_millisecond(), why.as_str(), row.seq],
+            )?;
             if why != Deferral::AdapterMisconfigured || row.deferral.as_deref() == Some(why.as_str()) {
                 return Ok(None);
             }
@@ -201,8 +203,10 @@ impl Journal {
     /// Out of the flow, for an operator to look at, and put down. It has not ended.
     pub async fn park(&self, message: &MessageKey, reason: Reason) -> Result<(), JournalError> {
         let parked = self.with_taken(message, move |journal, tx, row, now| {
-            tx.prepare_cached("UPDATE message SET work = NULL, due_at = NULL, parked = ? WHERE seq = ?")?
-                .execute((reason.code(), row.seq))?;
+            tx.run(
+                "UPDATE message SET work = NULL, due_at = NULL, parked = ? WHERE seq = ?",
+                params![reason.code(), row.seq],
+            )?;
             journal.step(tx, row, Step::Parked, None, &[reason], now).map(Some)
         });
         let parked = parked.await;
@@ -219,7 +223,7 @@ impl Journal {
     async fn with_taken(
         &self,
         message: &MessageKey,
-        change: impl FnOnce(&Journal, &Transaction<'_>, &MessageRow, Timestamp) -> Result<Option<Occurrence>, JournalError>
+        change: impl FnOnce(&Journal, &Change<'_>, &MessageRow, Timestamp) -> Result<Option<Occurrence>, JournalError>
         + Send
         + 'static,
     ) -> Result<(), JournalError> {
@@ -238,7 +242,7 @@ impl Journal {
 }
 
 /// An end is an end: a message that has one is no longer there to be changed.
-fn taken(tx: &Transaction<'_>, key: &MessageKey) -> Result<MessageRow, JournalError> {
+fn taken(tx: &Change<'_>, key: &MessageKey) -> Result<MessageRow, JournalError> {
     MessageRow::find(tx, Side::Taken, key)?
         .filter(|row| row.ended.is_none())
         .ok_or(JournalError::Unknown)

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{Reason, Refused, Stage, VerifiedEnvelope};
 use viereck_routing::{Digest, Environment, GatewayId, Tables};
+use viereck_store::{Change, params};
 use viereck_transport::{Delivery, Link, Queue};
 
 use crate::journal::Occurrence;
@@ -159,7 +160,7 @@ impl Journal {
 
 fn take_verified(
     journal: &Journal,
-    tx: &rusqlite::Transaction<'_>,
+    tx: &Change<'_>,
     envelope: &VerifiedEnvelope,
     authorised: Result<(), Reason>,
     now: Timestamp,
@@ -191,6 +192,7 @@ fn take_verified(
         target: None,
         work: in_time.is_ok().then_some((Work::HandOver, now)),
         keep: in_time.is_ok(),
+        now,
     }
     .insert(tx)?;
     let row = MessageRow::find(tx, Side::Taken, &key)?.ok_or(JournalError::Unknown)?;
@@ -198,9 +200,9 @@ fn take_verified(
     let Err(reason) = in_time else {
         return Ok((Taken::New, vec![delivered]));
     };
-    tx.execute(
-        "UPDATE message SET ended = ? WHERE seq = ?",
-        (Stage::Expired.as_str(), row.seq),
+    tx.run(
+        "UPDATE message SET ended = ?, ended_at = ? WHERE seq = ?",
+        params![Stage::Expired.as_str(), now.as_millisecond(), row.seq],
     )?;
     let expired = journal.state(tx, &row, Stage::Expired, None, &[reason], now)?;
     Ok((Taken::Refused(reason), vec![delivered, expired]))
@@ -222,24 +224,25 @@ impl Journal {
                 let octets = origin
                     .as_ref()
                     .map(|_| crate::relay::refusal(&custodian, digest, reason, now));
-                tx.prepare_cached(
-                    "INSERT OR IGNORE INTO refused_octets (bytes_digest, origin, reason, time, bytes, octets)
-                     VALUES (?,?,?,?,?,?)",
-                )?
-                .execute(rusqlite::params![
-                    digest.octets(),
-                    origin.as_ref().map(GatewayId::as_str),
-                    reason.code(),
-                    now.as_millisecond(),
-                    &bytes[..],
-                    octets.as_deref(),
-                ])?;
+                tx.run(
+                    "INSERT INTO refused_octets (bytes_digest, origin, reason, time, bytes, octets)
+                     VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                    params![
+                        digest.octets(),
+                        origin.as_ref().map(GatewayId::as_str),
+                        reason.code(),
+                        now.as_millisecond(),
+                        &bytes[..],
+                        octets.as_deref(),
+                    ],
+                )?;
                 // a repeat gets the old answer again, as everywhere
-                tx.prepare_cached(
-                    "INSERT OR IGNORE INTO refusal_due (destination, refusal)
-                     SELECT origin, seq FROM refused_octets WHERE bytes_digest = ? AND octets IS NOT NULL",
-                )?
-                .execute([digest.octets()])?;
+                tx.run(
+                    "INSERT INTO refusal_due (destination, refusal)
+                     SELECT origin, seq FROM refused_octets WHERE bytes_digest = ? AND octets IS NOT NULL
+                     ON CONFLICT DO NOTHING",
+                    params![digest.octets()],
+                )?;
                 Ok::<_, JournalError>(())
             })
             .await?;

@@ -8,11 +8,10 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::{Notify, broadcast};
 use viereck_envelope::Reason;
 use viereck_routing::{BehoerdeId, CustodianId, Environment, MessageId};
-use viereck_store::Store;
+use viereck_store::{Change, Look, Store, params};
 
 use crate::{JournalError, rows};
 
@@ -128,7 +127,7 @@ impl Journal {
     pub async fn is_writable(&self) -> bool {
         // a row that is really written: a transaction that changes nothing succeeds on a full disk too
         let touch = self.store.write(|tx| {
-            tx.execute("UPDATE identity SET custodian = custodian", [])?;
+            tx.run("UPDATE identity SET custodian = custodian", &[])?;
             Ok::<_, JournalError>(())
         });
         touch.await.is_ok()
@@ -161,32 +160,25 @@ impl Journal {
 }
 
 /// Makes an empty file `custodian`'s; any other has to be it already.
-fn belongs_to(
-    tx: &rusqlite::Transaction<'_>,
-    custodian: &CustodianId,
-    environment: Environment,
-) -> Result<(), JournalError> {
-    let nobodys = !tx.prepare_cached("SELECT 1 FROM identity")?.exists([])?;
+fn belongs_to(tx: &Change<'_>, custodian: &CustodianId, environment: Environment) -> Result<(), JournalError> {
+    let nobodys = !tx.exists("SELECT 1 FROM identity", &[])?;
     if nobodys {
-        tx.execute(
-            "INSERT INTO identity VALUES (?, ?)",
-            [custodian.as_str(), environment.as_str()],
+        tx.run(
+            "INSERT INTO identity (custodian, environment) VALUES (?, ?)",
+            params![custodian.as_str(), environment.as_str()],
         )?;
     }
     is_of(tx, custodian, environment)
 }
 
-fn is_of(conn: &Connection, custodian: &CustodianId, environment: Environment) -> Result<(), JournalError> {
-    let (owner, place): (CustodianId, Environment) = conn
-        .prepare_cached("SELECT custodian, environment FROM identity")?
-        .query_and_then([], |row| {
-            Ok((rows::name(row, "custodian")?, rows::name(row, "environment")?))
-        })?
-        .next()
-        .unwrap_or(Err(JournalError::Corrupt {
-            column: "identity.custodian",
-            expected: "its owner",
-        }))?;
+fn is_of(conn: &Look<'_>, custodian: &CustodianId, environment: Environment) -> Result<(), JournalError> {
+    let identity = conn.first("SELECT custodian, environment FROM identity", &[], |row| {
+        Ok::<(CustodianId, Environment), JournalError>((rows::name(row, "custodian")?, rows::name(row, "environment")?))
+    })?;
+    let (owner, place) = identity.ok_or(JournalError::Corrupt {
+        column: "identity.custodian",
+        expected: "its owner",
+    })?;
     match owner == *custodian && place == environment {
         true => Ok(()),
         false => Err(JournalError::OfAnother {

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
 use serde::Serialize;
 use viereck_routing::BehoerdeId;
+use viereck_store::{Look, params};
 
 use crate::rows::{self, Side};
 use crate::{Journal, JournalError};
@@ -73,19 +73,20 @@ impl Journal {
 }
 
 fn accounts(
-    conn: &Connection,
+    conn: &Look<'_>,
     side: Side,
     participant: &'static str,
 ) -> Result<BTreeMap<BehoerdeId, Account>, JournalError> {
     let mut accounts: BTreeMap<BehoerdeId, Account> = BTreeMap::new();
     let mut count = |condition: &str, field: fn(&mut Account) -> &mut u64| -> Result<(), JournalError> {
-        let mut statement = conn.prepare_cached(&format!(
+        let sql = format!(
             "SELECT {participant} AS participant, count(*) FROM message WHERE side = ? AND {condition} GROUP BY 1"
-        ))?;
-        let mut rows = statement.query([side.as_str()])?;
-        while let Some(row) = rows.next()? {
-            let account = accounts.entry(rows::name(row, "participant")?).or_default();
-            *field(account) = row.get::<_, i64>(1)?.cast_unsigned();
+        );
+        let counted = conn.all(&sql, params![side.as_str()], |row| {
+            Ok::<(BehoerdeId, i64), JournalError>((rows::name(row, "participant")?, row.at(1)?))
+        })?;
+        for (participant, number) in counted {
+            *field(accounts.entry(participant).or_default()) = number.cast_unsigned();
         }
         Ok(())
     };

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension};
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{SealedEnvelope, Stage};
 use viereck_routing::{Digest, GatewayId};
+use viereck_store::{Look, params};
 use viereck_transport::{Address, Link};
 
 use crate::cases::Case;
@@ -110,14 +110,19 @@ impl Journal {
                 if let Some(answer) = earlier_answer(tx, owner, key, fingerprint)? {
                     return Ok(Err(answer));
                 }
-                tx.prepare_cached("INSERT INTO promise (owner, key, fingerprint, answer, made_at) VALUES (?,?,?,?,?)")?
-                    .execute(rusqlite::params![
+                tx.run(
+                    "INSERT INTO promise (owner, key, fingerprint, answer, author, message_id, made_at)
+                     VALUES (?,?,?,?,?,?,?)",
+                    params![
                         owner,
                         key,
                         fingerprint.octets(),
                         promise.answer,
+                        promise.envelope.header().author.as_str(),
+                        promise.envelope.header().message_id.to_string(),
                         now.as_millisecond()
-                    ])?;
+                    ],
+                )?;
                 let envelope = &promise.envelope;
                 NewMessage {
                     side: Side::Sent,
@@ -128,6 +133,7 @@ impl Journal {
                     target: None,
                     work: Some((Work::Publish, now)),
                     keep: true,
+                    now,
                 }
                 .insert(tx)?;
                 if let Some(case) = &promise.case {
@@ -178,18 +184,18 @@ impl Journal {
         limit: usize,
         octets: usize,
     ) -> Result<Vec<Due>, JournalError> {
-        let look = move |conn: &Connection| {
+        let look = move |conn: &Look<'_>| {
             let mut flying: usize = in_flight.values().sum();
             let mut due: Vec<Due> = vec![];
-            let mut statement = conn.prepare_cached(
+            let rows = (limit + in_flight.len()) as i64;
+            let candidates = conn.all(
                 "SELECT message.*, length(bytes) AS octets FROM message JOIN sealed ON sealed.message = message.seq
                  WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
+                params![Work::Publish.as_str(), now.as_millisecond(), rows],
+                |row| Ok::<_, JournalError>((MessageRow::read(row)?, row.get::<i64>("octets")?)),
             )?;
-            let rows = (limit + in_flight.len()) as i64;
-            let mut rows = statement.query(rusqlite::params![Work::Publish.as_str(), now.as_millisecond(), rows])?;
-            while let Some(row) = rows.next()? {
-                let size = usize::try_from(row.get::<_, i64>("octets")?).unwrap_or(usize::MAX);
-                let row = MessageRow::read(row)?;
+            for (row, size) in candidates {
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
                 if in_flight.contains_key(&row.seq) {
                     continue;
                 }
@@ -217,9 +223,11 @@ impl Journal {
 
     async fn next_publication(&self) -> Result<Option<Timestamp>, JournalError> {
         let next = self.store.read(|conn| {
-            let due: Option<i64> = conn
-                .prepare_cached("SELECT min(due_at) FROM message WHERE work = ?")?
-                .query_row([Work::Publish.as_str()], |row| row.get(0))?;
+            let due: Option<i64> = conn.first(
+                "SELECT min(due_at) FROM message WHERE work = ?",
+                params![Work::Publish.as_str()],
+                |row| row.at(0),
+            )?;
             Ok::<_, JournalError>(due.and_then(|due| Timestamp::from_millisecond(due).ok()))
         });
         Ok(next.await?)
@@ -238,12 +246,10 @@ impl Journal {
             .write(move |tx| {
                 let row = MessageRow::find(tx, Side::Sent, &due.key)?.ok_or(JournalError::Unknown)?;
                 // a receipt may have come before the confirm: then there is nothing left to do
-                tx.prepare_cached("UPDATE message SET attempts = attempts + 1, due_at = ? WHERE seq = ? AND work = ?")?
-                    .execute(rusqlite::params![
-                        again.as_millisecond(),
-                        due.seq,
-                        Work::Publish.as_str()
-                    ])?;
+                tx.run(
+                    "UPDATE message SET attempts = attempts + 1, due_at = ? WHERE seq = ? AND work = ?",
+                    params![again.as_millisecond(), due.seq, Work::Publish.as_str()],
+                )?;
                 journal.step(tx, &row, Step::Published, None, &[], now)
             })
             .await?;
@@ -255,8 +261,10 @@ impl Journal {
         Ok(self
             .store
             .write(move |tx| {
-                tx.prepare_cached("UPDATE message SET due_at = ? WHERE seq = ? AND work = ?")?
-                    .execute(rusqlite::params![at.as_millisecond(), seq, Work::Publish.as_str()])?;
+                tx.run(
+                    "UPDATE message SET due_at = ? WHERE seq = ? AND work = ?",
+                    params![at.as_millisecond(), seq, Work::Publish.as_str()],
+                )?;
                 Ok::<_, JournalError>(())
             })
             .await?)
@@ -279,15 +287,16 @@ struct Due {
 }
 
 fn earlier_answer(
-    conn: &Connection,
+    conn: &Look<'_>,
     owner: &str,
     key: &str,
     fingerprint: &Digest,
 ) -> Result<Option<String>, PromiseError> {
-    let found: Option<([u8; 32], String)> = conn
-        .prepare_cached("SELECT fingerprint, answer FROM promise WHERE owner = ? AND key = ?")?
-        .query_row([owner, key], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+    let found: Option<([u8; 32], String)> = conn.first(
+        "SELECT fingerprint, answer FROM promise WHERE owner = ? AND key = ?",
+        params![owner, key],
+        |row| Ok::<_, PromiseError>((row.at(0)?, row.at(1)?)),
+    )?;
     match found {
         None => Ok(None),
         Some((before, answer)) if before == *fingerprint.octets() => Ok(Some(answer)),

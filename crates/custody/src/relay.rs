@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_envelope::{Event, Reason, Stage, Subject, VerifiedEnvelope};
 use viereck_routing::{CustodianId, Digest, GatewayId};
+use viereck_store::{Change, params};
 
 use crate::facts::{self, Step};
 use crate::journal::MessageKey;
@@ -106,13 +107,15 @@ impl Journal {
         let (returned, told) = self
             .store
             .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, None)?;
+                let row = find_or_insert(tx, &envelope, None, now)?;
                 let status = facts::status_of(tx, &row)?;
                 if status.is_some_and(|status| status.reader_spoke || status.stage.is_terminal()) {
                     return Ok((Returned::Over, vec![]));
                 }
-                tx.prepare_cached("UPDATE message SET target = NULL, attempts = attempts + 1 WHERE seq = ?")?
-                    .execute([row.seq])?;
+                tx.run(
+                    "UPDATE message SET target = NULL, attempts = attempts + 1 WHERE seq = ?",
+                    params![row.seq],
+                )?;
                 let told = journal.step(tx, &row, Step::Returned, row.target.as_ref(), &[], now)?;
                 Ok::<_, JournalError>((Returned::Again(row.attempts + 1), vec![told]))
             })
@@ -134,15 +137,19 @@ impl Journal {
         let told = self
             .store
             .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, target.as_ref())?;
+                let row = find_or_insert(tx, &envelope, target.as_ref(), now)?;
                 if row.ended.is_none() {
-                    let ended = stage.is_terminal().then_some(stage.as_str());
-                    tx.prepare_cached("UPDATE message SET target = coalesce(?, target), ended = ? WHERE seq = ?")?
-                        .execute(rusqlite::params![
+                    let ended = stage.is_terminal().then_some((stage.as_str(), now.as_millisecond()));
+                    tx.run(
+                        "UPDATE message SET target = coalesce(?, target), ended = ?, ended_at = ?
+                         WHERE seq = ?",
+                        params![
                             target.as_ref().map(GatewayId::as_str),
-                            ended,
+                            ended.map(|(stage, _)| stage),
+                            ended.map(|(_, at)| at),
                             row.seq
-                        ])?;
+                        ],
+                    )?;
                 }
                 journal.state(tx, &row, stage, target.as_ref(), reason.as_slice(), now)
             })
@@ -154,9 +161,10 @@ impl Journal {
 }
 
 fn find_or_insert(
-    tx: &rusqlite::Transaction<'_>,
+    tx: &Change<'_>,
     envelope: &VerifiedEnvelope,
     target: Option<&GatewayId>,
+    now: Timestamp,
 ) -> Result<MessageRow, JournalError> {
     let key = key_of(envelope);
     if let Some(row) = MessageRow::find(tx, Side::Relayed, &key)? {
@@ -171,6 +179,7 @@ fn find_or_insert(
         target: target.map(GatewayId::as_str),
         work: None,
         keep: false,
+        now,
     }
     .insert(tx)?;
     MessageRow::find(tx, Side::Relayed, &key)?.ok_or(JournalError::Unknown)

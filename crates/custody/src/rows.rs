@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
 use viereck_envelope::{Header, Reason, Stage};
 use viereck_routing::{BehoerdeId, CaseId, Digest, GatewayId, Kind, LeistungId, Region};
+use viereck_store::{Change, Look, Row, params};
 
 use crate::{JournalError, MessageKey};
 
@@ -113,14 +113,12 @@ impl MessageRow {
     }
 
     /// The row of one side, if there is one.
-    pub(crate) fn find(conn: &Connection, side: Side, key: &MessageKey) -> Result<Option<Self>, JournalError> {
-        conn.prepare_cached("SELECT * FROM message WHERE side = ? AND author = ? AND message_id = ?")?
-            .query_and_then(
-                (side.as_str(), key.author.as_str(), key.message_id.to_string()),
-                Self::read,
-            )?
-            .next()
-            .transpose()
+    pub(crate) fn find(conn: &Look<'_>, side: Side, key: &MessageKey) -> Result<Option<Self>, JournalError> {
+        conn.first(
+            "SELECT * FROM message WHERE side = ? AND author = ? AND message_id = ?",
+            params![side.as_str(), key.author.as_str(), key.message_id.to_string()],
+            Self::read,
+        )
     }
 
     /// A row of `SELECT * FROM message`.
@@ -153,12 +151,12 @@ impl MessageRow {
 }
 
 /// The sealed octets of a row.
-pub(crate) fn sealed(conn: &Connection, seq: i64) -> Result<Option<Bytes>, JournalError> {
-    let octets: Option<Vec<u8>> = conn
-        .prepare_cached("SELECT bytes FROM sealed WHERE message = ?")?
-        .query_row([seq], |row| row.get(0))
-        .optional()?;
-    Ok(octets.map(Bytes::from))
+pub(crate) fn sealed(conn: &Look<'_>, seq: i64) -> Result<Option<Bytes>, JournalError> {
+    Ok(
+        conn.first("SELECT bytes FROM sealed WHERE message = ?", params![seq], |row| {
+            row.at::<Bytes>(0)
+        })?,
+    )
 }
 
 /// A new row of `message`, whatever side it is seen from.
@@ -173,6 +171,7 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) work: Option<(Work, Timestamp)>,
     /// Whether the octets are kept here.
     pub(crate) keep: bool,
+    pub(crate) now: Timestamp,
 }
 
 /// From which side a custodian sees a message.
@@ -211,38 +210,43 @@ impl Work {
 
 impl NewMessage<'_> {
     /// Inserts the row and returns its number.
-    pub(crate) fn insert(&self, tx: &rusqlite::Transaction<'_>) -> Result<i64, JournalError> {
+    pub(crate) fn insert(&self, tx: &Change<'_>) -> Result<i64, JournalError> {
         let header = self.header;
-        tx.prepare_cached(
+        let given = tx.first(
             "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, in_reply_to, kind,
-                reader, leistung, region, gateway, routing_table, filed_at, obsolete_after, owner, target, work, due_at)
-             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        )?
-        .execute(rusqlite::params![
-            self.side.as_str(),
-            header.author.as_str(),
-            header.message_id.to_string(),
-            self.envelope_digest.octets(),
-            Digest::of(self.bytes).octets(),
-            header.process_ref.to_string(),
-            header.in_reply_to.map(|id| id.to_string()),
-            header.kind.as_str(),
-            header.reader.as_str(),
-            header.service.as_str(),
-            header.region.map(|region| region.to_string()),
-            header.gateway.as_str(),
-            header.routing_table.map(|release| *release.octets()),
-            header.filed_at.as_millisecond(),
-            header.obsolete_after.as_millisecond(),
-            self.owner,
-            self.target,
-            self.work.map(|(work, _)| work.as_str()),
-            self.work.map(|(_, due)| due.as_millisecond()),
-        ])?;
-        let seq = tx.last_insert_rowid();
+                reader, leistung, region, gateway, routing_table, filed_at, obsolete_after, entered_at,
+                owner, target, work, due_at)
+             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING seq",
+            params![
+                self.side.as_str(),
+                header.author.as_str(),
+                header.message_id.to_string(),
+                self.envelope_digest.octets(),
+                Digest::of(self.bytes).octets(),
+                header.process_ref.to_string(),
+                header.in_reply_to.map(|id| id.to_string()),
+                header.kind.as_str(),
+                header.reader.as_str(),
+                header.service.as_str(),
+                header.region.map(|region| region.to_string()),
+                header.gateway.as_str(),
+                header.routing_table.map(|release| *release.octets()),
+                header.filed_at.as_millisecond(),
+                header.obsolete_after.as_millisecond(),
+                self.now.as_millisecond(),
+                self.owner,
+                self.target,
+                self.work.map(|(work, _)| work.as_str()),
+                self.work.map(|(_, due)| due.as_millisecond()),
+            ],
+            |row| row.at(0),
+        )?;
+        let seq: i64 = given.ok_or(JournalError::Unknown)?;
         if self.keep {
-            tx.prepare_cached("INSERT INTO sealed (message, bytes) VALUES (?, ?)")?
-                .execute(rusqlite::params![seq, self.bytes])?;
+            tx.run(
+                "INSERT INTO sealed (message, bytes) VALUES (?, ?)",
+                params![seq, self.bytes],
+            )?;
         }
         Ok(seq)
     }

@@ -3,10 +3,10 @@
 //! Everything here is derived from the rows at the moment of asking; nothing is kept twice.
 
 use jiff::Timestamp;
-use rusqlite::Connection;
 use serde::Serialize;
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{BehoerdeId, CaseId, ClientId, CustodianId, GatewayId, Kind, LeistungId, MessageId, Region};
+use viereck_store::{Look, params};
 
 use crate::rows::{self, MessageRow, Side};
 use crate::status::{self, Status};
@@ -91,14 +91,15 @@ impl Journal {
 }
 
 /// Sorted so that the last is the one seen from its author's side.
-fn select(conn: &Connection, column: &'static str, value: &str) -> Result<Vec<MessageView>, JournalError> {
-    let rows = conn
-        .prepare_cached(&format!(
+fn select(conn: &Look<'_>, column: &'static str, value: &str) -> Result<Vec<MessageView>, JournalError> {
+    let rows = conn.all(
+        &format!(
             "SELECT * FROM message WHERE {column} = ?
              ORDER BY CASE side WHEN 'relayed' THEN 0 WHEN 'taken' THEN 1 ELSE 2 END, seq"
-        ))?
-        .query_and_then([value], MessageRow::read)?
-        .collect::<Result<Vec<_>, _>>()?;
+        ),
+        params![value],
+        MessageRow::read,
+    )?;
     let mut views: Vec<MessageView> = vec![];
     for row in rows {
         // one message seen from two sides of one gateway is one message
@@ -108,7 +109,7 @@ fn select(conn: &Connection, column: &'static str, value: &str) -> Result<Vec<Me
     Ok(views)
 }
 
-fn view(conn: &Connection, row: MessageRow) -> Result<MessageView, JournalError> {
+fn view(conn: &Look<'_>, row: MessageRow) -> Result<MessageView, JournalError> {
     // a message that was only just taken note of has no fact yet that counts: it stands as received
     let status = facts::status_of(conn, &row)?.unwrap_or_else(|| Status {
         stage: Stage::Received,
@@ -149,30 +150,26 @@ fn silent(row: &MessageRow) -> bool {
     row.attempts > 1 || row.attempts == 1 && row.due_at.is_some_and(|due| due <= Timestamp::now())
 }
 
-fn events(conn: &Connection, row: &MessageRow) -> Result<Vec<EventView>, JournalError> {
-    let mut events: Vec<EventView> = conn
-        .prepare_cached(
-            "SELECT *, octets IS NULL AS internal FROM event
+fn events(conn: &Look<'_>, row: &MessageRow) -> Result<Vec<EventView>, JournalError> {
+    let mut events: Vec<EventView> = conn.all(
+        "SELECT *, CASE WHEN octets IS NULL THEN 1 ELSE 0 END AS internal FROM event
              WHERE message_id = ? AND author = ? AND envelope_digest = ?",
-        )?
-        .query_and_then(
-            rusqlite::params![
-                row.key.message_id.to_string(),
-                row.key.author.as_str(),
-                row.envelope_digest.octets()
-            ],
-            |row| {
-                Ok(EventView {
-                    stage: row.get("stage")?,
-                    time: rows::instant(row, "time")?,
-                    custodian: rows::name(row, "custodian")?,
-                    target: rows::name_if_any(row, "target")?,
-                    reasons: rows::reasons(row)?,
-                    internal: row.get("internal")?,
-                })
-            },
-        )?
-        .collect::<Result<_, JournalError>>()?;
+        params![
+            row.key.message_id.to_string(),
+            row.key.author.as_str(),
+            row.envelope_digest.octets()
+        ],
+        |row| {
+            Ok::<_, JournalError>(EventView {
+                stage: row.get("stage")?,
+                time: rows::instant(row, "time")?,
+                custodian: rows::name(row, "custodian")?,
+                target: rows::name_if_any(row, "target")?,
+                reasons: rows::reasons(row)?,
+                internal: row.get("internal")?,
+            })
+        },
+    )?;
     events.sort_by_key(|event| event.time);
     Ok(in_order_of_stages(events))
 }
@@ -195,9 +192,11 @@ impl Journal {
     /// Ids of the messages of one side that have not ended, oldest first; for accounts and tests.
     pub async fn in_flight(&self) -> Result<Vec<MessageId>, JournalError> {
         let ids = self.store.read(|conn| {
-            conn.prepare_cached("SELECT message_id FROM message WHERE side = ? AND ended IS NULL ORDER BY seq")?
-                .query_and_then([Side::Sent.as_str()], |row| rows::name(row, "message_id"))?
-                .collect::<Result<Vec<MessageId>, JournalError>>()
+            conn.all(
+                "SELECT message_id FROM message WHERE side = ? AND ended IS NULL ORDER BY seq",
+                params![Side::Sent.as_str()],
+                |row| rows::name(row, "message_id"),
+            )
         });
         Ok(ids.await?)
     }

@@ -5,10 +5,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::error::{StoreError, WriteError};
+use crate::sql::{Change, Look, SqlError};
 
 /// What becomes of a write's savepoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(crate) enum Verdict {
 /// A write, whatever its types.
 pub(crate) trait Write: Send {
     /// Runs the work and keeps its result. A panic ends here.
-    fn run(&mut self, transaction: &Transaction<'_>) -> Verdict;
+    fn run(&mut self, change: &Change<'_>) -> Verdict;
     /// Gives the result out, or the failure that overtook it.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -53,16 +54,16 @@ impl<F, T, E> WriteJob<F, T, E> {
 
 impl<F, T, E> Write for WriteJob<F, T, E>
 where
-    F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send,
+    F: FnOnce(&Change<'_>) -> Result<T, E> + Send,
     T: Send,
     E: Send,
 {
-    fn run(&mut self, transaction: &Transaction<'_>) -> Verdict {
+    fn run(&mut self, change: &Change<'_>) -> Verdict {
         let State::Waiting(work) = std::mem::replace(&mut self.state, State::Panicked) else {
             return Verdict::RollBack;
         };
         // The work owns all it uses and its savepoint is rolled back, so nothing half done is ever looked at again.
-        if let Ok(result) = catch_unwind(AssertUnwindSafe(|| work(transaction))) {
+        if let Ok(result) = catch_unwind(AssertUnwindSafe(|| work(change))) {
             self.state = State::Ran(result);
         }
         match self.state {
@@ -97,16 +98,16 @@ impl<F, T, E> ReadJob<F, T, E> {
 
 impl<F, T, E> Read for ReadJob<F, T, E>
 where
-    F: FnOnce(&Connection) -> Result<T, E> + Send,
+    F: FnOnce(&Look<'_>) -> Result<T, E> + Send,
     T: Send,
-    E: Send + From<rusqlite::Error>,
+    E: Send + From<SqlError>,
 {
     fn run(self: Box<Self>, connection: &Connection) {
         let Self { work, answer } = *self;
         let ran = catch_unwind(AssertUnwindSafe(|| -> Result<T, E> {
             // One transaction, so that several statements see the same moment; dropping it ends it.
-            let _snapshot = connection.unchecked_transaction()?;
-            work(connection)
+            let _snapshot = connection.unchecked_transaction().map_err(SqlError::from)?;
+            work(&Look::on(connection))
         }));
         let _ = answer.send(match ran {
             Ok(result) => result.map_err(WriteError::Refused),

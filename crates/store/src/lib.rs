@@ -20,16 +20,17 @@ mod connection;
 mod error;
 mod job;
 mod reader;
+mod sql;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 pub use error::{StoreError, WriteError};
+pub use sql::{Change, FromValue, Look, Param, Row, SqlError, ToParam, Value};
 
 use crate::job::{ReadJob, WriteJob};
 
@@ -118,11 +119,11 @@ impl Store {
     /// Dropping the returned future does not undo the write: whether it happened is then unknown to the caller.
     pub async fn write<T, E>(
         &self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        change: impl FnOnce(&Change<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, WriteError<E>>
     where
         T: Send + 'static,
-        E: Send + 'static + From<rusqlite::Error>,
+        E: Send + 'static + From<SqlError>,
     {
         let (order, answered) = order(change);
         self.shared.writes.send(order).await.map_err(|_| StoreError::Closed)?;
@@ -132,11 +133,11 @@ impl Store {
     /// The same for new work, which may be refused: [`StoreError::Busy`] at once when the queue is full.
     pub async fn try_write<T, E>(
         &self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        change: impl FnOnce(&Change<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, WriteError<E>>
     where
         T: Send + 'static,
-        E: Send + 'static + From<rusqlite::Error>,
+        E: Send + 'static + From<SqlError>,
     {
         let (order, answered) = order(change);
         self.shared.writes.try_send(order).map_err(StoreError::from)?;
@@ -146,11 +147,11 @@ impl Store {
     /// Runs `look` over one consistent snapshot on a reader thread. It sees every write that was answered before.
     pub async fn read<T, E>(
         &self,
-        look: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        look: impl FnOnce(&Look<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, WriteError<E>>
     where
         T: Send + 'static,
-        E: Send + 'static + From<rusqlite::Error>,
+        E: Send + 'static + From<SqlError>,
     {
         let (answer, answered) = oneshot::channel();
         let order = reader::Order::Run(Box::new(ReadJob::new(look, answer)));
@@ -177,11 +178,11 @@ impl Store {
 }
 
 fn order<T, E>(
-    change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    change: impl FnOnce(&Change<'_>) -> Result<T, E> + Send + 'static,
 ) -> (writer::Order, oneshot::Receiver<Result<T, WriteError<E>>>)
 where
     T: Send + 'static,
-    E: Send + 'static + From<rusqlite::Error>,
+    E: Send + 'static + From<SqlError>,
 {
     let (answer, answered) = oneshot::channel();
     (writer::Order::Run(Box::new(WriteJob::new(change, answer))), answered)

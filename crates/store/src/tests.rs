@@ -7,8 +7,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use rusqlite::Transaction;
-
 use super::*;
 
 const TABLES: &[&str] = &["
@@ -20,23 +18,24 @@ const TABLES: &[&str] = &["
     CREATE TABLE entry (id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL) STRICT;
 "];
 
-type Refusal = rusqlite::Error;
+type Refusal = SqlError;
+
+/// A refusal of the work itself.
+fn refusal() -> Refusal {
+    rusqlite::Error::InvalidQuery.into()
+}
 
 fn open(path: &Path) -> Store {
     Store::open(path, TABLES, Config::default()).unwrap()
 }
 
-fn insert(text: String) -> impl FnOnce(&Transaction<'_>) -> Result<(), Refusal> + Send + 'static {
-    move |file| file.execute("INSERT INTO entry (text) VALUES (?1)", [text]).map(drop)
+fn insert(text: String) -> impl FnOnce(&Change<'_>) -> Result<(), Refusal> + Send + 'static {
+    move |file| file.run("INSERT INTO entry (text) VALUES (?)", params![text]).map(drop)
 }
 
 async fn entries(store: &Store) -> Vec<String> {
     store
-        .read(|file| -> Result<_, Refusal> {
-            file.prepare("SELECT text FROM entry ORDER BY id")?
-                .query_map([], |row| row.get(0))?
-                .collect()
-        })
+        .read(|file| -> Result<_, Refusal> { file.all("SELECT text FROM entry ORDER BY id", &[], |row| row.at(0)) })
         .await
         .unwrap()
 }
@@ -72,15 +71,12 @@ async fn writes_that_arrive_together_share_a_commit_and_stand_alone() {
             store
                 .write(move |file| -> Result<(), Refusal> {
                     // Every fifth is refused, every seventh panics, each after having written.
-                    file.execute("INSERT INTO entry (text) VALUES (?1)", [format!("{number:02}")])?;
-                    let commit: i64 = file.query_row("SELECT count(*) FROM parent", [], |row| row.get(0))?;
+                    let text = format!("{number:02}");
+                    file.run("INSERT INTO entry (text) VALUES (?)", params![text])?;
+                    let commit: Option<i64> = file.first("SELECT count(*) FROM parent", &[], |row| row.at(0))?;
                     commits.lock().unwrap().insert(commit);
                     assert!(number % 7 != 0, "as meant by the test");
-                    if number % 5 == 0 {
-                        Err(Refusal::InvalidQuery)
-                    } else {
-                        Ok(())
-                    }
+                    if number % 5 == 0 { Err(refusal()) } else { Ok(()) }
                 })
                 .await
         });
@@ -90,7 +86,7 @@ async fn writes_that_arrive_together_share_a_commit_and_stand_alone() {
     while let Some(answer) = waiting.join_next().await {
         match answer.unwrap() {
             Ok(()) => kept += 1,
-            Err(WriteError::Refused(Refusal::InvalidQuery)) => refused += 1,
+            Err(WriteError::Refused(SqlError::Sqlite(rusqlite::Error::InvalidQuery))) => refused += 1,
             Err(WriteError::Store(StoreError::Panicked)) => panicked += 1,
             Err(other) => panic!("{other:?}"),
         }
@@ -115,9 +111,10 @@ async fn a_group_is_one_transaction() {
             tokio::spawn(async move {
                 // A job sees what others of its group have written; from outside nothing of it is visible yet.
                 store
-                    .write(move |file| -> Result<i64, Refusal> {
-                        file.execute("INSERT INTO entry (text) VALUES (?1)", [format!("{number}")])?;
-                        file.query_row("PRAGMA data_version", [], |row| row.get(0))
+                    .write(move |file| -> Result<Option<i64>, Refusal> {
+                        let text = format!("{number}");
+                        file.run("INSERT INTO entry (text) VALUES (?)", params![text])?;
+                        file.first("PRAGMA data_version", &[], |row| row.at(0))
                     })
                     .await
             })
@@ -152,7 +149,7 @@ async fn a_commit_that_fails_fails_for_its_whole_group_and_only_for_it() {
         let store = store.clone();
         async move {
             // The reference dangles until the commit looks at it.
-            let dangling = |file: &Transaction<'_>| file.execute("INSERT INTO child (parent) VALUES (1)", []).map(drop);
+            let dangling = |file: &Change<'_>| file.run("INSERT INTO child (parent) VALUES (1)", &[]).map(drop);
             store.write::<(), Refusal>(dangling).await
         }
     });
@@ -182,7 +179,11 @@ async fn a_transaction_that_sqlite_ended_by_itself_is_not_reported_as_written() 
     });
     let ending = tokio::spawn({
         let store = store.clone();
-        async move { store.write::<(), Refusal>(|file| file.execute_batch("ROLLBACK")).await }
+        async move {
+            store
+                .write::<(), Refusal>(|file| file.run("ROLLBACK", &[]).map(drop))
+                .await
+        }
     });
     while store.shared.writes.capacity() > store.shared.writes.max_capacity() - 2 {
         tokio::task::yield_now().await;
@@ -200,13 +201,13 @@ async fn a_transaction_that_sqlite_ended_by_itself_is_not_reported_as_written() 
 async fn a_full_disk_is_said_and_passes() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("a.sqlite"));
-    let limit = |file: &Transaction<'_>| file.query_row("PRAGMA max_page_count = 30", [], |_| Ok(()));
-    store.write::<(), Refusal>(limit).await.unwrap();
+    let limit = |file: &Change<'_>| file.first("PRAGMA max_page_count = 30", &[], |_| Ok(()));
+    store.write::<Option<()>, Refusal>(limit).await.unwrap();
     let answer = store.write(insert("x".repeat(1 << 20))).await;
     let Err(WriteError::Refused(error)) = &answer else {
         panic!("{answer:?}")
     };
-    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull));
+    assert!(error.is_full() && error.may_pass(), "{error}");
     store.write(insert("small".into())).await.unwrap();
     assert_eq!(entries(&store).await, ["small"]);
     store.close().await;
@@ -358,12 +359,12 @@ async fn migrations_run_once_in_order_and_never_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sqlite");
     let value = async |store: &Store| {
-        let look = |file: &Connection| file.query_row("SELECT x FROM a", [], |row| row.get(0));
-        store.read::<i64, Refusal>(look).await.unwrap()
+        let look = |file: &Look<'_>| file.first("SELECT x FROM a", &[], |row| row.at(0));
+        store.read::<Option<i64>, Refusal>(look).await.unwrap()
     };
     for migrations in [FIRST, FIRST, SECOND, SECOND] {
         let store = Store::open(&path, migrations, Config::default()).unwrap();
-        assert_eq!(value(&store).await, if migrations.len() == 1 { 1 } else { 12 });
+        assert_eq!(value(&store).await, Some(if migrations.len() == 1 { 1 } else { 12 }));
         store.close().await;
     }
     let older = Store::open(&path, FIRST, Config::default());
@@ -374,7 +375,7 @@ async fn migrations_run_once_in_order_and_never_back() {
     let broken = Store::open(&path, BROKEN, Config::default());
     assert!(matches!(broken, Err(StoreError::Open { .. })), "{broken:?}");
     let store = Store::open(&path, SECOND, Config::default()).unwrap();
-    assert_eq!(value(&store).await, 12, "half a migration was kept");
+    assert_eq!(value(&store).await, Some(12), "half a migration was kept");
     store.close().await;
 }
 
@@ -402,7 +403,9 @@ async fn a_reader_cannot_write_and_does_not_wait_for_the_writer() {
     store.write(insert("seen".into())).await.unwrap();
     let held = hold(&store).await;
     assert_eq!(entries(&store).await, ["seen"]);
-    let answer = store.read(|file| file.execute("DELETE FROM entry", [])).await;
+    let answer = store
+        .read(|file| file.first("DELETE FROM entry RETURNING id", &[], |row| row.at::<i64>(0)))
+        .await;
     assert!(matches!(answer, Err(WriteError::Refused(_))), "{answer:?}");
     let answer = store
         .read(|_| -> Result<(), Refusal> { panic!("as meant by the test") })

@@ -14,6 +14,7 @@ use crate::Config;
 use crate::checkpoint::Checkpointer;
 use crate::error::StoreError;
 use crate::job::{Verdict, Write};
+use crate::sql::Change;
 
 pub(crate) enum Order {
     Run(Box<dyn Write>),
@@ -127,7 +128,7 @@ fn run_group(connection: &mut Connection, jobs: &mut [Box<dyn Write>]) -> Result
 /// One job between its savepoints. `Err` means that the transaction as a whole is lost.
 fn run_one(transaction: &Transaction<'_>, job: &mut dyn Write) -> Result<(), rusqlite::Error> {
     transaction.prepare_cached("SAVEPOINT one")?.execute([])?;
-    let verdict = job.run(transaction);
+    let verdict = job.run(&Change::on(transaction));
     // SQLite ends a transaction by itself after some errors (a full disk among them). Going on would then commit every
     // later statement on its own and answer for earlier ones that are gone: ROLLBACK TO fails and ends the group.
     if verdict == Verdict::RollBack {

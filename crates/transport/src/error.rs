@@ -2,7 +2,7 @@
 //!
 //! Never says what a message holds, and never repeats a URL: it may carry a password.
 
-use viereck_store::{StoreError, WriteError};
+use viereck_store::{SqlError, StoreError, WriteError};
 
 /// Why a link did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -87,13 +87,11 @@ impl From<StoreError> for LinkError {
     }
 }
 
-impl From<WriteError<rusqlite::Error>> for LinkError {
-    fn from(error: WriteError<rusqlite::Error>) -> Self {
+impl From<WriteError<SqlError>> for LinkError {
+    fn from(error: WriteError<SqlError>) -> Self {
         match error {
             WriteError::Store(error) => error.into(),
-            WriteError::Refused(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
-                Self::Full
-            }
+            WriteError::Refused(error) if error.is_full() => Self::Full,
             WriteError::Refused(source) => Self::Refused {
                 action: "use its file",
                 source: Box::new(source),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction};
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{Event, Stage, Subject, VerifiedBatch, verify_batch};
 use viereck_routing::{Digest, GatewayId, Tables};
+use viereck_store::{Change, params};
 use viereck_transport::{Link, Queue};
 
 use crate::journal::{MessageKey, Occurrence};
@@ -116,7 +116,7 @@ impl Journal {
 
 fn fold(
     journal: &Journal,
-    tx: &Transaction<'_>,
+    tx: &Change<'_>,
     batch: &VerifiedBatch,
     tables: &Tables,
 ) -> Result<Vec<Occurrence>, JournalError> {
@@ -141,41 +141,33 @@ fn fold(
 }
 
 /// Whether the batch is new. A gap and a fork alarm; neither keeps its facts out.
-fn remember_head(tx: &Transaction<'_>, batch: &VerifiedBatch) -> Result<bool, JournalError> {
+fn remember_head(tx: &Change<'_>, batch: &VerifiedBatch) -> Result<bool, JournalError> {
     let head = batch.head();
     let (custodian, destination) = (head.custodian.as_str(), head.destination.as_str());
     let digest = batch.head_digest();
-    let inserted = tx
-        .prepare_cached(
-            "INSERT OR IGNORE INTO batch_in (custodian, destination, sequence, head, previous) VALUES (?,?,?,?,?)",
-        )?
-        .execute(rusqlite::params![
+    let inserted = tx.run(
+        "INSERT INTO batch_in (custodian, destination, sequence, head, previous) VALUES (?,?,?,?,?)
+         ON CONFLICT DO NOTHING",
+        params![
             custodian,
             destination,
             head.sequence.cast_signed(),
             digest.octets(),
             head.previous.octets()
-        ])?;
+        ],
+    )?;
     if inserted == 0 {
         return Ok(false);
     }
-    let forked = tx
-        .prepare_cached(
-            "SELECT 1 FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ? AND head <> ?",
-        )?
-        .exists(rusqlite::params![
-            custodian,
-            destination,
-            head.sequence.cast_signed(),
-            digest.octets()
-        ])?;
-    let before: Option<[u8; 32]> = tx
-        .prepare_cached("SELECT head FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ?")?
-        .query_row(
-            rusqlite::params![custodian, destination, head.sequence.cast_signed() - 1],
-            |row| row.get(0),
-        )
-        .optional()?;
+    let forked = tx.exists(
+        "SELECT 1 FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ? AND head <> ?",
+        params![custodian, destination, head.sequence.cast_signed(), digest.octets()],
+    )?;
+    let before: Option<[u8; 32]> = tx.first(
+        "SELECT head FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ?",
+        params![custodian, destination, head.sequence.cast_signed() - 1],
+        |row| row.at(0),
+    )?;
     let follows = match before {
         Some(before) => before == *head.previous.octets(),
         None => head.sequence == 1 && head.previous == Digest::ZERO,
@@ -201,7 +193,7 @@ fn remember_head(tx: &Transaction<'_>, batch: &VerifiedBatch) -> Result<bool, Jo
 }
 
 /// Our row that the event is about: by id and envelope digest, or by the digest of octets that did not verify.
-fn about(tx: &Transaction<'_>, event: &Event) -> Result<Option<MessageRow>, JournalError> {
+fn about(tx: &Change<'_>, event: &Event) -> Result<Option<MessageRow>, JournalError> {
     match &event.subject {
         Subject::Message {
             message_id,
@@ -222,11 +214,11 @@ fn about(tx: &Transaction<'_>, event: &Event) -> Result<Option<MessageRow>, Jour
             }
             Ok(None)
         }
-        Subject::Bytes(digest) => tx
-            .prepare_cached("SELECT * FROM message WHERE side = 'sent' AND bytes_digest = ?")?
-            .query_and_then([digest.octets()], MessageRow::read)?
-            .next()
-            .transpose(),
+        Subject::Bytes(digest) => tx.first(
+            "SELECT * FROM message WHERE side = 'sent' AND bytes_digest = ?",
+            params![digest.octets()],
+            MessageRow::read,
+        ),
     }
 }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension};
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{BatchDraft, Event, Signer, seal_batch};
 use viereck_routing::{Digest, GatewayId};
+use viereck_store::{Look, SqlError, params};
 use viereck_transport::{Address, Link};
 
 use crate::outbox::{FAREWELL, doubled, pause_until};
@@ -213,12 +213,12 @@ impl Sender {
 impl Journal {
     async fn receipt_destinations(&self) -> Result<Vec<GatewayId>, JournalError> {
         let destinations = self.store.read(|conn| {
-            conn.prepare_cached(
+            conn.all(
                 "SELECT destination FROM receipt_due UNION SELECT destination FROM refusal_due
                  UNION SELECT destination FROM batch_out WHERE bytes IS NOT NULL",
-            )?
-            .query_and_then([], |row| crate::rows::name(row, "destination"))?
-            .collect::<Result<Vec<GatewayId>, JournalError>>()
+                &[],
+                |row| crate::rows::name(row, "destination"),
+            )
         });
         Ok(destinations.await?)
     }
@@ -226,19 +226,17 @@ impl Journal {
     async fn unconfirmed_batch(&self, to: &GatewayId) -> Result<Option<Batch>, JournalError> {
         let to = to.clone();
         let batch = self.store.read(move |conn| {
-            let found = conn
-                .prepare_cached(
-                    "SELECT sequence, bytes FROM batch_out WHERE destination = ? AND bytes IS NOT NULL
-                     ORDER BY sequence LIMIT 1",
-                )?
-                .query_row([to.as_str()], |row| {
-                    Ok(Batch {
-                        sequence: row.get::<_, i64>(0)?.cast_unsigned(),
-                        bytes: row.get::<_, Vec<u8>>(1)?.into(),
+            conn.first(
+                "SELECT sequence, bytes FROM batch_out WHERE destination = ? AND bytes IS NOT NULL
+                 ORDER BY sequence LIMIT 1",
+                params![to.as_str()],
+                |row| {
+                    Ok::<_, JournalError>(Batch {
+                        sequence: row.at::<i64>(0)?.cast_unsigned(),
+                        bytes: row.at(1)?,
                     })
-                })
-                .optional()?;
-            Ok::<_, JournalError>(found)
+                },
+            )
         });
         Ok(batch.await?)
     }
@@ -268,21 +266,25 @@ impl Journal {
         let (bytes, head, destination) = (sealed.bytes().clone(), sealed.head_digest(), to.clone());
         self.store
             .write(move |tx| {
-                tx.prepare_cached("INSERT INTO batch_out (destination, sequence, head, bytes) VALUES (?,?,?,?)")?
-                    .execute(rusqlite::params![
+                tx.run(
+                    "INSERT INTO batch_out (destination, sequence, head, bytes) VALUES (?,?,?,?)",
+                    params![
                         destination.as_str(),
                         gathered.sequence.cast_signed(),
                         head.octets(),
                         &bytes[..]
-                    ])?;
+                    ],
+                )?;
                 for (source, _) in &gathered.events {
                     match source {
-                        Source::Event(seq) => tx
-                            .prepare_cached("DELETE FROM receipt_due WHERE destination = ? AND event = ?")?
-                            .execute((destination.as_str(), seq))?,
-                        Source::Refusal(seq) => tx
-                            .prepare_cached("DELETE FROM refusal_due WHERE destination = ? AND refusal = ?")?
-                            .execute((destination.as_str(), seq))?,
+                        Source::Event(seq) => tx.run(
+                            "DELETE FROM receipt_due WHERE destination = ? AND event = ?",
+                            params![destination.as_str(), seq],
+                        )?,
+                        Source::Refusal(seq) => tx.run(
+                            "DELETE FROM refusal_due WHERE destination = ? AND refusal = ?",
+                            params![destination.as_str(), seq],
+                        )?,
                     };
                 }
                 Ok::<_, JournalError>(Some(Batch {
@@ -297,44 +299,43 @@ impl Journal {
     async fn batch_confirmed(&self, to: &GatewayId, sequence: u64) -> Result<(), JournalError> {
         let to = to.clone();
         let confirmed = self.store.write(move |tx| {
-            tx.prepare_cached("UPDATE batch_out SET bytes = NULL WHERE destination = ? AND sequence = ?")?
-                .execute((to.as_str(), sequence.cast_signed()))?;
+            tx.run(
+                "UPDATE batch_out SET bytes = NULL WHERE destination = ? AND sequence = ?",
+                params![to.as_str(), sequence.cast_signed()],
+            )?;
             // of the chain only the last head is needed to go on
-            tx.prepare_cached("DELETE FROM batch_out WHERE destination = ? AND sequence < ? AND bytes IS NULL")?
-                .execute((to.as_str(), sequence.cast_signed()))?;
+            tx.run(
+                "DELETE FROM batch_out WHERE destination = ? AND sequence < ? AND bytes IS NULL",
+                params![to.as_str(), sequence.cast_signed()],
+            )?;
             Ok::<_, JournalError>(())
         });
         Ok(confirmed.await?)
     }
 }
 
-fn gather(conn: &Connection, to: &GatewayId, largest: usize) -> Result<Gathered, JournalError> {
-    let last: Option<(i64, [u8; 32])> = conn
-        .prepare_cached("SELECT sequence, head FROM batch_out WHERE destination = ? ORDER BY sequence DESC LIMIT 1")?
-        .query_row([to.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+fn gather(conn: &Look<'_>, to: &GatewayId, largest: usize) -> Result<Gathered, JournalError> {
+    let last: Option<(i64, [u8; 32])> = conn.first(
+        "SELECT sequence, head FROM batch_out WHERE destination = ? ORDER BY sequence DESC LIMIT 1",
+        params![to.as_str()],
+        |row| Ok::<_, SqlError>((row.at(0)?, row.at(1)?)),
+    )?;
     let (sequence, previous) = match last {
         Some((sequence, head)) => (sequence.cast_unsigned() + 1, Digest::from_octets(head)),
         None => (1, Digest::ZERO),
     };
-    let mut events = conn
-        .prepare_cached(
-            "SELECT event.seq, event.octets FROM receipt_due JOIN event ON event.seq = receipt_due.event
+    let mut events = conn.all(
+        "SELECT event.seq, event.octets FROM receipt_due JOIN event ON event.seq = receipt_due.event
              WHERE destination = ? ORDER BY event.seq LIMIT ?",
-        )?
-        .query_and_then(rusqlite::params![to.as_str(), largest as i64], |row| {
-            Ok((Source::Event(row.get(0)?), Bytes::from(row.get::<_, Vec<u8>>(1)?)))
-        })?
-        .collect::<Result<Vec<_>, JournalError>>()?;
-    let refusals = conn
-        .prepare_cached(
-            "SELECT refused_octets.seq, octets FROM refusal_due JOIN refused_octets ON refused_octets.seq = refusal
+        params![to.as_str(), largest as i64],
+        |row| Ok::<_, JournalError>((Source::Event(row.at(0)?), row.at(1)?)),
+    )?;
+    let refusals = conn.all(
+        "SELECT refused_octets.seq, octets FROM refusal_due JOIN refused_octets ON refused_octets.seq = refusal
              WHERE destination = ? ORDER BY refused_octets.seq LIMIT ?",
-        )?
-        .query_and_then(rusqlite::params![to.as_str(), (largest - events.len()) as i64], |row| {
-            Ok((Source::Refusal(row.get(0)?), Bytes::from(row.get::<_, Vec<u8>>(1)?)))
-        })?
-        .collect::<Result<Vec<_>, JournalError>>()?;
+        params![to.as_str(), (largest - events.len()) as i64],
+        |row| Ok::<_, JournalError>((Source::Refusal(row.at(0)?), row.at(1)?)),
+    )?;
     events.extend(refusals);
     Ok(Gathered {
         events,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use viereck_store::{Store, WriteError};
+use viereck_store::{SqlError, Store, WriteError};
 
 use crate::address::Exchange;
 use crate::delivery::{Delivery, Feed, Settlement};
@@ -118,7 +118,7 @@ impl Feeder {
         }
     }
 
-    async fn turn(&mut self) -> Result<(), WriteError<rusqlite::Error>> {
+    async fn turn(&mut self) -> Result<(), WriteError<SqlError>> {
         if self.turn.wanted == 0 && self.turn.done.is_empty() && self.turn.back.is_empty() {
             return Ok(());
         }

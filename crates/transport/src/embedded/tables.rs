@@ -3,7 +3,7 @@
 //! Bodies have a table of their own: a delivery changes its message's row several times, and SQLite rewrites a row as a
 //! whole.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use viereck_store::{Change, Look, SqlError, params};
 
 use crate::address::Address;
 use crate::topology::{DELIVERY_LIMIT, Queue, Topology};
@@ -58,120 +58,126 @@ pub(super) struct Taken {
     pub(super) bytes: Vec<u8>,
 }
 
-pub(super) fn reconcile(file: &Transaction<'_>, topology: &Topology) -> Result<(), rusqlite::Error> {
-    let mut declare = file.prepare_cached("INSERT INTO queue (name) VALUES (?1) ON CONFLICT DO NOTHING")?;
+pub(super) fn reconcile(file: &Change<'_>, topology: &Topology) -> Result<(), SqlError> {
+    let declare = |queue: &Queue| {
+        file.run(
+            "INSERT INTO queue (name) VALUES (?) ON CONFLICT DO NOTHING",
+            params![queue.to_string()],
+        )
+    };
     for queue in [Queue::Ingress, Queue::Unrouted, Queue::Parked] {
-        declare.execute([queue.to_string()])?;
+        declare(&queue)?;
     }
     for gateway in &topology.gateways {
-        declare.execute([Queue::Gateway(gateway.clone()).to_string()])?;
-        declare.execute([Queue::Receipts(gateway.clone()).to_string()])?;
+        declare(&Queue::Gateway(gateway.clone()))?;
+        declare(&Queue::Receipts(gateway.clone()))?;
     }
-    file.execute("DELETE FROM binding", [])?;
-    let mut bind = file.prepare_cached("INSERT INTO binding (key, queue) VALUES (?1, ?2)")?;
+    file.run("DELETE FROM binding", &[])?;
     for (key, gateway) in &topology.bindings {
-        let queue = Queue::Gateway(gateway.clone()).to_string();
-        declare.execute([&queue])?;
-        bind.execute([key.to_string(), queue])?;
+        let queue = Queue::Gateway(gateway.clone());
+        declare(&queue)?;
+        file.run(
+            "INSERT INTO binding (key, queue) VALUES (?, ?)",
+            params![key.to_string(), queue.to_string()],
+        )?;
     }
     Ok(())
 }
 
 /// Routes and keeps one message. The queue it went to, or `None` where not even [`Queue::Unrouted`] is declared.
-pub(super) fn put(file: &Transaction<'_>, to: &Address, bytes: &[u8]) -> Result<Option<String>, rusqlite::Error> {
+pub(super) fn put(file: &Change<'_>, to: &Address, bytes: &[u8]) -> Result<Option<String>, SqlError> {
     let key = to.key();
     let routed = match to {
         Address::Submit(_) | Address::Receipt(_) => Some(Queue::Ingress.to_string()),
         Address::Receipts { to, .. } => Some(Queue::Receipts(to.clone()).to_string()),
-        Address::Route { .. } => file
-            .prepare_cached("SELECT queue FROM binding WHERE key = ?1")?
-            .query_row([&key], |row| row.get(0))
-            .optional()?,
+        Address::Route { .. } => {
+            file.first("SELECT queue FROM binding WHERE key = ?", params![key], |row| row.at(0))?
+        }
     };
     for queue in routed.into_iter().chain([Queue::Unrouted.to_string()]) {
         if !is_declared(file, &queue)? {
             continue;
         }
-        file.prepare_cached("INSERT INTO message (queue, exchange, key) VALUES (?1, ?2, ?3)")?
-            .execute(params![queue, to.exchange().name(), key])?;
-        file.prepare_cached("INSERT INTO body (message, bytes) VALUES (last_insert_rowid(), ?1)")?
-            .execute([bytes])?;
+        let id: Option<i64> = file.first(
+            "INSERT INTO message (queue, exchange, key) VALUES (?, ?, ?) RETURNING id",
+            params![queue, to.exchange().name(), key],
+            |row| row.at(0),
+        )?;
+        file.run("INSERT INTO body (message, bytes) VALUES (?, ?)", params![id, bytes])?;
         return Ok(Some(queue));
     }
     Ok(None)
 }
 
 /// Settles what is done or goes back, then takes what is wanted.
-pub(super) fn turn(file: &Transaction<'_>, queue: &str, turn: &Turn) -> Result<Turned, rusqlite::Error> {
+pub(super) fn turn(file: &Change<'_>, queue: &str, turn: &Turn) -> Result<Turned, SqlError> {
     let mut turned = Turned::default();
-    let mut delete = file.prepare_cached("DELETE FROM message WHERE id = ?1")?;
     for id in &turn.done {
-        delete.execute([number(*id)])?;
+        file.run("DELETE FROM message WHERE id = ?", params![number(*id)])?;
     }
-    let mut give_back = file.prepare_cached(
-        "UPDATE message SET held = 0,
-            attempt = CASE WHEN attempt > ?2 AND queue <> ?3 THEN 0 ELSE attempt END,
-            queue = CASE WHEN attempt > ?2 THEN ?3 ELSE queue END
-         WHERE id = ?1 RETURNING queue = ?3",
-    )?;
+    let parked = Queue::Parked.to_string();
     for id in &turn.back {
-        let arguments = params![number(*id), DELIVERY_LIMIT, Queue::Parked.to_string()];
-        turned.parked |= give_back
-            .query_row(arguments, |row| row.get::<_, bool>(0))
-            .optional()?
-            .unwrap_or(false);
+        let now_in: Option<String> = file.first(
+            "UPDATE message SET held = 0,
+                attempt = CASE WHEN attempt > ? AND queue <> ? THEN 0 ELSE attempt END,
+                queue = CASE WHEN attempt > ? THEN ? ELSE queue END
+             WHERE id = ? RETURNING queue",
+            params![DELIVERY_LIMIT, parked, DELIVERY_LIMIT, parked, number(*id)],
+            |row| row.at(0),
+        )?;
+        turned.parked |= now_in.as_ref() == Some(&parked);
     }
     if turn.wanted > 0 {
-        let ids: Vec<i64> = file
-            .prepare_cached("SELECT id FROM message WHERE queue = ?1 AND held = 0 ORDER BY id LIMIT ?2")?
-            .query_map(params![queue, number(turn.wanted as u64)], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+        let ids: Vec<i64> = file.all(
+            "SELECT id FROM message WHERE queue = ? AND held = 0 ORDER BY id LIMIT ?",
+            params![queue, number(turn.wanted as u64)],
+            |row| row.at(0),
+        )?;
         for id in ids {
-            turned.taken.push(take(file, id)?);
+            turned.taken.extend(take(file, id)?);
         }
     }
     Ok(turned)
 }
 
-fn take(file: &Transaction<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
-    let bytes = file
-        .prepare_cached("SELECT bytes FROM body WHERE message = ?1")?
-        .query_row([id], |row| row.get(0))?;
-    file.prepare_cached(
-        "UPDATE message SET held = 1, attempt = attempt + 1 WHERE id = ?1 RETURNING exchange, key, attempt",
-    )?
-    .query_row([id], |row| {
-        Ok(Taken {
-            id: id.unsigned_abs(),
-            exchange: row.get(0)?,
-            key: row.get(1)?,
-            attempt: row.get(2)?,
-            bytes,
-        })
-    })
+fn take(file: &Change<'_>, id: i64) -> Result<Option<Taken>, SqlError> {
+    let bytes = file.first("SELECT bytes FROM body WHERE message = ?", params![id], |row| row.at(0))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    file.first(
+        "UPDATE message SET held = 1, attempt = attempt + 1 WHERE id = ? RETURNING exchange, key, attempt",
+        params![id],
+        |row| {
+            Ok(Taken {
+                id: id.unsigned_abs(),
+                exchange: row.at(0)?,
+                key: row.at(1)?,
+                attempt: row.at(2)?,
+                bytes,
+            })
+        },
+    )
 }
 
 /// Frees everything in hand: what a process held that ended.
-pub(super) fn release(file: &Transaction<'_>) -> Result<(), rusqlite::Error> {
-    file.execute("UPDATE message SET held = 0 WHERE held = 1", []).map(drop)
+pub(super) fn release(file: &Change<'_>) -> Result<(), SqlError> {
+    file.run("UPDATE message SET held = 0 WHERE held = 1", &[]).map(drop)
 }
 
 /// How many messages wait; `None` where there is no such queue.
-pub(super) fn depth(file: &Connection, queue: &str) -> Result<Option<u64>, rusqlite::Error> {
+pub(super) fn depth(file: &Look<'_>, queue: &str) -> Result<Option<u64>, SqlError> {
     if !is_declared(file, queue)? {
         return Ok(None);
     }
-    file.query_row(
-        "SELECT count(*) FROM message WHERE queue = ?1 AND held = 0",
-        [queue],
-        |row| row.get::<_, i64>(0),
-    )
-    .map(|depth| Some(depth.cast_unsigned()))
+    let depth: Option<i64> = file.first(
+        "SELECT count(*) FROM message WHERE queue = ? AND held = 0",
+        params![queue],
+        |row| row.at(0),
+    )?;
+    Ok(depth.map(i64::cast_unsigned))
 }
 
-fn is_declared(file: &Connection, queue: &str) -> Result<bool, rusqlite::Error> {
-    file.prepare_cached("SELECT 1 FROM queue WHERE name = ?1")?
-        .exists([queue])
+fn is_declared(file: &Look<'_>, queue: &str) -> Result<bool, SqlError> {
+    file.exists("SELECT 1 FROM queue WHERE name = ?", params![queue])
 }
 
 /// Tags are unsigned everywhere else; SQLite's row numbers never use the sign.
@@ -181,90 +187,95 @@ fn number(tag: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use viereck_store::{Config, Store};
+
     use super::*;
 
-    fn file() -> Connection {
-        let file = Connection::open_in_memory().unwrap();
-        file.execute_batch(MIGRATIONS[0]).unwrap();
-        file
+    /// Runs `work` in one transaction on a new file.
+    async fn on_a_new_file(work: impl FnOnce(&Change<'_>) + Send + 'static) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("link.sqlite");
+        let store = Store::open(&file, MIGRATIONS, Config::default()).unwrap();
+        let done = store.write(|change| {
+            work(change);
+            Ok::<_, SqlError>(())
+        });
+        done.await.unwrap();
+        store.close().await;
     }
 
     fn submit() -> Address {
         Address::Submit("gw-1".parse().unwrap())
     }
 
-    fn take_one(transaction: &Transaction<'_>, queue: &Queue) -> Option<Taken> {
+    fn take_one(file: &Change<'_>, queue: &Queue) -> Option<Taken> {
         let wanted = Turn {
             wanted: 1,
             ..Turn::default()
         };
-        turn(transaction, &queue.to_string(), &wanted).unwrap().taken.pop()
+        turn(file, &queue.to_string(), &wanted).unwrap().taken.pop()
     }
 
-    #[test]
-    fn nothing_is_taken_in_before_the_topology_is_there() {
-        let mut file = file();
-        let transaction = file.transaction().unwrap();
-        assert_eq!(put(&transaction, &submit(), b"x").unwrap(), None);
-        assert_eq!(depth(&transaction, "viereck.ingress").unwrap(), None);
-        reconcile(&transaction, &Topology::default()).unwrap();
-        assert_eq!(
-            put(&transaction, &submit(), b"x").unwrap(),
-            Some("viereck.ingress".to_owned())
-        );
-        assert_eq!(depth(&transaction, "viereck.ingress").unwrap(), Some(1));
+    #[tokio::test]
+    async fn nothing_is_taken_in_before_the_topology_is_there() {
+        on_a_new_file(|file| {
+            assert_eq!(put(file, &submit(), b"x").unwrap(), None);
+            assert_eq!(depth(file, "viereck.ingress").unwrap(), None);
+            reconcile(file, &Topology::default()).unwrap();
+            assert_eq!(put(file, &submit(), b"x").unwrap(), Some("viereck.ingress".to_owned()));
+            assert_eq!(depth(file, "viereck.ingress").unwrap(), Some(1));
+        })
+        .await;
     }
 
-    #[test]
-    fn what_comes_back_too_often_is_parked_with_its_key() {
-        let mut file = file();
-        let transaction = file.transaction().unwrap();
-        reconcile(&transaction, &Topology::default()).unwrap();
-        put(&transaction, &submit(), b"poison").unwrap();
-        for attempt in 1..=DELIVERY_LIMIT + 1 {
-            let taken = take_one(&transaction, &Queue::Ingress).unwrap();
-            assert_eq!(taken.attempt, attempt);
-            let back = Turn {
-                back: vec![taken.id],
+    #[tokio::test]
+    async fn what_comes_back_too_often_is_parked_with_its_key() {
+        on_a_new_file(|file| {
+            reconcile(file, &Topology::default()).unwrap();
+            put(file, &submit(), b"poison").unwrap();
+            for attempt in 1..=DELIVERY_LIMIT + 1 {
+                let taken = take_one(file, &Queue::Ingress).unwrap();
+                assert_eq!(taken.attempt, attempt);
+                let back = Turn {
+                    back: vec![taken.id],
+                    ..Turn::default()
+                };
+                let turned = turn(file, "viereck.ingress", &back).unwrap();
+                assert_eq!(turned.parked, attempt > DELIVERY_LIMIT, "attempt {attempt}");
+            }
+            assert!(take_one(file, &Queue::Ingress).is_none());
+            for attempt in 1..=2 * DELIVERY_LIMIT {
+                let parked = take_one(file, &Queue::Parked).unwrap();
+                assert_eq!(
+                    (parked.key.as_str(), parked.bytes.as_slice()),
+                    ("submit.gw-1", &b"poison"[..])
+                );
+                assert!(parked.attempt <= attempt, "it may come back there for ever");
+                let back = Turn {
+                    back: vec![parked.id],
+                    ..Turn::default()
+                };
+                turn(file, "viereck.parked", &back).unwrap();
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_body_goes_with_its_message_and_only_once() {
+        on_a_new_file(|file| {
+            reconcile(file, &Topology::default()).unwrap();
+            put(file, &submit(), b"x").unwrap();
+            let id = take_one(file, &Queue::Ingress).unwrap().id;
+            assert!(take_one(file, &Queue::Ingress).is_none(), "taken twice");
+            let done = Turn {
+                done: vec![id],
+                back: vec![id],
                 ..Turn::default()
             };
-            let turned = turn(&transaction, "viereck.ingress", &back).unwrap();
-            assert_eq!(turned.parked, attempt > DELIVERY_LIMIT, "attempt {attempt}");
-        }
-        assert!(take_one(&transaction, &Queue::Ingress).is_none());
-        for attempt in 1..=2 * DELIVERY_LIMIT {
-            let parked = take_one(&transaction, &Queue::Parked).unwrap();
-            assert_eq!(
-                (parked.key.as_str(), parked.bytes.as_slice()),
-                ("submit.gw-1", &b"poison"[..])
-            );
-            assert!(parked.attempt <= attempt, "it may come back there for ever");
-            let back = Turn {
-                back: vec![parked.id],
-                ..Turn::default()
-            };
-            turn(&transaction, "viereck.parked", &back).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_body_goes_with_its_message_and_only_once() {
-        let mut file = file();
-        file.execute_batch("PRAGMA foreign_keys = ON").unwrap();
-        let transaction = file.transaction().unwrap();
-        reconcile(&transaction, &Topology::default()).unwrap();
-        put(&transaction, &submit(), b"x").unwrap();
-        let id = take_one(&transaction, &Queue::Ingress).unwrap().id;
-        assert!(take_one(&transaction, &Queue::Ingress).is_none(), "taken twice");
-        let done = Turn {
-            done: vec![id],
-            back: vec![id],
-            ..Turn::default()
-        };
-        turn(&transaction, "viereck.ingress", &done).unwrap();
-        let bodies: i64 = transaction
-            .query_row("SELECT count(*) FROM body", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(bodies, 0);
+            turn(file, "viereck.ingress", &done).unwrap();
+            assert!(!file.exists("SELECT 1 FROM body", &[]).unwrap());
+        })
+        .await;
     }
 }
