@@ -54,6 +54,7 @@ impl Corners {
         let route = |gateway: &str, address: SocketAddr| ReplyRoute {
             gateway: format!("http://{address}"),
             token: site.fachverfahren_token(gateway).expect("a token"),
+            share: viereck::demo::stand_ins::Share::All,
         };
         http.reply_through(route(RECEIVER_SH, listen[1]));
         folder.reply_through(route(RECEIVER_NW, listen[2]));

@@ -71,9 +71,13 @@ pub struct Tls {
     pub key: Option<PathBuf>,
 }
 
-/// The URL of an AMQP server. It may hold a password, so it is shown without one.
+/// The URL of an AMQP server, and the further nodes of its cluster. It may hold a password, so it is shown without one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AmqpUrl(String);
+pub struct AmqpUrl {
+    url: String,
+    /// `host:port`, reached as the first one is.
+    further_nodes: Vec<String>,
+}
 
 /// One gateway: an element of `gateway`.
 #[derive(Debug, Clone)]
@@ -133,6 +137,7 @@ struct LinkSection {
     kind: LinkKind,
     url: String,
     url_file: Option<PathBuf>,
+    further_nodes: Vec<String>,
     tls: Option<Tls>,
     file: PathBuf,
 }
@@ -282,7 +287,7 @@ fn read_link(layers: &Layers, link: LinkSection) -> Result<Link, Failure> {
             .to_owned(),
     };
     match AmqpUrl::new(&url) {
-        Some(url) => Ok(Link::Amqp(url, link.tls)),
+        Some(url) => Ok(Link::Amqp(url.with_further(link.further_nodes), link.tls)),
         None => Err(layers.refuse("link.url", "The URL must begin with amqp:// or amqps://.")),
     }
 }
@@ -324,18 +329,34 @@ fn table_of(layers: &Layers, key: &str, value: Value) -> Result<config::Map<Stri
 impl AmqpUrl {
     /// An URL of scheme `amqp` or `amqps`.
     pub fn new(url: &str) -> Option<Self> {
-        (url.starts_with("amqp://") || url.starts_with("amqps://")).then(|| Self(url.to_owned()))
+        (url.starts_with("amqp://") || url.starts_with("amqps://")).then(|| Self {
+            url: url.to_owned(),
+            further_nodes: vec![],
+        })
+    }
+
+    /// The same with further nodes of the cluster, each as `host:port`.
+    #[must_use]
+    pub fn with_further(self, further_nodes: Vec<String>) -> Self {
+        Self { further_nodes, ..self }
     }
 
     /// The URL with its password, for the one who connects.
     pub fn with_password(&self) -> &str {
-        &self.0
+        &self.url
+    }
+
+    /// The URL of every node, with its password.
+    pub fn nodes(&self) -> Vec<String> {
+        let (before, after) = around_host(&self.url);
+        let further = self.further_nodes.iter().map(|node| format!("{before}{node}{after}"));
+        std::iter::once(self.url.clone()).chain(further).collect()
     }
 }
 
 impl fmt::Display for AmqpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_password(&self.0))
+        f.write_str(&without_password(&self.url))
     }
 }
 
@@ -343,6 +364,14 @@ impl fmt::Debug for AmqpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// What stands before the host of an URL, and what behind its port.
+fn around_host(url: &str) -> (&str, &str) {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
+    let host = url[authority..end].rfind('@').map_or(authority, |at| authority + at + 1);
+    (&url[..host], &url[end..])
 }
 
 /// An URL with `***` for whatever stands before the host.

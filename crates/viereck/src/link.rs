@@ -19,6 +19,7 @@ pub(crate) fn open(link: &config::Link, name: &str) -> Result<Link, Failure> {
                 .clone()
                 .map(|config::Tls { ca, certificate, key }| Tls { ca, certificate, key }),
             name: name.to_owned(),
+            nodes: url.nodes(),
             ..AmqpConfig::new(url.with_password())
         }),
     };

@@ -243,6 +243,20 @@ fn a_url_comes_from_one_place_only_and_its_password_is_never_shown() {
 }
 
 #[test]
+fn further_nodes_are_reached_as_the_first_one_is() {
+    let text = format!("{SMALL}\n[link]\nurl = \"amqp://user:geheim@one:5672/%2f\"\nfurther_nodes = [\"two:5673\"]\n");
+    let config = Folder::with(&text).load().unwrap();
+    let Link::Amqp(url, None) = &config.link else {
+        panic!("not AMQP")
+    };
+    assert_eq!(
+        url.nodes(),
+        ["amqp://user:geheim@one:5672/%2f", "amqp://user:geheim@two:5673/%2f"]
+    );
+    assert!(!format!("{config:?}").contains("geheim"));
+}
+
+#[test]
 fn a_part_that_the_file_does_not_have_is_not_found() {
     let config = Folder::with(SMALL).load().unwrap();
     assert_eq!(config.clone().only(Part::Sender).unwrap().gateways.len(), 1);

@@ -355,6 +355,7 @@ impl StandIns {
             Ok::<_, Failure>(ReplyRoute {
                 gateway: gateway_url(network, gateway)?,
                 token: site.fachverfahren_token(gateway)?,
+                share: stand_ins::Share::All,
             })
         };
         self.http.reply_through(route(RECEIVER_SH)?);

@@ -22,6 +22,8 @@ pub const SENDER: &str = "gw-sh-1";
 pub const RECEIVER_SH: &str = "gw-sh-2";
 /// The receiver gateway of Nordrhein-Westfalen's authorities and of the Bund's register authority.
 pub const RECEIVER_NW: &str = "gw-nw-1";
+/// The broker of the sample tables.
+pub const BROKER: &str = "broker";
 /// The client of the sample tables that may post for every Leistung.
 pub const CLIENT: &str = "antragsportal-sh";
 
@@ -49,14 +51,25 @@ pub struct Surroundings {
 impl Site {
     /// Makes the table and the keys in `folder`, which must be empty.
     pub fn prepare(folder: &Path) -> Result<Self, Failure> {
+        Self::prepare_changed(folder, |_| Ok(()))
+    }
+
+    /// The same with a sample table that `change` has changed before the keys are made for it.
+    pub fn prepare_changed(folder: &Path, change: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<Self, Failure> {
         let site = Self {
             folder: folder.to_owned(),
         };
         let unwritten = |error: std::io::Error| Failure::of_file("write", &site.table(), &error);
         std::fs::create_dir_all(site.table()).map_err(unwritten)?;
         SAMPLE_TABLES.extract(site.table()).map_err(unwritten)?;
+        change(&site.table())?;
         keys::new(&site.table(), &site.keys(), 365, Timestamp::now())?;
         Ok(site)
+    }
+
+    /// The folder of it all.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The routing table.
@@ -92,32 +105,69 @@ impl Site {
             Some(url) => format!("kind = \"amqp\"\nurl = {url:?}"),
             None => format!("kind = \"embedded\"\nfile = \"{folder}/var/link.sqlite\""),
         };
-        let mut text = format!(
-            "environment = \"test\"\n[table]\nfolder = \"{folder}/table\"\n[link]\n{link}\n\
-             [broker]\nkeys = \"{folder}/keys/broker\"\njournal = \"{folder}/var/broker.sqlite\"\n"
-        );
+        let mut text = self.head(&link) + &self.broker(&self.journal(BROKER));
         let adapters = [
-            format!("adapter = \"postfach\"\nurl = {:?}", around.postfach_url),
-            format!(
-                "adapter = \"http\"\nurl = {:?}\ntimeout_seconds = 5",
-                around.fachverfahren_url
-            ),
-            format!("adapter = \"directory\"\nfolder = {:?}", around.fachverfahren_folder),
+            adapter_of_postfach(&around.postfach_url),
+            adapter_of_http(&around.fachverfahren_url),
+            adapter_of_folder(&around.fachverfahren_folder),
         ];
         let gateways = [(SENDER, "sender"), (RECEIVER_SH, "receiver"), (RECEIVER_NW, "receiver")];
         for (((id, role), listen), adapter) in gateways.into_iter().zip(around.listen).zip(adapters) {
-            text.push_str(&format!(
-                "\n[[gateway]]\nid = \"{id}\"\nrole = \"{role}\"\nlisten = \"{listen}\"\n\
-                 keys = \"{folder}/keys/{id}\"\njournal = \"{folder}/var/{id}.sqlite\"\n\
-                 [[gateway.delivery]]\nbehoerde = \"default\"\nleistung = \"default\"\n{adapter}\n\
-                 [[gateway.fachverfahren]]\nname = \"stand-in\"\nbehoerden = \"all\"\n\
-                 token_sha256_file = \"{folder}/keys/{id}/fachverfahren.token.sha256\"\n"
-            ));
+            text.push_str(&self.gateway(id, role, listen, &self.journal(id), &adapter));
         }
-        let file = self.configuration();
+        self.write("viereck.toml", &text)
+    }
+
+    /// The beginning of every configuration: environment, table, and the link as `link` says.
+    pub fn head(&self, link: &str) -> String {
+        let folder = self.folder.display();
+        format!("environment = \"test\"\n[table]\nfolder = \"{folder}/table\"\n[link]\n{link}\n")
+    }
+
+    /// The section of the broker.
+    pub fn broker(&self, journal: &str) -> String {
+        let folder = self.folder.display();
+        format!("[broker]\nkeys = \"{folder}/keys/broker\"\njournal = {journal:?}\n")
+    }
+
+    /// The sections of one gateway, which hands everything to one adapter.
+    pub fn gateway(&self, id: &str, role: &str, listen: SocketAddr, journal: &str, adapter: &str) -> String {
+        let folder = self.folder.display();
+        format!(
+            "\n[[gateway]]\nid = \"{id}\"\nrole = \"{role}\"\nlisten = \"{listen}\"\n\
+             keys = \"{folder}/keys/{id}\"\njournal = {journal:?}\n\
+             [[gateway.delivery]]\nbehoerde = \"default\"\nleistung = \"default\"\n{adapter}\n\
+             [[gateway.fachverfahren]]\nname = \"stand-in\"\nbehoerden = \"all\"\n\
+             token_sha256_file = \"{folder}/keys/{id}/fachverfahren.token.sha256\"\n"
+        )
+    }
+
+    /// The file of a custodian's journal.
+    pub fn journal(&self, custodian: &str) -> String {
+        format!("{}/var/{custodian}.sqlite", self.folder.display())
+    }
+
+    /// Writes a configuration.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+        let file = self.folder.join(name);
         std::fs::write(&file, text).map_err(|error| Failure::of_file("write", &file, &error))?;
         Ok(file)
     }
+}
+
+/// The adapter for a Postfach.
+pub fn adapter_of_postfach(url: &str) -> String {
+    format!("adapter = \"postfach\"\nurl = {url:?}")
+}
+
+/// The adapter for a Fachverfahren over HTTP; what takes longer than 5 s counts as not answered.
+pub fn adapter_of_http(url: &str) -> String {
+    format!("adapter = \"http\"\nurl = {url:?}\ntimeout_seconds = 5")
+}
+
+/// The adapter for a Fachverfahren that reads folders.
+pub fn adapter_of_folder(folder: &Path) -> String {
+    format!("adapter = \"directory\"\nfolder = {folder:?}")
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -12,6 +12,7 @@
 //! of guessing. They do not persist anything and they authenticate nobody: they listen on loopback only.
 
 mod folder;
+mod gate;
 mod http;
 mod ledger;
 mod message;
@@ -21,12 +22,13 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use folder::FolderFachverfahren;
+pub use folder::{Ending, FolderFachverfahren};
+pub use gate::Gate;
 pub use http::Fachverfahren;
 pub use ledger::{Entry, Ledger, NotInTime, SentBescheid, Standing, Watch};
 pub use message::{Breach, FileEntry, HandedOver, Message};
 pub use postfach::{AttachmentEntry, Delivery, Description, Mail, Mailboxes, Postfach};
-pub use replies::ReplyRoute;
+pub use replies::{ReplyRoute, Share};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,12 +40,18 @@ pub enum Answer {
     Accept,
     /// Takes it over after this time.
     AcceptAfter(Duration),
+    /// Takes it over once the gate opens; the request stays open until then.
+    AcceptWhenOpen(Gate),
+    /// Takes it over, and decides twice: the same Bescheid goes out two times.
+    AcceptAndDecideTwice,
     /// Takes it over, but the answer never arrives: what a crash or a cut line looks like from the gateway.
     AcceptSilently,
     /// Rejects it with this reason code.
     Reject(String),
     /// Cannot take it now.
     Unavailable,
+    /// Does not let the gateway in: its token was changed and nobody told the gateway.
+    Unauthorized,
     /// Does nothing and says nothing.
     Ignore,
 }

@@ -29,6 +29,15 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const ACCEPTED: &str = "accepted";
 const REJECTED: &str = "rejected";
 
+/// How a message that was taken over is told so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By a marker in its folder, which stays.
+    Marker,
+    /// By taking the folder away; what is rejected gets its marker all the same.
+    TakenAway,
+}
+
 /// A running Fachverfahren on a folder. Dropping it without [`stop`](Self::stop) leaves its tasks behind.
 pub struct FolderFachverfahren {
     shutdown: CancellationToken,
@@ -41,6 +50,11 @@ pub struct FolderFachverfahren {
 impl FolderFachverfahren {
     /// Takes messages from `folder`, which is made if it is not there, and answers as `script` says.
     pub async fn start(folder: PathBuf, script: Script) -> io::Result<FolderFachverfahren> {
+        Self::start_ending(folder, script, Ending::Marker).await
+    }
+
+    /// The same, with a way of its own to say that it has taken something over.
+    pub async fn start_ending(folder: PathBuf, script: Script, ending: Ending) -> io::Result<FolderFachverfahren> {
         fs::create_dir_all(&folder).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -50,6 +64,7 @@ impl FolderFachverfahren {
         let reader = Reader {
             folder: folder.clone(),
             script,
+            ending,
             ledger: ledger.clone(),
             replies: replies.clone(),
             present: BTreeSet::new(),
@@ -90,6 +105,7 @@ impl FolderFachverfahren {
 struct Reader {
     folder: PathBuf,
     script: Script,
+    ending: Ending,
     ledger: Watch<Ledger>,
     replies: Replies,
     /// Folders that were looked at and need no second look while they stay.
@@ -142,8 +158,16 @@ impl Reader {
             .ledger
             .change(|ledger| ledger.attempt(name, &handed_over, &self.script));
         let standing = match verdict {
-            Verdict::Settled(standing) => return mark(&folder, &standing).await.is_ok(),
+            Verdict::Settled(standing) => return self.tell(&folder, &standing).await.is_ok(),
             Verdict::Decide(Answer::Accept) => Standing::Accepted,
+            Verdict::Decide(Answer::AcceptAndDecideTwice) => {
+                self.replies.decide(&handed_over.message);
+                Standing::Accepted
+            }
+            Verdict::Decide(Answer::AcceptWhenOpen(gate)) => {
+                gate.pass().await;
+                Standing::Accepted
+            }
             Verdict::Decide(Answer::AcceptAfter(time)) => {
                 tokio::time::sleep(time).await;
                 Standing::Accepted
@@ -153,11 +177,18 @@ impl Reader {
                 return true;
             }
             Verdict::Decide(Answer::Reject(code)) => Standing::Rejected(code),
-            Verdict::Decide(Answer::Unavailable) => return false,
+            Verdict::Decide(Answer::Unavailable | Answer::Unauthorized) => return false,
             Verdict::Decide(Answer::Ignore) => return true,
         };
         self.settle(name, &handed_over, standing.clone());
-        mark(&folder, &standing).await.is_ok()
+        self.tell(&folder, &standing).await.is_ok()
+    }
+
+    async fn tell(&self, folder: &Path, standing: &Standing) -> io::Result<()> {
+        match (self.ending, standing) {
+            (Ending::TakenAway, Standing::Accepted) => take_away(&self.folder, folder).await,
+            _ => mark(folder, standing).await,
+        }
     }
 
     fn settle(&self, name: &str, handed_over: &HandedOver, standing: Standing) {
@@ -207,6 +238,13 @@ async fn read(folder: &Path) -> io::Result<BTreeMap<String, Bytes>> {
         parts.insert(part, octets);
     }
     Ok(parts)
+}
+
+/// Takes the folder away in one step, so that nobody finds half of it.
+async fn take_away(all: &Path, folder: &Path) -> io::Result<()> {
+    let gone = all.join(format!(".taken-{}", Uuid::new_v4()));
+    fs::rename(folder, &gone).await?;
+    fs::remove_dir_all(&gone).await
 }
 
 /// Puts the marker into the folder in one step, so that nobody reads half a reason.

@@ -107,12 +107,21 @@ impl Desk {
                 () = tokio::time::sleep(time) => self.settle(key, handed_over, Standing::Accepted),
                 answer = self.silence() => answer,
             },
+            Verdict::Decide(Answer::AcceptWhenOpen(gate)) => tokio::select! {
+                () = gate.pass() => self.settle(key, handed_over, Standing::Accepted),
+                answer = self.silence() => answer,
+            },
+            Verdict::Decide(Answer::AcceptAndDecideTwice) => {
+                self.replies.decide(&handed_over.message);
+                self.settle(key, handed_over, Standing::Accepted)
+            }
             Verdict::Decide(Answer::AcceptSilently) => {
                 self.settle(key, handed_over, Standing::Accepted);
                 self.silence().await
             }
             Verdict::Decide(Answer::Ignore) => self.silence().await,
             Verdict::Decide(Answer::Unavailable) => unavailable(),
+            Verdict::Decide(Answer::Unauthorized) => problem(StatusCode::UNAUTHORIZED, "token-unknown", "who are you?"),
         }
     }
 

@@ -170,6 +170,11 @@ impl<T: Clone> Watch<T> {
         self.record().clone()
     }
 
+    /// What `look` finds in the record as it is now, without a copy of it.
+    pub fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.record())
+    }
+
     /// The record as soon as `condition` holds; an error when `deadline` passes first.
     pub async fn until(&self, deadline: Duration, mut condition: impl FnMut(&T) -> bool) -> Result<T, NotInTime> {
         let mut changes = self.changes.subscribe();

@@ -27,6 +27,31 @@ pub struct ReplyRoute {
     pub gateway: String,
     /// The bearer token bound to this Fachverfahren's Behörden.
     pub token: String,
+    /// Which applications are decided at all.
+    pub share: Share,
+}
+
+/// Which applications get a Bescheid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Each.
+    All,
+    /// One in so many, told from the message's id, so that both ends know which.
+    OneIn(u64),
+}
+
+impl Share {
+    /// Whether the application `message_id` gets one.
+    pub fn contains(self, message_id: &str) -> bool {
+        match self {
+            Share::All => true,
+            Share::OneIn(many) => message_id
+                .bytes()
+                .map(u64::from)
+                .sum::<u64>()
+                .is_multiple_of(many.max(1)),
+        }
+    }
 }
 
 impl fmt::Debug for ReplyRoute {
@@ -124,6 +149,9 @@ impl Writing {
                     return;
                 };
                 let Some(route) = route else { return };
+                if !route.share.contains(&due.in_reply_to) {
+                    break;
+                }
                 match post(&client, &route, &due).await {
                     Posted::Taken(message_id) => {
                         let Due { case_id, in_reply_to } = due;

@@ -164,6 +164,7 @@ async fn an_application_taken_over_gets_its_bescheid_even_if_the_way_is_known_la
     let route = ReplyRoute {
         gateway: format!("http://{}", gateway.address),
         token: "secret-token".to_owned(),
+        share: Share::All,
     };
     assert!(!format!("{route:?}").contains("secret-token"));
     fachverfahren.reply_through(route);
