@@ -11,6 +11,7 @@
 //! Knows nothing of HTTP or of adapters, and never opens an envelope.
 
 mod aside;
+pub mod audit;
 pub mod authorise;
 pub mod cases;
 mod error;
@@ -29,6 +30,7 @@ mod view;
 use std::sync::Arc;
 
 pub use aside::aside;
+pub use audit::{Actor, StatedReason};
 pub use cases::Case;
 pub use error::{JOURNAL_PAUSE, JournalError, PromiseError};
 pub use hand_over::{Conclusion, Deferral, DueHandOver};
