@@ -3,10 +3,12 @@
 //! A process ends with its handle, also when a test panics. Its log goes to a file below `target/test-output`, named in
 //! every failure. Needs the binary built by the same profile as the tests (`tests/run` does so).
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use viereck::drill::nodes::process;
 
 /// The binary beside the test binary.
 ///
@@ -47,12 +49,11 @@ pub fn run(args: &[&str]) -> Output {
         .expect("the binary starts")
 }
 
-/// A running process.
+/// A running process: the fault suite's, with the binary and the log of a test.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
+    process: process::Process,
     name: String,
-    log: PathBuf,
 }
 
 impl Process {
@@ -75,38 +76,55 @@ impl Process {
             .expect("target")
             .join("test-output");
         fs::create_dir_all(&logs).expect("a folder for logs");
-        let log = logs.join(format!("{name}.log"));
-        let open = || File::options().create(true).append(true).open(&log).expect("a log");
-        let child = Command::new(binary())
-            .args(args)
-            .current_dir(folder)
-            .envs(environment.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::null())
-            .stdout(open())
-            .stderr(open())
-            .spawn()
-            .expect("the binary starts");
-        Self {
-            child,
+        let program = process::Program {
             name: name.to_owned(),
-            log,
+            binary: binary(),
+            arguments: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            environment: environment
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                .collect(),
+            folder: folder.to_owned(),
+            log: logs.join(format!("{name}.log")),
+        };
+        Self {
+            process: process::Process::start(&program).expect("the binary starts"),
+            name: name.to_owned(),
         }
     }
 
     /// Its log so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        fs::read_to_string(self.process.log()).unwrap_or_default()
     }
 
     /// SIGKILL: no farewell. Returns when it is gone.
     pub fn kill(mut self) {
-        self.child.kill().expect("it was running");
-        self.child.wait().expect("it ends");
+        assert!(self.process.status().expect("it is ours").is_none(), "it was running");
     }
 
     /// Sends SIGHUP.
-    pub fn hang_up(&self) {
-        self.signal("-HUP");
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn hang_up(&mut self) {
+        self.process.hang_up().expect("it was running");
+    }
+
+    /// Freezes it (SIGSTOP).
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn freeze(&mut self) {
+        self.process.freeze().expect("it was running");
+    }
+
+    /// Ends [`Process::freeze`].
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn thaw(&mut self) {
+        self.process.thaw().expect("it was running");
     }
 
     /// Sends SIGTERM and waits for its end.
@@ -114,20 +132,8 @@ impl Process {
     /// # Panics
     /// When it takes longer than `deadline`.
     pub fn terminate(&mut self, deadline: Duration) -> ExitStatus {
-        self.signal("-TERM");
+        self.process.ask_to_stop().expect("it was running");
         self.wait(deadline)
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(
-            sent.expect("kill is there").success(),
-            "{} is gone, see {}",
-            self.name,
-            self.log.display()
-        );
     }
 
     /// Waits for its end.
@@ -137,14 +143,14 @@ impl Process {
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("it is ours") {
+            if let Some(status) = self.process.status().expect("it is ours") {
                 return status;
             }
             assert!(
                 begun.elapsed() < deadline,
-                "{} does not end, see {}",
-                self.name,
-                self.log.display()
+                "does not end within {} s: {}",
+                deadline.as_secs(),
+                self.describe()
             );
             std::thread::park_timeout(Duration::from_millis(10));
         }
@@ -152,21 +158,11 @@ impl Process {
 
     /// The name and the end of the log, for a failure.
     pub fn describe(&self) -> String {
-        let log = self.log();
-        let tail: Vec<&str> = log.lines().rev().take(15).collect();
         format!(
             "{} ({}):\n{}",
             self.name,
-            self.log.display(),
-            tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            self.process.log().display(),
+            self.process.said(15)
         )
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // it may be gone already
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod drill;
 pub mod envelope;
 pub mod failure;
 pub mod keys;
