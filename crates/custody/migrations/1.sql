@@ -167,6 +167,7 @@ CREATE TABLE account (
     participant TEXT NOT NULL,
     received    INTEGER NOT NULL DEFAULT 0,
     ended       INTEGER NOT NULL DEFAULT 0,
+    removed     INTEGER NOT NULL DEFAULT 0,     -- ended, and no longer kept: their rows are gone on purpose
     PRIMARY KEY (side, participant)
 ) STRICT, WITHOUT ROWID;
 

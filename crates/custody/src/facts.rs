@@ -13,7 +13,7 @@ use viereck_store::{Change, Look, params};
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{self, MessageRow, Side};
 use crate::status::{self, Fact, Status};
-use crate::{Journal, JournalError};
+use crate::{Journal, JournalError, ledger};
 
 /// A step that never leaves the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,12 +269,8 @@ fn settle(tx: &Change<'_>, key: &MessageKey) -> Result<(), JournalError> {
             )?;
         }
         // an end that turns out void is taken back: the row says what the facts say, in whatever order they came
-        let ended = status.stage.is_terminal().then(|| status.stage.as_str());
-        let ended_at = status.stage.is_terminal().then_some(status.since.as_millisecond());
-        tx.run(
-            "UPDATE message SET ended = ?, ended_at = ? WHERE seq = ?",
-            params![ended, ended_at, row.seq],
-        )?;
+        let end = status.stage.is_terminal().then_some((status.stage, status.since));
+        ledger::set_end(tx, side, &row, end)?;
         if status.stage == Stage::Accepted {
             tx.run("DELETE FROM sealed WHERE message = ?", params![row.seq])?;
         }

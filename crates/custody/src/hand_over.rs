@@ -16,7 +16,7 @@ use crate::cases::{self, Case};
 use crate::facts::Step;
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{self, MessageRow, Side, Work};
-use crate::{Journal, JournalError};
+use crate::{Journal, JournalError, ledger};
 
 /// A message that waits to be handed over.
 #[derive(Debug, Clone)]
@@ -168,10 +168,10 @@ impl Journal {
                 Conclusion::Expired => (Stage::Expired, &[Reason::Obsolete][..]),
             };
             tx.run(
-                "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, ended = ?, ended_at = ?
-                 WHERE seq = ?",
-                params![stage.as_str(), now.as_millisecond(), row.seq],
+                "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL WHERE seq = ?",
+                params![row.seq],
             )?;
+            ledger::set_end(tx, Side::Taken, row, Some((stage, now)))?;
             journal.state(tx, row, stage, None, reasons, now).map(Some)
         });
         let concluded = concluded.await;

@@ -19,7 +19,7 @@ use viereck_transport::{Delivery, Link, Queue};
 
 use crate::journal::Occurrence;
 use crate::rows::{MessageRow, NewMessage, Side, Work};
-use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, authorise};
+use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, authorise, ledger};
 
 /// How the inbox takes.
 #[derive(Debug, Clone)]
@@ -200,10 +200,7 @@ fn take_verified(
     let Err(reason) = in_time else {
         return Ok((Taken::New, vec![delivered]));
     };
-    tx.run(
-        "UPDATE message SET ended = ?, ended_at = ? WHERE seq = ?",
-        params![Stage::Expired.as_str(), now.as_millisecond(), row.seq],
-    )?;
+    ledger::set_end(tx, Side::Taken, &row, Some((Stage::Expired, now)))?;
     let expired = journal.state(tx, &row, Stage::Expired, None, &[reason], now)?;
     Ok((Taken::Refused(reason), vec![delivered, expired]))
 }

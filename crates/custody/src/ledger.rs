@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Serialize;
+use viereck_envelope::Stage;
 use viereck_routing::BehoerdeId;
-use viereck_store::{Look, params};
+use viereck_store::{Change, Look, params};
 
-use crate::rows::{self, Side};
+use crate::rows::{self, MessageRow, Side};
 use crate::{Journal, JournalError};
 
 /// What one participant's messages add up to.
@@ -57,6 +59,67 @@ fn total<'a>(accounts: impl Iterator<Item = &'a Account>) -> Account {
     let mut total = Account::default();
     accounts.for_each(|account| total += *account);
     total
+}
+
+/// The participant on whose account a message stands: its author where it was sent, else its reader.
+pub(crate) fn participant<'a>(side: Side, author: &'a BehoerdeId, reader: &'a BehoerdeId) -> &'a BehoerdeId {
+    match side {
+        Side::Sent => author,
+        Side::Relayed | Side::Taken => reader,
+    }
+}
+
+/// Counts a message that came in. To be called in the transaction that makes its row.
+pub(crate) fn received(tx: &Change<'_>, side: Side, participant: &BehoerdeId) -> Result<(), JournalError> {
+    count(tx, side, participant, [1, 0, 0])
+}
+
+/// Writes the end of a message and counts it, or takes an end back that turned out void. The one place that writes
+/// `ended`, so that row and account cannot part. `row` is the row as it stands.
+pub(crate) fn set_end(
+    tx: &Change<'_>,
+    side: Side,
+    row: &MessageRow,
+    end: Option<(Stage, Timestamp)>,
+) -> Result<(), JournalError> {
+    if row.ended == end.map(|(stage, _)| stage) {
+        return Ok(());
+    }
+    tx.run(
+        "UPDATE message SET ended = ?, ended_at = ? WHERE seq = ?",
+        params![
+            end.map(|(stage, _)| stage.as_str()),
+            end.map(|(_, at)| at.as_millisecond()),
+            row.seq
+        ],
+    )?;
+    let change = i64::from(end.is_some()) - i64::from(row.ended.is_some());
+    match change {
+        0 => Ok(()),
+        change => count(
+            tx,
+            side,
+            participant(side, &row.key.author, &row.reader),
+            [0, change, 0],
+        ),
+    }
+}
+
+/// Counts a message whose row is taken out because its time of retention is over; only what has ended may be.
+#[expect(dead_code, reason = "called by retention, which is built beside this")]
+pub(crate) fn removed(tx: &Change<'_>, side: Side, participant: &BehoerdeId) -> Result<(), JournalError> {
+    count(tx, side, participant, [0, 0, 1])
+}
+
+/// Adds to received, ended and removed.
+fn count(tx: &Change<'_>, side: Side, participant: &BehoerdeId, by: [i64; 3]) -> Result<(), JournalError> {
+    tx.run(
+        "INSERT INTO account (side, participant, received, ended, removed) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (side, participant) DO UPDATE SET received = account.received + excluded.received,
+            ended = account.ended + excluded.ended, removed = account.removed + excluded.removed",
+        params![side.as_str(), participant.as_str(), by[0], by[1], by[2]],
+    )?;
+    Ok(())
 }
 
 impl Journal {

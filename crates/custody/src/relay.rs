@@ -13,7 +13,7 @@ use viereck_store::{Change, params};
 use crate::facts::{self, Step};
 use crate::journal::MessageKey;
 use crate::rows::{MessageRow, NewMessage, Side};
-use crate::{Journal, JournalError};
+use crate::{Journal, JournalError, ledger};
 
 /// What the broker knows of a message before it relays it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,17 +139,11 @@ impl Journal {
             .write(move |tx| {
                 let row = find_or_insert(tx, &envelope, target.as_ref(), now)?;
                 if row.ended.is_none() {
-                    let ended = stage.is_terminal().then_some((stage.as_str(), now.as_millisecond()));
                     tx.run(
-                        "UPDATE message SET target = coalesce(?, target), ended = ?, ended_at = ?
-                         WHERE seq = ?",
-                        params![
-                            target.as_ref().map(GatewayId::as_str),
-                            ended.map(|(stage, _)| stage),
-                            ended.map(|(_, at)| at),
-                            row.seq
-                        ],
+                        "UPDATE message SET target = coalesce(?, target) WHERE seq = ?",
+                        params![target.as_ref().map(GatewayId::as_str), row.seq],
                     )?;
+                    ledger::set_end(tx, Side::Relayed, &row, stage.is_terminal().then_some((stage, now)))?;
                 }
                 journal.state(tx, &row, stage, target.as_ref(), reason.as_slice(), now)
             })

@@ -10,7 +10,7 @@ use viereck_envelope::{Header, Reason, Stage};
 use viereck_routing::{BehoerdeId, CaseId, Digest, GatewayId, Kind, LeistungId, Region};
 use viereck_store::{Change, Look, Row, params};
 
-use crate::{JournalError, MessageKey};
+use crate::{JournalError, MessageKey, ledger};
 
 /// A mandatory text column as the type it names.
 pub(crate) fn name<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, JournalError> {
@@ -248,6 +248,11 @@ impl NewMessage<'_> {
                 params![seq, self.bytes],
             )?;
         }
+        ledger::received(
+            tx,
+            self.side,
+            ledger::participant(self.side, &header.author, &header.reader),
+        )?;
         Ok(seq)
     }
 }
