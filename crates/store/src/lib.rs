@@ -19,6 +19,7 @@ mod checkpoint;
 mod connection;
 mod error;
 mod job;
+pub mod metrics;
 mod reader;
 mod sql;
 mod writer;

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use viereck_observe::Trace;
 
 pub use config::{AmqpConfig, Tls};
 
@@ -36,6 +37,9 @@ use self::config::Settings;
 use self::line::Line;
 use self::publisher::Publisher;
 use self::topology::Known;
+
+/// The header of a message that names its trace; whatever else stands in headers is not looked at.
+const TRACE: &str = "traceparent";
 
 /// How long [`Amqp::close`] waits for consumers and publishers, and then again for the connections.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -100,8 +104,8 @@ impl Amqp {
         topology::reconcile(&session, topology, &mut known).await
     }
 
-    pub(crate) async fn publish(&self, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
-        self.shared.publisher.publish(to, bytes).await
+    pub(crate) async fn publish(&self, trace: Option<Trace>, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
+        self.shared.publisher.publish(trace, to, bytes).await
     }
 
     pub(crate) async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Consumer, LinkError> {

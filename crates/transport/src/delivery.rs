@@ -7,8 +7,10 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use viereck_observe::Trace;
 
 use crate::address::{Exchange, Origin};
+use crate::metrics::{MEASURED, Purpose};
 
 /// One message, held by the consumer until it says what became of it.
 ///
@@ -21,6 +23,8 @@ pub struct Delivery {
     pub key: String,
     /// How often it has been delivered, this time included: 1 is the first. A hint only, since a link may forget.
     pub attempt: u32,
+    /// To which trace it belongs, where whoever sent it said so: for those who look at traces, and for nothing else.
+    pub trace: Option<Trace>,
     exchange: Option<Exchange>,
     ending: Option<Ending>,
 }
@@ -52,9 +56,16 @@ impl Delivery {
             bytes,
             key,
             attempt,
+            trace: None,
             exchange,
             ending: Some(Ending { tag, to }),
         }
+    }
+
+    /// With the trace that came with it.
+    pub(crate) fn within(mut self, trace: Option<Trace>) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// The message is taken care of; the link may forget it. Never waits: the link hears of it soon, together with
@@ -63,6 +74,7 @@ impl Delivery {
         if let Some(Ending { tag, to }) = self.ending.take() {
             // An error means that the feeding task is gone; the message will come again.
             let _ = to.send(Settlement::Done(tag));
+            MEASURED.delivered(Purpose::of_delivery(self.exchange, &self.key), "done");
         }
     }
 
@@ -85,6 +97,7 @@ impl Drop for Delivery {
                 tag,
                 attempt: self.attempt,
             });
+            MEASURED.delivered(Purpose::of_delivery(self.exchange, &self.key), "dropped-back");
         }
     }
 }

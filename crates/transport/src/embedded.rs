@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use viereck_observe::Trace;
 use viereck_store::Store;
 
 use crate::address::Address;
@@ -74,12 +75,12 @@ impl Embedded {
             .await?)
     }
 
-    pub(crate) async fn publish(&self, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
+    pub(crate) async fn publish(&self, trace: Option<Trace>, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
         let to = to.clone();
         let queue = self
             .shared
             .store
-            .write(move |file| tables::put(file, &to, &bytes))
+            .write(move |file| tables::put(file, trace, &to, &bytes))
             .await?;
         match queue {
             Some(queue) => self.shared.bells.ring(&queue),

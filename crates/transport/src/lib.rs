@@ -17,12 +17,17 @@ mod amqp;
 mod delivery;
 mod embedded;
 mod error;
+pub mod metrics;
 mod pace;
 mod topology;
 
 use std::path::Path;
+use std::time::Instant;
 
 use bytes::Bytes;
+use viereck_observe::Trace;
+
+use self::metrics::MEASURED;
 
 pub use address::{Address, Origin, RouteKey};
 pub use amqp::{Amqp, AmqpConfig, Tls};
@@ -70,16 +75,23 @@ impl Link {
     /// Sends a message; `Ok` once it is confirmed and durable. After any error it may be sent again, and after
     /// [`LinkError::Unconfirmed`] it may then arrive twice.
     pub async fn publish(&self, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
-        if bytes.len() > LARGEST_MESSAGE {
-            return Err(LinkError::TooLarge {
+        self.publish_within(None, to, bytes).await
+    }
+
+    /// The same, and tells whoever takes it to which trace it belongs. Nothing may rest on that.
+    pub async fn publish_within(&self, trace: Option<Trace>, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
+        let began = Instant::now();
+        let published = match self {
+            _ if bytes.len() > LARGEST_MESSAGE => Err(LinkError::TooLarge {
                 length: bytes.len(),
                 limit: LARGEST_MESSAGE,
-            });
-        }
-        match self {
-            Self::Embedded(link) => link.publish(to, bytes).await,
-            Self::Amqp(link) => link.publish(to, bytes).await,
-        }
+            }),
+            Self::Embedded(link) => link.publish(trace, to, bytes).await,
+            Self::Amqp(link) => link.publish(trace, to, bytes).await,
+        };
+        let outcome = published.as_ref().map_or_else(LinkError::code, |()| "confirmed");
+        MEASURED.published(to.into(), outcome, began.elapsed());
+        published
     }
 
     /// Begins to take deliveries, at most `prefetch` at a time in hand. Over AMQP the queue may come later.

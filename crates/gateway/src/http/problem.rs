@@ -17,7 +17,6 @@ macro_rules! codes {
 
         impl Code {
             /// Every code.
-            #[cfg(test)]
             pub(crate) const ALL: &[Code] = &[$(Code::$variant),+];
 
             /// The stable word.

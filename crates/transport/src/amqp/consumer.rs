@@ -17,11 +17,13 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer as Stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use viereck_observe::Trace;
 
 use crate::address::Exchange;
 use crate::delivery::{Delivery, Feed, Settlement};
 use crate::pace::GoingBack;
 
+use super::TRACE;
 use super::line::{Line, backoff};
 use super::session::{Session, close_channel, within_step};
 use super::tags::{Batch, Tags};
@@ -152,6 +154,7 @@ impl<'a> Account<'a> {
         let attempt = attempt(&incoming);
         let exchange = exchange(&incoming);
         let key = incoming.routing_key.to_string();
+        let trace = trace(&incoming);
         let delivery = Delivery::new(
             Bytes::from(incoming.data),
             key,
@@ -159,7 +162,8 @@ impl<'a> Account<'a> {
             exchange,
             tag,
             self.settle.clone(),
-        );
+        )
+        .within(trace);
         // There is room for a prefetch; a consumer that is gone drops it back by dropping it.
         let _ = feed.deliveries.try_send(delivery);
     }
@@ -254,6 +258,14 @@ fn exchange(incoming: &Incoming) -> Option<Exchange> {
     match header(incoming, "x-first-death-exchange") {
         Some(AMQPValue::LongString(name)) => Exchange::named(std::str::from_utf8(name.as_bytes()).ok()?),
         _ => Exchange::named(incoming.exchange.as_str()),
+    }
+}
+
+/// What came as a trace, if it is one.
+fn trace(incoming: &Incoming) -> Option<Trace> {
+    match header(incoming, TRACE) {
+        Some(AMQPValue::LongString(value)) => Trace::of_header(value.as_bytes()),
+        _ => None,
     }
 }
 

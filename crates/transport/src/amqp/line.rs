@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use viereck_observe::Counters;
 
 use crate::error::LinkError;
+use crate::metrics::{CONNECTED, CONNECTIONS};
 
 use super::config::Settings;
 use super::session::Session;
@@ -60,6 +62,11 @@ async fn keep(
     // Not every process begins at the first node.
     let first = usize::try_from(chance(u64::try_from(settings.nodes.len()).unwrap_or(1))).unwrap_or(0);
     let mut failures = 0_u32;
+    let (connected, connections) = (
+        CONNECTED.gauge(&[role.into()]),
+        Counters::of(&CONNECTIONS, vec![role.into()]),
+    );
+    connected.set(0.0);
     for node in settings.nodes.iter().cycle().skip(first) {
         let opened = tokio::select! {
             () = ended.cancelled() => return,
@@ -69,6 +76,8 @@ async fn keep(
             Ok(session) => {
                 tracing::info!(role, "connected to RabbitMQ");
                 failures = 0;
+                connections.count("opened");
+                connected.set(1.0);
                 let session = Arc::new(session);
                 current.send_replace(Some(Arc::clone(&session)));
                 let closing = tokio::select! {
@@ -76,14 +85,17 @@ async fn keep(
                     () = session.ended() => false,
                 };
                 current.send_replace(None);
+                connected.set(0.0);
                 if closing {
                     session.close().await;
                     return;
                 }
                 session.cut();
+                connections.count("lost");
                 tracing::warn!(role, "the connection to RabbitMQ was lost");
             }
             Err(error) => {
+                connections.count("failed");
                 // The first failure is news, the rest of the outage is not.
                 if failures == 0 {
                     tracing::warn!(role, %error, "no connection to RabbitMQ");

@@ -10,15 +10,18 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use viereck_observe::Trace;
 
 use crate::address::Address;
 use crate::error::LinkError;
 use crate::{LARGEST_MESSAGE, PUBLISH_WINDOW};
 
+use super::TRACE;
 use super::line::{Line, backoff};
 use super::session::close_channel;
 
@@ -34,6 +37,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// A message on its way, until lapin is done with it; whether anybody still waits for it does not matter to its place in
 /// the window, for lapin holds its bytes all the same.
 struct Order {
+    trace: Option<Trace>,
     to: Address,
     bytes: Bytes,
     answer: oneshot::Sender<Result<(), LinkError>>,
@@ -75,13 +79,14 @@ impl Publisher {
         }
     }
 
-    pub(super) async fn publish(&self, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
+    pub(super) async fn publish(&self, trace: Option<Trace>, to: &Address, bytes: Bytes) -> Result<(), LinkError> {
         // Without a connection nothing is sent, and the caller can be told so for certain.
         self.line.session(self.patience).await?;
         let window = tokio::time::timeout(self.patience, self.window(bytes.len()));
         let _window = window.await.map_err(|_| LinkError::Full)??;
         let (answer, answered) = oneshot::channel();
         let order = Order {
+            trace,
             to: to.clone(),
             bytes,
             answer,
@@ -168,13 +173,19 @@ async fn serve(channel: &Channel, orders: &mut mpsc::Receiver<Order>, closing: &
 /// Publishes one message and answers for it. False when the channel failed under it.
 async fn publish(channel: &Channel, order: Order) -> bool {
     let Order {
+        trace,
         to,
         bytes,
         answer,
         _window,
     } = order;
     let confirmed = async {
-        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        if let Some(trace) = trace {
+            let mut headers = FieldTable::default();
+            headers.insert(TRACE.into(), AMQPValue::LongString(trace.to_string().into()));
+            properties = properties.with_headers(headers);
+        }
         let (exchange, key) = (to.exchange().name().into(), to.key().into());
         // Not mandatory: the alternate exchange leaves nothing that could be returned.
         channel

@@ -151,6 +151,7 @@ impl Feeder {
             exchange,
             key,
             attempt,
+            trace,
             bytes,
         } = taken;
         Delivery::new(
@@ -161,5 +162,6 @@ impl Feeder {
             id,
             self.settle.clone(),
         )
+        .within(trace)
     }
 }

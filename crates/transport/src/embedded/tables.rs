@@ -3,6 +3,7 @@
 //! Bodies have a table of their own: a delivery changes its message's row several times, and SQLite rewrites a row as a
 //! whole.
 
+use viereck_observe::Trace;
 use viereck_store::{Change, Look, SqlError, params};
 
 use crate::address::Address;
@@ -22,7 +23,8 @@ pub(super) const MIGRATIONS: &[&str] = &["
         exchange TEXT NOT NULL,
         key      TEXT NOT NULL,
         attempt  INTEGER NOT NULL DEFAULT 0,
-        held     INTEGER NOT NULL DEFAULT 0
+        held     INTEGER NOT NULL DEFAULT 0,
+        trace    TEXT
     ) STRICT;
     CREATE INDEX waiting ON message (queue, id) WHERE held = 0;
     CREATE INDEX in_hand ON message (held) WHERE held = 1;
@@ -55,6 +57,7 @@ pub(super) struct Taken {
     pub(super) exchange: String,
     pub(super) key: String,
     pub(super) attempt: u32,
+    pub(super) trace: Option<Trace>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -85,7 +88,12 @@ pub(super) fn reconcile(file: &Change<'_>, topology: &Topology) -> Result<(), Sq
 }
 
 /// Routes and keeps one message. The queue it went to, or `None` where not even [`Queue::Unrouted`] is declared.
-pub(super) fn put(file: &Change<'_>, to: &Address, bytes: &[u8]) -> Result<Option<String>, SqlError> {
+pub(super) fn put(
+    file: &Change<'_>,
+    trace: Option<Trace>,
+    to: &Address,
+    bytes: &[u8],
+) -> Result<Option<String>, SqlError> {
     let key = to.key();
     let routed = match to {
         Address::Submit(_) | Address::Receipt(_) => Some(Queue::Ingress.to_string()),
@@ -99,8 +107,8 @@ pub(super) fn put(file: &Change<'_>, to: &Address, bytes: &[u8]) -> Result<Optio
             continue;
         }
         let id: Option<i64> = file.first(
-            "INSERT INTO message (queue, exchange, key) VALUES (?, ?, ?) RETURNING id",
-            params![queue, to.exchange().name(), key],
+            "INSERT INTO message (queue, exchange, key, trace) VALUES (?, ?, ?, ?) RETURNING id",
+            params![queue, to.exchange().name(), key, trace.map(|trace| trace.to_string())],
             |row| row.at(0),
         )?;
         file.run("INSERT INTO body (message, bytes) VALUES (?, ?)", params![id, bytes])?;
@@ -144,11 +152,13 @@ fn take(file: &Change<'_>, id: i64) -> Result<Option<Taken>, SqlError> {
     let bytes = file.first("SELECT bytes FROM body WHERE message = ?", params![id], |row| row.at(0))?;
     let Some(bytes) = bytes else { return Ok(None) };
     file.first(
-        "UPDATE message SET held = 1, attempt = attempt + 1 WHERE id = ? RETURNING exchange, key, attempt",
+        "UPDATE message SET held = 1, attempt = attempt + 1 WHERE id = ? RETURNING exchange, key, attempt, trace",
         params![id],
         |row| {
+            let trace: Option<String> = row.at(3)?;
             Ok(Taken {
                 id: id.unsigned_abs(),
+                trace: trace.and_then(|trace| trace.parse().ok()),
                 exchange: row.at(0)?,
                 key: row.at(1)?,
                 attempt: row.at(2)?,
@@ -219,11 +229,27 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_taken_in_before_the_topology_is_there() {
         on_a_new_file(|file| {
-            assert_eq!(put(file, &submit(), b"x").unwrap(), None);
+            assert_eq!(put(file, None, &submit(), b"x").unwrap(), None);
             assert_eq!(depth(file, "viereck.ingress").unwrap(), None);
             reconcile(file, &Topology::default()).unwrap();
-            assert_eq!(put(file, &submit(), b"x").unwrap(), Some("viereck.ingress".to_owned()));
+            assert_eq!(
+                put(file, None, &submit(), b"x").unwrap(),
+                Some("viereck.ingress".to_owned())
+            );
             assert_eq!(depth(file, "viereck.ingress").unwrap(), Some(1));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_trace_comes_out_as_it_went_in() {
+        on_a_new_file(|file| {
+            reconcile(file, &Topology::default()).unwrap();
+            let trace = Trace::begin(true);
+            put(file, Some(trace), &submit(), b"x").unwrap();
+            put(file, None, &submit(), b"y").unwrap();
+            assert_eq!(take_one(file, &Queue::Ingress).unwrap().trace, Some(trace));
+            assert_eq!(take_one(file, &Queue::Ingress).unwrap().trace, None);
         })
         .await;
     }
@@ -232,7 +258,7 @@ mod tests {
     async fn what_comes_back_too_often_is_parked_with_its_key() {
         on_a_new_file(|file| {
             reconcile(file, &Topology::default()).unwrap();
-            put(file, &submit(), b"poison").unwrap();
+            put(file, None, &submit(), b"poison").unwrap();
             for attempt in 1..=DELIVERY_LIMIT + 1 {
                 let taken = take_one(file, &Queue::Ingress).unwrap();
                 assert_eq!(taken.attempt, attempt);
@@ -265,7 +291,7 @@ mod tests {
     async fn a_body_goes_with_its_message_and_only_once() {
         on_a_new_file(|file| {
             reconcile(file, &Topology::default()).unwrap();
-            put(file, &submit(), b"x").unwrap();
+            put(file, None, &submit(), b"x").unwrap();
             let id = take_one(file, &Queue::Ingress).unwrap().id;
             assert!(take_one(file, &Queue::Ingress).is_none(), "taken twice");
             let done = Turn {
