@@ -9,6 +9,7 @@
 //! when nobody is bound to take it, [`topology`] who is bound to what.
 
 mod config;
+pub mod metrics;
 mod receipts;
 mod relay;
 mod topology;

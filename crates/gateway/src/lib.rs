@@ -18,6 +18,7 @@ mod deliver;
 mod gateway;
 mod http;
 mod keys;
+pub mod metrics;
 mod reply;
 mod routes;
 mod run;
