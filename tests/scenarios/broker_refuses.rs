@@ -233,7 +233,7 @@ async fn a_repeat_goes_to_the_same_gateway_and_is_told_the_same() {
         delivery.done();
     }
     let view = sender.message(&message).await.unwrap().unwrap();
-    let relayed = view.events.iter().filter(|event| event.stage == "relayed").count();
+    let relayed = view.events.iter().filter(|event| event.stage == Stage::Relayed.into()).count();
     assert_eq!(
         (view.status, relayed),
         (Stage::Relayed, 1),

@@ -46,6 +46,9 @@ CREATE TABLE message (
     work            TEXT CHECK (work IN ('publish', 'relay', 'hand-over')),
     due_at          INTEGER,
     attempts        INTEGER NOT NULL DEFAULT 0,
+    doubtful        INTEGER NOT NULL DEFAULT 0, -- a publish was begun and never answered: it may be out
+    overdue_at      INTEGER,                    -- when the reader's silence is too long; NULL once it has spoken
+    held_for        TEXT,                       -- work relay: the gateway whose queue takes nothing
     deferral        TEXT,
     claimed_by      TEXT,                       -- the instance that has it in hand
     warned          INTEGER NOT NULL DEFAULT 0, -- deadline warnings given
@@ -69,12 +72,16 @@ CREATE INDEX message_reference ON message (reference) WHERE reference IS NOT NUL
 CREATE INDEX message_claimed ON message (claimed_by) WHERE claimed_by IS NOT NULL;
 CREATE INDEX message_parked ON message (parked, parked_at) WHERE parked IS NOT NULL;
 CREATE INDEX message_living ON message (side, entered_at) WHERE ended IS NULL;
+CREATE INDEX message_held ON message (held_for, due_at) WHERE work = 'relay';
+CREATE INDEX message_overdue ON message (overdue_at) WHERE overdue_at IS NOT NULL;
+CREATE INDEX message_replaces ON message (replaces) WHERE replaces IS NOT NULL;
 CREATE INDEX message_ended ON message (side, ended_at) WHERE ended_at IS NOT NULL;
 
 -- The sealed octets, apart so that no look at messages reads them.
 CREATE TABLE sealed (
-    message INTEGER PRIMARY KEY REFERENCES message (seq),
-    bytes   BLOB NOT NULL
+    message     INTEGER PRIMARY KEY REFERENCES message (seq),
+    bytes       BLOB NOT NULL,
+    content_key BLOB                            -- wrapped for the sender gateway alone, so that it can seal anew
 ) STRICT;
 
 -- What happened: our own events, facts of others, and internal steps (octets NULL), which never leave this journal.
@@ -130,6 +137,8 @@ CREATE TABLE batch_in (
     sequence    INTEGER NOT NULL,
     head        BLOB NOT NULL,
     previous    BLOB NOT NULL,
+    taken_at    INTEGER NOT NULL,
+    follows     INTEGER NOT NULL,               -- 0: its predecessor is not here, and what it told has not been asked for
     PRIMARY KEY (custodian, destination, sequence, head)
 ) STRICT, WITHOUT ROWID;
 

@@ -7,6 +7,8 @@ use viereck_routing::{CustodianId, Environment};
 use viereck_store::{SqlError, StoreError, WriteError};
 use viereck_transport::LinkError;
 
+use crate::NotAllowed;
+
 /// How long whoever meets a journal that cannot write waits before trying again, see [`JournalError::may_pass`].
 pub const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,9 @@ pub enum JournalError {
     /// A message that this journal does not know in the state asked for.
     #[error("message-unknown: the journal holds no such message")]
     Unknown,
+    /// The machine of this custodian does not have the transition asked for.
+    #[error("not-allowed: {0}")]
+    NotAllowed(#[from] NotAllowed),
     /// The link is closed for good.
     #[error("link-unavailable: {0}")]
     Link(#[from] LinkError),

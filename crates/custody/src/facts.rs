@@ -13,34 +13,8 @@ use viereck_store::{Change, Look, params};
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{self, MessageRow, Side};
 use crate::status::{self, Fact, Status};
+use crate::step::{Entry, Step};
 use crate::{Journal, JournalError, ledger};
-
-/// A step that never leaves the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Confirmed by the link.
-    Published,
-    /// An attempt at a hand-over begins.
-    HandingOver,
-    /// The hand-over waits for a later time.
-    Deferred,
-    /// Came back unrouted: custody is the broker's again.
-    Returned,
-    /// Taken out of the flow.
-    Parked,
-}
-
-impl Step {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Step::Published => "published",
-            Step::HandingOver => "handing-over",
-            Step::Deferred => "deferred",
-            Step::Returned => "returned",
-            Step::Parked => "parked",
-        }
-    }
-}
 
 impl Journal {
     /// States an event of our own about `row`, and sees to it that the author's gateway hears of it.
@@ -82,7 +56,7 @@ impl Journal {
                 params![row.gateway.as_str(), seq],
             )?;
         }
-        Ok(self.occurrence(row, stage.as_str(), reasons))
+        Ok(self.occurrence(tx, row, stage.into(), reasons))
     }
 
     /// Notes an internal step.
@@ -109,7 +83,7 @@ impl Journal {
                 rows::reasons_text(reasons),
             ],
         )?;
-        Ok(self.occurrence(row, step.as_str(), reasons))
+        Ok(self.occurrence(tx, row, step.into(), reasons))
     }
 
     /// Takes note of what another custodian states. `None` when it was known already.
@@ -136,13 +110,15 @@ impl Journal {
         }
         insert(tx, key, envelope_digest, event, octets, standing)?;
         settle(tx, key)?;
-        Ok(Some(Occurrence {
+        let occurrence = Occurrence {
             journal: self.custodian().clone(),
             message_id: key.message_id,
-            stage: event.stage.as_str().to_owned(),
+            stage: event.stage.into(),
             custodian: event.custodian.clone(),
             reasons: event.reasons.clone(),
-        }))
+        };
+        self.signal(tx, &occurrence);
+        Ok(Some(occurrence))
     }
 
     /// Refuses a message that gets no row of its own: nothing of it may stand in the way of a genuine one of that id.
@@ -183,14 +159,16 @@ impl Journal {
         Ok(())
     }
 
-    fn occurrence(&self, row: &MessageRow, stage: &str, reasons: &[Reason]) -> Occurrence {
-        Occurrence {
+    fn occurrence(&self, tx: &Change<'_>, row: &MessageRow, stage: Entry, reasons: &[Reason]) -> Occurrence {
+        let occurrence = Occurrence {
             journal: self.custodian().clone(),
             message_id: row.key.message_id,
-            stage: stage.to_owned(),
+            stage,
             custodian: self.custodian().clone(),
             reasons: reasons.to_vec(),
-        }
+        };
+        self.signal(tx, &occurrence);
+        occurrence
     }
 }
 

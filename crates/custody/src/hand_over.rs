@@ -8,14 +8,16 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Serialize;
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{BehoerdeId, Kind, LeistungId};
 use viereck_store::{Change, params};
 
 use crate::cases::{self, Case};
-use crate::facts::Step;
+use crate::claims::Candidate;
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{self, MessageRow, Side, Work};
+use crate::step::Step;
 use crate::{Journal, JournalError, ledger};
 
 /// A message that waits to be handed over.
@@ -47,7 +49,8 @@ pub enum Conclusion {
 }
 
 /// Why a hand-over has to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Deferral {
     /// Handed over; the Fachverfahren has not said yes or no yet.
     Waiting,
@@ -60,6 +63,14 @@ pub enum Deferral {
 }
 
 impl Deferral {
+    /// Every deferral.
+    pub const ALL: &[Deferral] = &[
+        Deferral::Waiting,
+        Deferral::Queued,
+        Deferral::FachverfahrenUnavailable,
+        Deferral::AdapterMisconfigured,
+    ];
+
     /// The word in journal, log and metric.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,69 +90,57 @@ impl Journal {
 
     /// The oldest messages due for a hand-over, given into the caller's hands.
     pub async fn due_hand_overs(&self, now: Timestamp, limit: usize) -> Result<Vec<DueHandOver>, JournalError> {
-        let busy = self.in_hand().clone();
-        let rows = limit + busy.len();
-        let found = self
-            .store
-            .read(move |conn| {
-                let due = conn.all(
-                    "SELECT * FROM message WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
-                    params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
-                    MessageRow::read,
-                )?;
-                due.into_iter()
-                    .filter(|row| !busy.contains(&row.key))
-                    .take(limit)
-                    .map(|row| {
-                        let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
-                            column: "sealed.bytes",
-                            expected: "the octets taken",
-                        })?;
-                        Ok(DueHandOver {
-                            key: row.key,
-                            reader: row.reader,
-                            leistung: row.leistung,
-                            kind: row.kind,
-                            attempts: row.attempts,
-                            bytes,
-                        })
-                    })
-                    .collect::<Result<Vec<_>, JournalError>>()
-            })
-            .await?;
-        let mut in_hand = self.in_hand();
-        // two callers at once: the message belongs to the one who inserts it
-        Ok(found
-            .into_iter()
-            .filter(|due| in_hand.insert(due.key.clone()))
-            .collect())
+        self.claim(Side::Taken, move |conn, taken| {
+            let rows = limit + taken.len();
+            let due = conn.all(
+                "SELECT * FROM message WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
+                params![Work::HandOver.as_str(), now.as_millisecond(), rows as i64],
+                MessageRow::read,
+            )?;
+            due.into_iter()
+                .filter(|row| !taken.contains(row.seq))
+                .take(limit)
+                .map(|row| {
+                    let bytes = rows::sealed(conn, row.seq)?.ok_or(JournalError::Corrupt {
+                        column: "sealed.bytes",
+                        expected: "the octets taken",
+                    })?;
+                    let due = DueHandOver {
+                        key: row.key.clone(),
+                        reader: row.reader.clone(),
+                        leistung: row.leistung.clone(),
+                        kind: row.kind,
+                        attempts: row.attempts,
+                        bytes,
+                    };
+                    Ok(Candidate::new(&row, due))
+                })
+                .collect()
+        })
+        .await
     }
 
     /// The moment the next deferred hand-over is due.
     pub async fn next_hand_over(&self) -> Result<Option<Timestamp>, JournalError> {
-        let busy = self.in_hand().clone();
-        let next = self.store.read(move |conn| {
+        self.look_around(|conn, taken| {
             let waiting = conn.all(
-                "SELECT author, message_id, due_at FROM message WHERE work = ? ORDER BY due_at LIMIT ?",
-                params![Work::HandOver.as_str(), busy.len() as i64 + 1],
-                |row| {
-                    let key = MessageKey {
-                        author: rows::name(row, "author")?,
-                        message_id: rows::name(row, "message_id")?,
-                    };
-                    Ok::<_, JournalError>((key, rows::instant(row, "due_at")?))
-                },
+                "SELECT seq, due_at FROM message WHERE work = ? ORDER BY due_at LIMIT ?",
+                params![Work::HandOver.as_str(), taken.len() as i64 + 1],
+                |row| Ok::<_, JournalError>((row.get("seq")?, rows::instant(row, "due_at")?)),
             )?;
-            let next = waiting.into_iter().find(|(key, _)| !busy.contains(key));
-            Ok::<_, JournalError>(next.map(|(_, due_at)| due_at))
-        });
-        Ok(next.await?)
+            let next = waiting.into_iter().find(|(seq, _)| !taken.contains(*seq));
+            Ok(next.map(|(_, due_at)| due_at))
+        })
+        .await
     }
 
     /// An attempt begins; the case of an application is kept from here on, because an answer may come at once. If this
     /// fails, the message is put down again.
     pub async fn begin_hand_over(&self, message: &MessageKey, case: Option<Case>) -> Result<(), JournalError> {
         let begun = self.with_taken(message, move |journal, tx, row, now| {
+            if !journal.still_claims(tx, row.seq)? {
+                return Err(JournalError::Unknown);
+            }
             if let Some(case) = &case {
                 case.keep(tx, cases::Side::Reader)?;
             }
@@ -153,7 +152,7 @@ impl Journal {
         });
         let begun = begun.await;
         if begun.is_err() {
-            self.put_down(message);
+            self.put_down(Side::Taken, message);
         }
         begun
     }
@@ -172,10 +171,11 @@ impl Journal {
                 params![row.seq],
             )?;
             ledger::set_end(tx, Side::Taken, row, Some((stage, now)))?;
+            journal.release(tx, row.seq)?;
             journal.state(tx, row, stage, None, reasons, now).map(Some)
         });
         let concluded = concluded.await;
-        self.put_down(message);
+        self.put_down(Side::Taken, message);
         self.shared.receipts_wanted.notify_one();
         concluded
     }
@@ -188,7 +188,8 @@ impl Journal {
                 "UPDATE message SET due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL",
                 params![until.as_millisecond(), why.as_str(), row.seq],
             )?;
-            if why != Deferral::AdapterMisconfigured || row.deferral.as_deref() == Some(why.as_str()) {
+            journal.release(tx, row.seq)?;
+            if why != Deferral::AdapterMisconfigured || row.deferral == Some(why) {
                 return Ok(None);
             }
             journal
@@ -196,7 +197,7 @@ impl Journal {
                 .map(Some)
         });
         let deferred = deferred.await;
-        self.put_down(message);
+        self.put_down(Side::Taken, message);
         deferred
     }
 
@@ -207,16 +208,12 @@ impl Journal {
                 "UPDATE message SET work = NULL, due_at = NULL, parked = ? WHERE seq = ?",
                 params![reason.code(), row.seq],
             )?;
+            journal.release(tx, row.seq)?;
             journal.step(tx, row, Step::Parked, None, &[reason], now).map(Some)
         });
         let parked = parked.await;
-        self.put_down(message);
+        self.put_down(Side::Taken, message);
         parked
-    }
-
-    fn put_down(&self, message: &MessageKey) {
-        self.in_hand().remove(message);
-        self.shared.hand_over_wanted.notify_one();
     }
 
     /// One change of a taken message that has not ended, with what it tells.

@@ -166,7 +166,7 @@ fn take_verified(
     now: Timestamp,
 ) -> Result<(Taken, Vec<Occurrence>), JournalError> {
     let header = envelope.header();
-    let refused = MessageRow::of(header, envelope.digest());
+    let refused = MessageRow::of(header, envelope.digest(), Side::Taken);
     if let Err(reason) = authorised {
         let told = journal.refuse(tx, &refused, Stage::Rejected, reason, now)?;
         return Ok((Taken::Refused(reason), told.into_iter().collect()));

@@ -20,8 +20,9 @@ use viereck_store::{Look, params};
 use viereck_transport::{Address, Link};
 
 use crate::cases::Case;
-use crate::facts::Step;
+use crate::claims::Candidate;
 use crate::rows::{self, MessageRow, NewMessage, Side, Work};
+use crate::step::Step;
 use crate::{JOURNAL_PAUSE, Journal, JournalError, MessageKey, PromiseError};
 
 /// How long is slept at the most; a clock that jumps does no harm.
@@ -180,14 +181,14 @@ impl Journal {
     async fn due_publications(
         &self,
         now: Timestamp,
-        in_flight: HashMap<i64, usize>,
+        flying: usize,
         limit: usize,
         octets: usize,
     ) -> Result<Vec<Due>, JournalError> {
-        let look = move |conn: &Look<'_>| {
-            let mut flying: usize = in_flight.values().sum();
-            let mut due: Vec<Due> = vec![];
-            let rows = (limit + in_flight.len()) as i64;
+        self.claim(Side::Sent, move |conn, taken| {
+            let mut flying = flying;
+            let mut due = vec![];
+            let rows = (limit + taken.len()) as i64;
             let candidates = conn.all(
                 "SELECT message.*, length(bytes) AS octets FROM message JOIN sealed ON sealed.message = message.seq
                  WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
@@ -196,7 +197,7 @@ impl Journal {
             )?;
             for (row, size) in candidates {
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
-                if in_flight.contains_key(&row.seq) {
+                if taken.contains(row.seq) {
                     continue;
                 }
                 if due.len() == limit || flying > 0 && flying.saturating_add(size) > octets {
@@ -208,17 +209,18 @@ impl Journal {
                     expected: "the octets to publish",
                 };
                 let bytes = rows::sealed(conn, row.seq)?.ok_or(missing)?;
-                due.push(Due {
+                let publication = Due {
                     seq: row.seq,
-                    key: row.key,
-                    gateway: row.gateway,
+                    key: row.key.clone(),
+                    gateway: row.gateway.clone(),
                     attempts: row.attempts,
                     bytes,
-                });
+                };
+                due.push(Candidate::new(&row, publication));
             }
-            Ok::<_, JournalError>(due)
-        };
-        Ok(self.store.read(look).await?)
+            Ok(due)
+        })
+        .await
     }
 
     async fn next_publication(&self) -> Result<Option<Timestamp>, JournalError> {
@@ -250,6 +252,7 @@ impl Journal {
                     "UPDATE message SET attempts = attempts + 1, due_at = ? WHERE seq = ? AND work = ?",
                     params![again.as_millisecond(), due.seq, Work::Publish.as_str()],
                 )?;
+                journal.release(tx, due.seq)?;
                 journal.step(tx, &row, Step::Published, None, &[], now)
             })
             .await?;
@@ -258,6 +261,7 @@ impl Journal {
     }
 
     async fn publish_later(&self, seq: i64, at: Timestamp) -> Result<(), JournalError> {
+        let journal = self.clone();
         Ok(self
             .store
             .write(move |tx| {
@@ -265,7 +269,7 @@ impl Journal {
                     "UPDATE message SET due_at = ? WHERE seq = ? AND work = ?",
                     params![at.as_millisecond(), seq, Work::Publish.as_str()],
                 )?;
-                Ok::<_, JournalError>(())
+                journal.release(tx, seq)
             })
             .await?)
     }
@@ -328,7 +332,7 @@ pub async fn run(
             0 => vec![],
             _ => {
                 journal
-                    .due_publications(Timestamp::now(), in_flight.clone(), free, config.octets)
+                    .due_publications(Timestamp::now(), in_flight.values().sum(), free, config.octets)
                     .await?
             }
         };
@@ -377,7 +381,7 @@ async fn publish(
     config: &Config,
     failures_before: u32,
 ) -> Result<Tried, JournalError> {
-    let seq = due.seq;
+    let (seq, key) = (due.seq, due.key.clone());
     let address = Address::Submit(due.gateway.clone());
     let marked = match link.publish(&address, due.bytes.clone()).await {
         Ok(()) => journal.published(due, config).await.map(|()| true),
@@ -390,6 +394,8 @@ async fn publish(
                 .map(|()| false)
         }
     };
+    // whatever becomes of the mark: this try is over
+    journal.put_down(Side::Sent, &key);
     match marked {
         Ok(confirmed) => Ok(Tried {
             seq,

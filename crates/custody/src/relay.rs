@@ -10,9 +10,10 @@ use viereck_envelope::{Event, Reason, Stage, Subject, VerifiedEnvelope};
 use viereck_routing::{CustodianId, Digest, GatewayId};
 use viereck_store::{Change, params};
 
-use crate::facts::{self, Step};
+use crate::facts;
 use crate::journal::MessageKey;
 use crate::rows::{MessageRow, NewMessage, Side};
+use crate::step::Step;
 use crate::{Journal, JournalError, ledger};
 
 /// What the broker knows of a message before it relays it.
@@ -74,7 +75,7 @@ impl Journal {
     /// gateway is told; what is known under the id stays as it is.
     pub async fn refuse_message(&self, envelope: &VerifiedEnvelope, reason: Reason) -> Result<(), JournalError> {
         let journal = self.clone();
-        let refused = MessageRow::of(envelope.header(), envelope.digest());
+        let refused = MessageRow::of(envelope.header(), envelope.digest(), Side::Relayed);
         let now = Timestamp::now();
         let told = self
             .store

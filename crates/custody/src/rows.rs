@@ -7,9 +7,11 @@ use std::str::FromStr;
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_envelope::{Header, Reason, Stage};
-use viereck_routing::{BehoerdeId, CaseId, Digest, GatewayId, Kind, LeistungId, Region};
+use viereck_routing::{BehoerdeId, CaseId, Digest, GatewayId, Kind, LeistungId, MessageId, Region};
 use viereck_store::{Change, Look, Row, params};
 
+use crate::hand_over::Deferral;
+use crate::step::UnknownEntry;
 use crate::{JournalError, MessageKey, ledger};
 
 /// A mandatory text column as the type it names.
@@ -40,7 +42,16 @@ pub(crate) fn digest(row: &Row<'_>, column: &'static str) -> Result<Digest, Jour
 
 /// A column of milliseconds.
 pub(crate) fn instant(row: &Row<'_>, column: &'static str) -> Result<Timestamp, JournalError> {
-    let milliseconds: i64 = row.get(column)?;
+    instant_of(row.get(column)?, column)
+}
+
+/// An optional column of milliseconds.
+pub(crate) fn instant_if_any(row: &Row<'_>, column: &'static str) -> Result<Option<Timestamp>, JournalError> {
+    let milliseconds: Option<i64> = row.get(column)?;
+    milliseconds.map(|at| instant_of(at, column)).transpose()
+}
+
+fn instant_of(milliseconds: i64, column: &'static str) -> Result<Timestamp, JournalError> {
     Timestamp::from_millisecond(milliseconds).map_err(|_| JournalError::Corrupt {
         column,
         expected: "an instant",
@@ -67,6 +78,7 @@ pub(crate) fn reasons_text(reasons: &[Reason]) -> String {
 /// What a row of `message` says of a message, enough to state an event about it.
 pub(crate) struct MessageRow {
     pub(crate) seq: i64,
+    pub(crate) side: Side,
     pub(crate) key: MessageKey,
     pub(crate) envelope_digest: Digest,
     pub(crate) case_id: CaseId,
@@ -79,17 +91,26 @@ pub(crate) struct MessageRow {
     pub(crate) filed_at: Timestamp,
     pub(crate) owner: Option<String>,
     pub(crate) target: Option<GatewayId>,
+    pub(crate) work: Option<Work>,
     pub(crate) attempts: u32,
+    /// A publish was begun and never answered: it may be out.
+    pub(crate) doubtful: bool,
     pub(crate) due_at: Option<Timestamp>,
-    pub(crate) deferral: Option<String>,
+    pub(crate) deferral: Option<Deferral>,
+    /// When the silence of the reader's gateway is longer than it should be; `None` once it has spoken.
+    pub(crate) overdue_at: Option<Timestamp>,
+    pub(crate) parked: Option<Reason>,
+    pub(crate) parked_at: Option<Timestamp>,
+    pub(crate) replaced_by: Option<MessageId>,
     pub(crate) ended: Option<Stage>,
 }
 
 impl MessageRow {
     /// What `header` says of a message that has no row, because it is refused: enough to state why.
-    pub(crate) fn of(header: &Header, envelope_digest: Digest) -> Self {
+    pub(crate) fn of(header: &Header, envelope_digest: Digest, side: Side) -> Self {
         Self {
             seq: 0,
+            side,
             key: MessageKey {
                 author: header.author.clone(),
                 message_id: header.message_id,
@@ -105,9 +126,15 @@ impl MessageRow {
             filed_at: header.filed_at,
             owner: None,
             target: None,
+            work: None,
             attempts: 0,
+            doubtful: false,
             due_at: None,
             deferral: None,
+            overdue_at: None,
+            parked: None,
+            parked_at: None,
+            replaced_by: None,
             ended: None,
         }
     }
@@ -124,9 +151,9 @@ impl MessageRow {
     /// A row of `SELECT * FROM message`.
     pub(crate) fn read(row: &Row<'_>) -> Result<Self, JournalError> {
         let release: Option<[u8; 32]> = row.get("routing_table")?;
-        let due_at: Option<i64> = row.get("due_at")?;
         Ok(Self {
             seq: row.get("seq")?,
+            side: name(row, "side")?,
             key: MessageKey {
                 author: name(row, "author")?,
                 message_id: name(row, "message_id")?,
@@ -142,9 +169,15 @@ impl MessageRow {
             filed_at: instant(row, "filed_at")?,
             owner: row.get("owner")?,
             target: name_if_any(row, "target")?,
+            work: name_if_any(row, "work")?,
             attempts: row.get("attempts")?,
-            due_at: due_at.and_then(|due| Timestamp::from_millisecond(due).ok()),
-            deferral: row.get("deferral")?,
+            doubtful: row.get("doubtful")?,
+            due_at: instant_if_any(row, "due_at")?,
+            deferral: name_if_any(row, "deferral")?,
+            overdue_at: instant_if_any(row, "overdue_at")?,
+            parked: name_if_any(row, "parked")?,
+            parked_at: instant_if_any(row, "parked_at")?,
+            replaced_by: name_if_any(row, "replaced_by")?,
             ended: name_if_any(row, "ended")?,
         })
     }
@@ -175,7 +208,7 @@ pub(crate) struct NewMessage<'a> {
 }
 
 /// From which side a custodian sees a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
     Sent,
     Relayed,
@@ -183,6 +216,8 @@ pub(crate) enum Side {
 }
 
 impl Side {
+    const ALL: [Side; 3] = [Side::Sent, Side::Relayed, Side::Taken];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Side::Sent => "sent",
@@ -196,16 +231,37 @@ impl Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     Publish,
+    Relay,
     HandOver,
 }
 
 impl Work {
+    const ALL: [Work; 3] = [Work::Publish, Work::Relay, Work::HandOver];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Work::Publish => "publish",
+            Work::Relay => "relay",
             Work::HandOver => "hand-over",
         }
     }
+}
+
+/// Reads one of a closed list of words back; what another version wrote is not guessed at.
+macro_rules! read_back {
+    ($($kind:ty, $all:expr;)+) => {$(
+        impl FromStr for $kind {
+            type Err = UnknownEntry;
+            fn from_str(text: &str) -> Result<Self, UnknownEntry> {
+                $all.iter().copied().find(|one| one.as_str() == text).ok_or(UnknownEntry)
+            }
+        }
+    )+};
+}
+read_back! {
+    Side, Side::ALL;
+    Work, Work::ALL;
+    Deferral, Deferral::ALL;
 }
 
 impl NewMessage<'_> {

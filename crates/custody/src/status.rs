@@ -1,13 +1,18 @@
-//! What the facts about one message mean: its status, who holds it, what happens next. Pure.
+//! What the facts about one message mean: its status, who holds it, what stands in its way, what happens next. Pure.
 //!
 //! A fold over statements that may arrive in any order and more than once: the result depends only on the set of them.
 //! A stage counts only from the custodian entitled to state it: received, withdrawn (and expired of what was never
 //! published) from the author's gateway, relayed and undeliverable from the broker, delivered, accepted, rejected,
-//! expired and transferred from the reader's gateway. The sentence of each state stands here and nowhere else.
+//! expired and transferred from the reader's gateway.
+//!
+//! What each state says to people stands in [`told`] and nowhere else: API, command line and logs read it there.
 
+use serde::Serialize;
 use jiff::Timestamp;
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{CustodianId, GatewayId};
+
+use crate::hand_over::Deferral;
 
 /// One statement about one message, its envelope digest already compared.
 #[derive(Debug, Clone)]
@@ -100,18 +105,235 @@ fn rank(stage: Stage) -> u8 {
     }
 }
 
-/// What happens next, as the API, the command line and the logs say it.
-pub fn next_step(stage: Stage) -> &'static str {
+/// What stands in a message's way beside its stage, as the journal knows it that is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Flags {
+    /// Since when the reader's gateway has been silent for longer than it should be, although it was published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<Timestamp>,
+    /// Taken out of the flow, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
+    /// Since when an operator has been holding everything for its reader or gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Timestamp>,
+    /// Until when the broker keeps it at least, because the next hop takes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Timestamp>,
+    /// Why its hand-over waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deferral: Option<Deferral>,
+    /// Custodians have stated ends that exclude each other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub conflict: bool,
+}
+
+/// Since when and why a message is out of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// The reason.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The one thing in a message's way that is to be dealt with first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hindrance {
+    /// Ends that exclude each other were stated.
+    Conflict,
+    /// Out of the flow.
+    Parked,
+    /// An operator holds everything for its reader or gateway.
+    Paused,
+    /// The adapter to the Fachverfahren is not set up correctly.
+    Misconfigured,
+    /// The Fachverfahren does not answer, or asks for a later time.
+    Unavailable,
+    /// The next hop takes nothing at the moment.
+    Held,
+    /// The reader's gateway is silent.
+    Overdue,
+}
+
+impl Hindrance {
+    /// Every hindrance, the one that is to be dealt with first at the front.
+    pub const ALL: &[Hindrance] = &[
+        Hindrance::Conflict,
+        Hindrance::Parked,
+        Hindrance::Paused,
+        Hindrance::Misconfigured,
+        Hindrance::Unavailable,
+        Hindrance::Held,
+        Hindrance::Overdue,
+    ];
+}
+
+impl Flags {
+    /// What is to be dealt with first.
+    pub fn hindrance(&self) -> Option<Hindrance> {
+        Hindrance::ALL.iter().copied().find(|hindrance| match hindrance {
+            Hindrance::Conflict => self.conflict,
+            Hindrance::Parked => self.parked.is_some(),
+            Hindrance::Paused => self.paused.is_some(),
+            Hindrance::Misconfigured => self.deferral == Some(Deferral::AdapterMisconfigured),
+            Hindrance::Unavailable => self.deferral == Some(Deferral::FachverfahrenUnavailable),
+            Hindrance::Held => self.held.is_some(),
+            Hindrance::Overdue => self.overdue.is_some(),
+        })
+    }
+}
+
+/// The same sentence in both languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Words {
+    /// For citizens and clerks.
+    #[serde(rename = "de")]
+    pub german: &'static str,
+    /// For developers and operators.
+    #[serde(rename = "en")]
+    pub english: &'static str,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// Nobody's: it is over.
+    Nobody,
+    /// The holder's program, by itself.
+    Holder,
+    /// The people who operate the holder.
+    OperatorOfHolder,
+    /// The Fachverfahren, or the people who operate it.
+    Fachverfahren,
+    /// Whoever wrote it.
+    Author,
+}
+
+/// What a state says to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// Where the message is.
+    pub sentence: Words,
+    /// What happens next.
+    pub next_step: Words,
+    /// Who does it.
+    pub turn: Turn,
+}
+
+macro_rules! told {
+    ($turn:ident; $sentence_de:literal, $sentence_en:literal; $next_de:literal, $next_en:literal) => {
+        Told {
+            sentence: Words { german: $sentence_de, english: $sentence_en },
+            next_step: Words { german: $next_de, english: $next_en },
+            turn: Turn::$turn,
+        }
+    };
+}
+
+/// The sentence of a state, its next step and whose turn it is: one for each stage, and for each hindrance of a message
+/// that has not ended. The last stage before an end is the one that a hindrance belongs to.
+pub fn told(stage: Stage, hindrance: Option<Hindrance>) -> Told {
+    match hindrance {
+        Some(Hindrance::Conflict) => CONFLICT,
+        Some(hindrance) if !stage.is_terminal() => hindered(hindrance),
+        _ => unhindered(stage),
+    }
+}
+
+const CONFLICT: Told = told!(OperatorOfHolder;
+    "Die Angaben der Stellen widersprechen sich.",
+    "Custodians state ends that exclude each other.";
+    "Der Betrieb klärt, was gilt.",
+    "Operators of the gateways concerned find out what is true.");
+
+fn hindered(hindrance: Hindrance) -> Told {
+    match hindrance {
+        Hindrance::Conflict => CONFLICT,
+        Hindrance::Parked => told!(OperatorOfHolder;
+            "Die Nachricht ist angehalten und wird geprüft.",
+            "It is parked: taken out of the flow.";
+            "Der Betrieb sieht nach der Ursache und reiht sie wieder ein.",
+            "An operator mends the cause and requeues or discards it."),
+        Hindrance::Paused => told!(OperatorOfHolder;
+            "Die Zustellung ist zurzeit angehalten.",
+            "An operator has paused the way to its reader.";
+            "Der Betrieb gibt die Zustellung wieder frei; bis dahin bleibt alles aufbewahrt.",
+            "An operator resumes the way; until then it is kept."),
+        Hindrance::Misconfigured => told!(OperatorOfHolder;
+            "Die Übergabe an das Fachverfahren ist nicht richtig eingerichtet.",
+            "The hand-over to the Fachverfahren is not set up correctly.";
+            "Der Betrieb der Behörde berichtigt die Einrichtung; danach wird von selbst übergeben.",
+            "The authority's operator mends the configuration; it is then handed over by itself."),
+        Hindrance::Unavailable => told!(Fachverfahren;
+            "Das Fachverfahren antwortet zurzeit nicht.",
+            "The Fachverfahren does not answer at the moment.";
+            "Die Übergabe wird von selbst wiederholt.",
+            "The authority's gateway tries again by itself."),
+        Hindrance::Held => told!(Holder;
+            "Die Nachricht wartet, bis die nächste Stelle wieder annimmt.",
+            "The broker keeps it, because the next hop takes nothing at the moment.";
+            "Sie wird von selbst weitergeleitet.",
+            "The broker passes it on by itself."),
+        Hindrance::Overdue => told!(OperatorOfHolder;
+            "Die Stelle der Behörde hat sich länger nicht gemeldet als vorgesehen.",
+            "It is overdue: published, and the authority's gateway is silent.";
+            "Die Nachricht wird von selbst erneut gesendet; der Betrieb sieht nach dem Weg.",
+            "It is sent again by itself; operators look after the way to the authority's gateway."),
+    }
+}
+
+fn unhindered(stage: Stage) -> Told {
     match stage {
-        Stage::Received => "The sender gateway hands it to the broker.",
-        Stage::Relayed => "The authority's gateway fetches it.",
-        Stage::Delivered => "The authority's gateway hands it over to the Fachverfahren.",
-        Stage::Accepted => "The Fachverfahren has taken it over; no decision yet.",
-        Stage::Rejected => "Refused for technical reasons: mend what the reasons say and file again.",
-        Stage::Undeliverable => "It never reached the authority: choose the authority again or ask its contact.",
-        Stage::Expired => "Its time ran out before it was taken over: it is back at its author's side.",
-        Stage::Transferred => "Passed on to the authority that is competent: follow the new message of the case.",
-        Stage::Withdrawn => "Taken back by the applicant; nothing follows.",
+        Stage::Received => told!(Holder;
+            "Die Nachricht ist eingereicht. Noch keine Entscheidung.",
+            "The sender gateway holds it and has promised to carry it.";
+            "Sie wird an den Vermittler weitergegeben.",
+            "The sender gateway hands it to the broker."),
+        Stage::Relayed => told!(Holder;
+            "Die Nachricht ist weitergeleitet. Noch keine Entscheidung.",
+            "The broker has passed it to the authority's gateway.";
+            "Die Stelle der Behörde holt sie ab.",
+            "The authority's gateway fetches it."),
+        Stage::Delivered => told!(Holder;
+            "Die Nachricht ist zugestellt. Noch keine Entscheidung.",
+            "The authority's gateway holds it.";
+            "Sie wird an das Fachverfahren übergeben.",
+            "The authority's gateway hands it over to the Fachverfahren."),
+        Stage::Accepted => told!(Nobody;
+            "Das Fachverfahren hat die Nachricht übernommen. Noch keine Entscheidung.",
+            "The Fachverfahren has taken it over; no decision yet.";
+            "Die Behörde bearbeitet den Vorgang.",
+            "The authority works on the case."),
+        Stage::Rejected => told!(Author;
+            "Die Nachricht ist aus technischen Gründen zurückgewiesen. Keine Entscheidung in der Sache.",
+            "It was refused for technical reasons.";
+            "Nach den genannten Gründen berichtigen und neu einreichen.",
+            "Mend what the reasons say and file again."),
+        Stage::Undeliverable => told!(Author;
+            "Die Nachricht ist unzustellbar. Keine Entscheidung in der Sache.",
+            "It never reached the authority.";
+            "Die Behörde neu wählen oder bei der Stelle nachfragen.",
+            "Choose the authority again or ask its contact."),
+        Stage::Expired => told!(Author;
+            "Die Nachricht ist abgelaufen. Keine Entscheidung in der Sache.",
+            "Its time ran out before it was taken over.";
+            "Sie liegt wieder bei der einreichenden Stelle; dort neu einreichen.",
+            "It is back at its author's side, with its content: file it again there."),
+        Stage::Transferred => told!(Nobody;
+            "Die Nachricht ist an die zuständige Behörde abgegeben. Noch keine Entscheidung.",
+            "It was passed on to the authority that is competent.";
+            "Die neue Nachricht des Vorgangs verfolgen.",
+            "Follow the new message of the case."),
+        Stage::Withdrawn => told!(Nobody;
+            "Die Nachricht ist zurückgenommen.",
+            "It was taken back before it was published.";
+            "Es folgt nichts mehr.",
+            "Nothing follows."),
     }
 }
 
@@ -128,6 +350,45 @@ mod tests {
             reasons: vec![],
             standing,
         }
+    }
+
+    /// Every state has sentences of its own, and only a message that is over is nobody's turn or its author's.
+    #[test]
+    fn every_state_says_what_it_is_and_whose_turn_it_is() {
+        let mut sentences = std::collections::BTreeSet::new();
+        let none = std::iter::once(None);
+        let hindrances = none.chain(Hindrance::ALL.iter().copied().map(Some));
+        for hindrance in hindrances {
+            for stage in Stage::ALL {
+                let told = told(*stage, hindrance);
+                for words in [told.sentence, told.next_step] {
+                    assert!(words.german.ends_with('.') && words.english.ends_with('.'), "{words:?}");
+                }
+                sentences.insert(told.sentence.english);
+                let over = stage.is_terminal() && hindrance != Some(Hindrance::Conflict);
+                let idle = matches!(told.turn, Turn::Nobody | Turn::Author);
+                assert_eq!(idle, over, "{stage} {hindrance:?}");
+            }
+        }
+        assert_eq!(sentences.len(), Stage::ALL.len() + Hindrance::ALL.len());
+    }
+
+    #[test]
+    fn of_two_hindrances_the_graver_is_told() {
+        let at = Timestamp::UNIX_EPOCH;
+        let mut flags = Flags::default();
+        assert_eq!(flags.hindrance(), None);
+        flags.overdue = Some(at);
+        assert_eq!(flags.hindrance(), Some(Hindrance::Overdue));
+        flags.held = Some(at);
+        flags.deferral = Some(Deferral::Waiting);
+        assert_eq!(flags.hindrance(), Some(Hindrance::Held));
+        flags.deferral = Some(Deferral::FachverfahrenUnavailable);
+        assert_eq!(flags.hindrance(), Some(Hindrance::Unavailable));
+        flags.parked = Some(Parked { reason: Reason::X001, since: at });
+        assert_eq!(flags.hindrance(), Some(Hindrance::Parked));
+        flags.conflict = true;
+        assert_eq!(flags.hindrance(), Some(Hindrance::Conflict));
     }
 
     /// Every order of the same facts, and repeats of them, mean the same.

@@ -8,9 +8,9 @@ use viereck_envelope::{Reason, Stage};
 use viereck_routing::{BehoerdeId, CaseId, ClientId, CustodianId, GatewayId, Kind, LeistungId, MessageId, Region};
 use viereck_store::{Look, params};
 
-use crate::rows::{self, MessageRow, Side};
-use crate::status::{self, Status};
-use crate::{Journal, JournalError, facts};
+use crate::rows::{self, MessageRow, Side, Work};
+use crate::status::{self, Flags, Parked, Status, Told};
+use crate::{Entry, Journal, JournalError, facts};
 
 /// A message as one custodian knows it.
 #[derive(Debug, Clone, Serialize)]
@@ -40,10 +40,13 @@ pub struct MessageView {
     pub terminal: bool,
     /// Published and the reader's gateway silent for longer than it should be.
     pub overdue: bool,
+    /// What else is to be known of its state.
+    pub flags: Flags,
     /// Who holds it now, or held it at its end.
     pub holder: CustodianId,
-    /// What happens next.
-    pub next_step: &'static str,
+    /// Where it is, what happens next, and whose turn it is, for people.
+    #[serde(flatten)]
+    pub told: Told,
     /// Why it ended, where a reason is due.
     pub reasons: Vec<Reason>,
     /// Everything known, in the order of the stages, internal steps in between by time.
@@ -55,7 +58,7 @@ pub struct MessageView {
 #[serde(rename_all = "camelCase")]
 pub struct EventView {
     /// The stage, or the internal step.
-    pub stage: String,
+    pub stage: Entry,
     /// When, by its custodian's clock.
     pub time: Timestamp,
     /// Who stated it.
@@ -124,7 +127,7 @@ fn view(conn: &Look<'_>, row: MessageRow) -> Result<MessageView, JournalError> {
         .as_deref()
         .and_then(|owner| owner.strip_prefix("client:"))
         .and_then(|id| id.parse().ok());
-    let silent = silent(&row);
+    let flags = flags(conn, &row, &status)?;
     Ok(MessageView {
         events: events(conn, &row)?,
         message_id: row.key.message_id,
@@ -138,16 +141,41 @@ fn view(conn: &Look<'_>, row: MessageRow) -> Result<MessageView, JournalError> {
         client,
         status: status.stage,
         terminal: status.stage.is_terminal(),
-        overdue: !status.reader_spoke && !status.stage.is_terminal() && silent,
+        overdue: flags.overdue.is_some(),
+        told: status::told(status.stage, flags.hindrance()),
+        flags,
         holder: status.holder,
-        next_step: status::next_step(status.stage),
         reasons: status.reasons,
     })
 }
 
-/// Published, and no word of the reader's gateway when there should have been one.
-fn silent(row: &MessageRow) -> bool {
-    row.attempts > 1 || row.attempts == 1 && row.due_at.is_some_and(|due| due <= Timestamp::now())
+/// What stands in the way of the message of `row`.
+fn flags(conn: &Look<'_>, row: &MessageRow, status: &Status) -> Result<Flags, JournalError> {
+    if row.ended.is_some() {
+        return Ok(Flags {
+            conflict: status.conflict,
+            ..Flags::default()
+        });
+    }
+    let parked = row.parked.zip(row.parked_at.or(row.due_at)).map(|(reason, since)| Parked { reason, since });
+    Ok(Flags {
+        overdue: row.overdue_at.filter(|since| *since <= Timestamp::now()),
+        parked,
+        paused: paused(conn, row)?,
+        held: row.due_at.filter(|_| row.work == Some(Work::Relay)),
+        deferral: row.deferral.filter(|_| row.work == Some(Work::HandOver)),
+        conflict: status.conflict,
+    })
+}
+
+/// Since when an operator has been holding everything for the reader of `row`, or for the gateway it goes to.
+fn paused(conn: &Look<'_>, row: &MessageRow) -> Result<Option<Timestamp>, JournalError> {
+    let gateway = row.target.as_ref().map(|target| format!("gateway:{target}"));
+    conn.first(
+        "SELECT since FROM pause WHERE scope = ? OR scope = ? ORDER BY since LIMIT 1",
+        params![format!("behoerde:{}", row.reader), gateway],
+        |row| rows::instant(row, "since"),
+    )
 }
 
 fn events(conn: &Look<'_>, row: &MessageRow) -> Result<Vec<EventView>, JournalError> {
@@ -161,7 +189,7 @@ fn events(conn: &Look<'_>, row: &MessageRow) -> Result<Vec<EventView>, JournalEr
         ],
         |row| {
             Ok::<_, JournalError>(EventView {
-                stage: row.get("stage")?,
+                stage: rows::name(row, "stage")?,
                 time: rows::instant(row, "time")?,
                 custodian: rows::name(row, "custodian")?,
                 target: rows::name_if_any(row, "target")?,
@@ -178,7 +206,7 @@ fn events(conn: &Look<'_>, row: &MessageRow) -> Result<Vec<EventView>, JournalEr
 /// stays where its own custodian's clock puts it.
 fn in_order_of_stages(events: Vec<EventView>) -> Vec<EventView> {
     let (mut stages, steps): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| !event.internal);
-    stages.sort_by_key(|event| Stage::ALL.iter().position(|stage| stage.as_str() == event.stage));
+    stages.sort_by_key(|event| Stage::ALL.iter().position(|stage| Some(*stage) == event.stage.stage()));
     for step in steps {
         let at = stages
             .iter()

@@ -122,7 +122,7 @@ fn body(gateway: &Gateway, view: &MessageView) -> String {
         terminal: view.terminal,
         overdue: view.overdue,
         holder: &view.holder,
-        next_step: view.next_step,
+        next_step: view.told.next_step.english,
         behoerde: &view.reader,
         leistung: &view.leistung,
         region: view.region,

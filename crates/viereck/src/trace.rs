@@ -170,7 +170,7 @@ impl Traced {
             message.status,
             message.status.german()
         ));
-        lines.push(format!("  holder {}: {}", message.holder, message.next_step));
+        lines.push(format!("  holder {}: {}", message.holder, message.told.next_step.english));
         lines.join("\n") + "\n"
     }
 }
@@ -188,7 +188,7 @@ fn place_of(event: &EventView, events: &[EventView]) -> usize {
         let before = |other: &EventView| other.custodian == event.custodian && other.time <= event.time;
         return events.iter().rposition(before).map_or(0, |at| at + 1);
     }
-    let rank = |event: &EventView| Stage::ALL.iter().position(|stage| stage.as_str() == event.stage);
+    let rank = |event: &EventView| Stage::ALL.iter().position(|stage| Some(*stage) == event.stage.stage());
     let after = |other: &EventView| !other.internal && rank(other) > rank(event);
     events.iter().position(after).unwrap_or(events.len())
 }
@@ -197,7 +197,7 @@ fn told_event(event: &EventView) -> String {
     let stage = if event.internal {
         format!("({})", event.stage)
     } else {
-        event.stage.clone()
+        event.stage.to_string()
     };
     let target = event
         .target
@@ -229,7 +229,7 @@ mod tests {
 
     fn event(stage: &str, millisecond: i64, custodian: &str, internal: bool) -> EventView {
         EventView {
-            stage: stage.to_owned(),
+            stage: stage.parse().unwrap(),
             time: jiff::Timestamp::from_millisecond(millisecond).unwrap(),
             custodian: custodian.parse().unwrap(),
             target: None,
@@ -253,7 +253,8 @@ mod tests {
             terminal: status.is_terminal(),
             overdue: false,
             holder: "gw-sh-1".parse().unwrap(),
-            next_step: "",
+            flags: Default::default(),
+            told: viereck_custody::status::told(status, None),
             reasons: vec![],
             events: events.to_vec(),
         }

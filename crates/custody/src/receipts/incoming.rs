@@ -146,14 +146,16 @@ fn remember_head(tx: &Change<'_>, batch: &VerifiedBatch) -> Result<bool, Journal
     let (custodian, destination) = (head.custodian.as_str(), head.destination.as_str());
     let digest = batch.head_digest();
     let inserted = tx.run(
-        "INSERT INTO batch_in (custodian, destination, sequence, head, previous) VALUES (?,?,?,?,?)
+        "INSERT INTO batch_in (custodian, destination, sequence, head, previous, taken_at, follows)
+         VALUES (?,?,?,?,?,?,0)
          ON CONFLICT DO NOTHING",
         params![
             custodian,
             destination,
             head.sequence.cast_signed(),
             digest.octets(),
-            head.previous.octets()
+            head.previous.octets(),
+            Timestamp::now().as_millisecond()
         ],
     )?;
     if inserted == 0 {

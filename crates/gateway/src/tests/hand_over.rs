@@ -258,7 +258,7 @@ async fn next(news: &mut tokio::sync::broadcast::Receiver<viereck_custody::Occur
     let reached = async {
         loop {
             let news = news.recv().await.unwrap();
-            if news.stage == stage {
+            if news.stage.as_str() == stage {
                 return news.reasons;
             }
         }
