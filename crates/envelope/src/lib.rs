@@ -17,6 +17,7 @@ mod content;
 mod encryption;
 mod header;
 mod inspect;
+mod keep;
 mod keys;
 mod limits;
 mod manifest;
@@ -34,13 +35,14 @@ mod xml;
 pub use content::{Content, File, Role};
 pub use header::{Header, MessageType};
 pub use inspect::{Claims, inspect};
+pub use keep::{KeepKey, KeptKey};
 pub use keys::{KeyError, Pins, ReaderKeys, Signer};
-pub use open::{OpenError, OpenedEnvelope, open};
+pub use open::{OpenError, OpenedEnvelope, open, open_kept};
 pub use receipt::{
     BatchDraft, BatchHead, Event, Reason, SealedBatch, Stage, Subject, UnknownWord, VerifiedBatch, seal_batch,
     verify_batch, verify_event,
 };
 pub use refusal::Refused;
-pub use seal::{Draft, SealError, SealedEnvelope, seal};
+pub use seal::{Draft, SealError, SealedEnvelope, seal, seal_keeping};
 pub use token::{ReplyChannel, ReplyToken, ReplyTokenKey, TokenRefused};
 pub use verify::{VerifiedEnvelope, verify};

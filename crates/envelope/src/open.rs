@@ -13,12 +13,13 @@ use viereck_routing::Digest;
 use crate::content::{Content, File};
 use crate::encryption::Cipher;
 use crate::header::Header;
+use crate::keep::{KeepKey, KeptKey};
 use crate::keys::ReaderKeys;
 use crate::manifest::{self, Entry};
 use crate::padding::padded;
 use crate::receipt::Reason;
 use crate::verify::VerifiedEnvelope;
-use crate::wrap::{self, Binding};
+use crate::wrap::{self, Binding, ContentKey};
 
 /// Why a verified envelope does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +54,7 @@ impl OpenError {
     }
 }
 
-/// An opened envelope. Only [`open`] makes one.
+/// An opened envelope. Only [`open`] and [`open_kept`] make one.
 #[derive(Debug, Clone)]
 pub struct OpenedEnvelope {
     header: Arc<Header>,
@@ -84,7 +85,18 @@ pub fn open(envelope: &VerifiedEnvelope, keys: &ReaderKeys) -> Result<OpenedEnve
         .find(&header.reader, &encrypted.recipient)
         .ok_or(OpenError::NoKey)?;
     let binding = Binding::of(header, &reader.certificate.sha256());
-    let cipher = Cipher::new(&wrap::unwrap(&encrypted.key, &reader.key, &binding)?)?;
+    decrypt(envelope, &wrap::unwrap(&encrypted.key, &reader.key, &binding)?)
+}
+
+/// Decrypts an envelope that this gateway has sealed itself, with the content key that it kept.
+pub fn open_kept(envelope: &VerifiedEnvelope, kept: &KeptKey, key: &KeepKey) -> Result<OpenedEnvelope, OpenError> {
+    decrypt(envelope, &key.recall(kept, envelope.header())?)
+}
+
+fn decrypt(envelope: &VerifiedEnvelope, key: &ContentKey) -> Result<OpenedEnvelope, OpenError> {
+    let header = envelope.header();
+    let encrypted = envelope.encrypted();
+    let cipher = Cipher::new(key)?;
     let mut plaintexts = encrypted.ciphertexts.iter().map(|range| {
         let base64 = envelope.bytes().get(range.clone()).ok_or(Unspecified)?;
         let (octets, plain) = cipher.decrypt(base64)?;

@@ -16,9 +16,11 @@ use viereck_routing::{
 use crate::content::Content;
 use crate::encryption::{self, Cipher};
 use crate::header::{Header, MessageType};
+use crate::keep::{KeepKey, KeptKey};
 use crate::keys::Signer;
 use crate::limits;
 use crate::manifest;
+use crate::open::OpenedEnvelope;
 use crate::padding::padded;
 use crate::signature;
 use crate::wrap::{self, Binding, ContentKey};
@@ -100,7 +102,7 @@ impl SealError {
     }
 }
 
-/// An envelope as its gateway made it. Only [`seal`] makes one. Cheap to clone.
+/// An envelope as its gateway made it. Only [`seal`] and [`seal_keeping`] make one. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SealedEnvelope {
     bytes: Bytes,
@@ -128,6 +130,28 @@ impl SealedEnvelope {
 /// Refuses certificates that are not valid at `now`, content beyond 4 MiB of files, and text that XML cannot carry.
 /// Empty optional texts are left out.
 pub fn seal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp) -> Result<SealedEnvelope, SealError> {
+    encrypt_and_sign(draft, reader, signer, now).map(|(envelope, _)| envelope)
+}
+
+/// The same, and keeps the content key for the gateway that seals, so that it can seal the content anew.
+pub fn seal_keeping(
+    draft: Draft,
+    reader: &Certificate,
+    signer: &Signer,
+    keep: &KeepKey,
+    now: Timestamp,
+) -> Result<(SealedEnvelope, KeptKey), SealError> {
+    let (envelope, key) = encrypt_and_sign(draft, reader, signer, now)?;
+    let kept = keep.keep(&key, &envelope.header)?;
+    Ok((envelope, kept))
+}
+
+fn encrypt_and_sign(
+    draft: Draft,
+    reader: &Certificate,
+    signer: &Signer,
+    now: Timestamp,
+) -> Result<(SealedEnvelope, ContentKey), SealError> {
     if !signer.certificate().valid_at(now) {
         return Err(SealError::SigningCertificateNotValid);
     }
@@ -176,14 +200,39 @@ pub fn seal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp)
     if out.len() > limits::DOCUMENT {
         return Err(SealError::TooLarge);
     }
-    Ok(SealedEnvelope {
+    let envelope = SealedEnvelope {
         bytes: Bytes::from(out),
         header: Arc::new(header),
         digest,
-    })
+    };
+    Ok((envelope, key))
 }
 
 impl Draft {
+    /// The same content once more, under another id and for a key or reader that is to be named in the seal: same case,
+    /// same FiledAt. `obsolete_after` counts anew, because the old one may have passed.
+    pub fn anew(opened: &OpenedEnvelope, message_id: MessageId, reader: BehoerdeId, obsolete_after: Timestamp) -> Self {
+        let header = opened.header().clone();
+        Self {
+            environment: header.environment,
+            message_id,
+            replaces: Some(header.message_id),
+            kind: header.kind,
+            filed_at: header.filed_at,
+            obsolete_after,
+            gateway: header.gateway,
+            author: header.author,
+            reader,
+            service: header.service,
+            region: header.region,
+            message_type: header.message_type,
+            process_ref: header.process_ref,
+            in_reply_to: header.in_reply_to,
+            routing_table: header.routing_table,
+            content: opened.content().clone(),
+        }
+    }
+
     /// The header, still without its commitment, and the content.
     fn divide(self, now: Timestamp) -> Result<(Header, Content), SealError> {
         let instant = |instant: Timestamp| to_millisecond(instant).ok_or(SealError::InvalidValue);

@@ -99,6 +99,11 @@ impl VerifiedEnvelope {
         &self.bytes
     }
 
+    /// The digest of the reader's certificate for whose key the content is encrypted.
+    pub fn recipient(&self) -> Digest {
+        self.verified.encrypted.recipient
+    }
+
     pub(crate) fn shared_header(&self) -> Arc<Header> {
         Arc::clone(&self.verified.header)
     }

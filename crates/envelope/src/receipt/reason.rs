@@ -83,10 +83,21 @@ reasons! {
     AdapterMisconfigured = own "adapter-misconfigured", "The hand-over to the Fachverfahren is not set up correctly.";
     NoMailbox = own "no-mailbox", "The applicant has no mailbox for an answer.";
     MailboxRefused = own "mailbox-refused", "The applicant's mailbox refused the answer.";
+    OctetsCorrupt = own "octets-corrupt", "The stored octets are no longer those that were taken into custody.";
+    TooLarge = own "too-large", "The message is larger than the link carries.";
+    LinkRefused = own "link-refused", "The link refuses the message for good.";
     SchemaNotAccepted = own "schema-not-accepted", "The reader does not accept this type of message.";
 }
 
 impl Reason {
+    /// Whether the reader's key is at fault, and not the message: the same content sealed for another key may open.
+    pub fn is_of_readers_key(self) -> bool {
+        matches!(
+            self,
+            Reason::T020 | Reason::ReaderCertificateExpired | Reason::Undecipherable
+        )
+    }
+
     /// The reason whose [`Reason::urn`] is `urn`.
     pub fn from_urn(urn: &str) -> Result<Self, UnknownWord> {
         let code = urn.strip_prefix(OWN_LIST).or_else(|| urn.strip_prefix(XOEV_LIST));

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use viereck_envelope::{
-    Content, Draft, File, OpenError, ReaderKeys, Refused, Role, SealError, Signer, open, seal, verify,
+    Content, Draft, File, KeepKey, KeptKey, OpenError, ReaderKeys, Refused, Role, SealError, Signer, open, open_kept,
+    seal, seal_keeping, verify,
 };
 use viereck_routing::{Certificate, Environment, Kind, Region};
 
@@ -279,4 +280,49 @@ fn the_pin_is_for_one_custodian_and_one_certificate() {
     assert_eq!(verify(&elsewhere), Err(Refused::CertificateNotPinned));
     elsewhere.pin("gw-sh-1", &scene.gateway);
     assert_eq!(verify(&elsewhere), Ok(()));
+}
+
+/// The gateway that sealed reads its own message with the key that it kept, and nothing else with it.
+#[test]
+fn what_was_kept_opens_its_own_message_and_seals_it_anew() {
+    let (scene, reader) = (Scene::new(), Identity::new("another key"));
+    let keep = KeepKey::derived_from(&[7; 32]);
+    let seal = |draft| seal_keeping(draft, &reader.certificate, &scene.gateway.signer(), &keep, now()).unwrap();
+    let first = draft();
+    let content = first.content.clone();
+    let (sealed, kept) = seal(first);
+    let (other, others_key) = seal(Draft {
+        message_id: viereck_routing::MessageId::random(),
+        ..draft()
+    });
+    let verify = |bytes: &Bytes| verify(bytes.clone(), &scene.pins, Environment::Test, now()).unwrap();
+    let (sealed, other) = (verify(sealed.bytes()), verify(other.bytes()));
+    assert_eq!(sealed.recipient(), reader.certificate.sha256());
+    assert!(open(&sealed, &scene.keys).is_err(), "the reader's keys here are others");
+    let opened = open_kept(&sealed, &kept, &keep).unwrap();
+    assert_eq!(opened.content(), &content);
+    for (envelope, key, of) in [
+        (&sealed, &others_key, &keep),
+        (&other, &kept, &keep),
+        (&sealed, &kept, &KeepKey::derived_from(&[8; 32])),
+    ] {
+        assert_eq!(open_kept(envelope, key, of).unwrap_err(), OpenError::Undecipherable);
+    }
+    let stored = KeptKey::from_octets(kept.octets()).unwrap();
+    assert_eq!(open_kept(&sealed, &stored, &keep).unwrap().content(), opened.content());
+    assert_eq!(KeptKey::from_octets(&kept.octets()[1..]), None);
+
+    let again = viereck_routing::MessageId::random();
+    let anew = Draft::anew(
+        &opened,
+        again,
+        opened.header().reader.clone(),
+        opened.header().obsolete_after,
+    );
+    let anew = verify(scene.seal(anew).bytes());
+    let (old, new) = (sealed.header(), anew.header());
+    assert_eq!((new.message_id, new.replaces), (again, Some(old.message_id)));
+    assert_eq!((new.filed_at, new.process_ref), (old.filed_at, old.process_ref));
+    assert_ne!(new.commitment, old.commitment, "salted anew");
+    assert_eq!(open(&anew, &scene.keys).unwrap().content(), opened.content());
 }
