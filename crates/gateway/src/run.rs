@@ -124,8 +124,8 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     tellers.spawn(state.instrument(span.clone()));
 
     let (router, closed) = (router(gateway), stages.closed.clone());
-    let serving = async move { serve::serve(listener, router, &config, closed).await };
-    let serving = tokio::spawn(serving.instrument(span));
+    let bounds = serve::Bounds::of(&config);
+    let serving = tokio::spawn(serve::serve(listener, router, bounds, closed).instrument(span));
 
     // whichever ends first, by an error or because it was told to, ends the others in their order
     let mut result = tokio::select! {

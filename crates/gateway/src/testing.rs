@@ -342,11 +342,8 @@ impl Serving {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let closed = CancellationToken::new();
-        let (router, config) = (router(Arc::clone(gateway)), gateway.config.clone());
-        tokio::spawn({
-            let closed = closed.clone();
-            async move { serve::serve(listener, router, &config, closed).await }
-        });
+        let bounds = serve::Bounds::of(&gateway.config);
+        tokio::spawn(serve::serve(listener, router(Arc::clone(gateway)), bounds, closed.clone()));
         Self {
             base,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),

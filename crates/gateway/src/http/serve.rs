@@ -25,15 +25,34 @@ const HEADERS: usize = 64;
 /// How long running requests may take to end once the server is closed.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
+/// What bounds a server besides the size of a head.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections at one moment.
+    pub connections: usize,
+    /// How long a request's line and headers may take to arrive.
+    pub head: Duration,
+}
+
+impl Bounds {
+    /// As the gateway's configuration says.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            connections: config.limits.connections,
+            head: Duration::from_secs(config.timeouts.header_seconds),
+        }
+    }
+}
+
 /// Serves `router` until `closed`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, config: &Config, closed: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, closed: CancellationToken) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(config.timeouts.header_seconds))
+        .header_read_timeout(bounds.head)
         .max_headers(HEADERS)
         .max_buf_size(HEAD);
-    let connections = Arc::new(Semaphore::new(config.limits.connections));
+    let connections = Arc::new(Semaphore::new(bounds.connections));
     let ending = GracefulShutdown::new();
     loop {
         let accepted = async {
