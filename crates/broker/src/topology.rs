@@ -51,11 +51,14 @@ pub(crate) async fn establish(broker: &Broker, stop: &CancellationToken) -> Topo
 pub(crate) async fn keep(broker: Broker, mut standing: Topology, stop: CancellationToken) -> Result<(), Error> {
     let mut tables = broker.tables.clone();
     let mut changes = true;
+    let mut renewals = broker.link.renewals();
     loop {
         let mut missing = false;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = broker.topology_wanted.notified() => missing = true,
+            // a server that lost its disk comes back without any of it
+            () = renewals.next() => missing = true,
             // a closed channel means that no other version will come
             changed = tables.changed(), if changes => changes = changed.is_ok(),
             () = tokio::time::sleep(DAY_CHECK) => {}

@@ -31,6 +31,7 @@ pub use config::{AmqpConfig, Tls};
 use crate::address::Address;
 use crate::delivery::Consumer;
 use crate::error::LinkError;
+use crate::renewals::Renewals;
 use crate::topology::{Queue, Topology};
 
 use self::config::Settings;
@@ -102,6 +103,10 @@ impl Amqp {
         let mut known = self.shared.known.lock().await;
         let session = self.shared.publishing.session(self.shared.settings.patience).await?;
         topology::reconcile(&session, topology, &mut known).await
+    }
+
+    pub(crate) fn renewals(&self) -> Renewals {
+        Renewals::of(self.shared.publishing.renewals())
     }
 
     pub(crate) async fn publish(&self, trace: Option<Trace>, to: &Address, bytes: Bytes) -> Result<(), LinkError> {

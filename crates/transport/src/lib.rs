@@ -19,6 +19,7 @@ mod embedded;
 mod error;
 pub mod metrics;
 mod pace;
+mod renewals;
 mod topology;
 
 use std::path::Path;
@@ -34,6 +35,7 @@ pub use amqp::{Amqp, AmqpConfig, Tls};
 pub use delivery::{Consumer, Delivery};
 pub use embedded::Embedded;
 pub use error::LinkError;
+pub use renewals::Renewals;
 pub use topology::{Queue, Topology};
 
 /// How many publishes one caller has under way at most; more bring no more throughput and more duplicates after a fault.
@@ -107,6 +109,16 @@ impl Link {
         match self {
             Self::Embedded(link) => link.depth(queue).await,
             Self::Amqp(link) => link.depth(queue).await,
+        }
+    }
+
+    /// Tells from now on when the link has connected anew: what was declared before may be gone, so that it is time to
+    /// [`Link::reconcile`].
+    pub fn renewals(&self) -> Renewals {
+        match self {
+            // The file that holds the messages holds the topology.
+            Self::Embedded(_) => Renewals::never(),
+            Self::Amqp(link) => link.renewals(),
         }
     }
 

@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     current: watch::Receiver<Option<Arc<Session>>>,
+    /// How often it has come.
+    renewals: watch::Receiver<u64>,
 }
 
 impl Line {
@@ -33,8 +35,14 @@ impl Line {
         ended: CancellationToken,
     ) -> Self {
         let (sender, current) = watch::channel(None);
-        tasks.spawn(keep(settings, role, sender, ended));
-        Self { current }
+        let (renewed, renewals) = watch::channel(0);
+        tasks.spawn(keep(settings, role, sender, renewed, ended));
+        Self { current, renewals }
+    }
+
+    /// Changes whenever the connection has come, from now on.
+    pub(super) fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewals.clone()
     }
 
     /// The connection, waiting for one for at most `patience`.
@@ -57,6 +65,7 @@ async fn keep(
     settings: Arc<Settings>,
     role: &'static str,
     current: watch::Sender<Option<Arc<Session>>>,
+    renewed: watch::Sender<u64>,
     ended: CancellationToken,
 ) {
     // Not every process begins at the first node.
@@ -80,6 +89,7 @@ async fn keep(
                 connected.set(1.0);
                 let session = Arc::new(session);
                 current.send_replace(Some(Arc::clone(&session)));
+                renewed.send_modify(|times| *times += 1);
                 let closing = tokio::select! {
                     () = ended.cancelled() => true,
                     () = session.ended() => false,
