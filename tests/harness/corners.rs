@@ -127,7 +127,7 @@ pub fn free_port() -> SocketAddr {
 pub async fn promised(client: &Client, application: &Application) -> Receipt {
     match client.file(application).await.expect("the gateway answers") {
         Filed::Promised(receipt) => receipt,
-        Filed::Refused { code, detail } => panic!("{}: refused: {code}: {detail}", application.about),
+        Filed::Refused { code, detail, .. } => panic!("{}: refused: {code}: {detail}", application.about),
     }
 }
 

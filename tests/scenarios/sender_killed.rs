@@ -51,7 +51,7 @@ async fn a_sender_killed_after_its_yes_keeps_its_word() {
     for (key, application) in &applications {
         match client.file_as(application, key).await.expect("the gateway answers") {
             Filed::Promised(receipt) => submissions.push(receipt.submission_id),
-            Filed::Refused { code, detail } => panic!("{key}: {code}: {detail}"),
+            Filed::Refused { code, detail, .. } => panic!("{key}: {code}: {detail}"),
         }
     }
     assert!(

@@ -36,6 +36,8 @@ pub enum Filed {
         code: String,
         /// What the gateway says to it.
         detail: String,
+        /// Whether the same request may be taken later.
+        may_pass: bool,
     },
 }
 
@@ -235,6 +237,7 @@ impl Client {
         Ok(Filed::Refused {
             code: field("code"),
             detail: field("detail"),
+            may_pass: status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429),
         })
     }
 

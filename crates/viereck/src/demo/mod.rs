@@ -146,7 +146,7 @@ async fn file_all(
                 ));
                 promised.push((application, receipt));
             }
-            Filed::Refused { code, detail } => {
+            Filed::Refused { code, detail, .. } => {
                 story.line(&format!("refused ({code}): {}. {detail}", application.about));
                 refused.push(Refused {
                     leistung: application.leistung,
