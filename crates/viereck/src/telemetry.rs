@@ -1,4 +1,4 @@
-//! Logs: text on a terminal, JSON lines otherwise, always to stderr.
+//! Logs: text on a terminal, JSON lines otherwise, always to stderr. Beside them [`metrics`], [`alarms`] and [`otlp`].
 //!
 //! No outside text can forge a line: whatever control character (a newline, an escape sequence, a bidirectional
 //! override) stands in a message or a field is written as an escape, so one event is one line. Personal data is kept out
@@ -8,10 +8,17 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry, reload};
 
 use crate::failure::{Exit, Failure};
+
+pub mod alarms;
+pub mod metrics;
+pub mod otlp;
+pub mod reference;
 
 /// The variable that overrides the configured level, in the filter syntax of `tracing` (`info,viereck_custody=debug`).
 pub const VARIABLE: &str = "VIERECK_LOG";
@@ -53,19 +60,14 @@ pub fn start(level: &str, format: Format) -> Result<(), Failure> {
         Format::Text => false,
         Format::Json => true,
     };
-    let lines = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(Lines(io::stderr))
-        .with_env_filter(filter);
-    let (started, change): (_, Change) = if json {
-        let lines = lines.json().with_filter_reloading();
-        let handle = lines.reload_handle();
-        (lines.try_init(), Box::new(move |filter| drop(handle.reload(filter))))
-    } else {
-        let lines = lines.with_target(false).with_filter_reloading();
-        let handle = lines.reload_handle();
-        (lines.try_init(), Box::new(move |filter| drop(handle.reload(filter))))
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_ansi(false).with_writer(Lines(io::stderr));
+    let lines = match json {
+        true => lines.json().with_filter(filter).boxed(),
+        false => lines.with_target(false).with_filter(filter).boxed(),
     };
+    let started = registry().with(lines).with(alarms::layer()).try_init();
+    let change: Change = Box::new(move |filter| drop(handle.reload(filter)));
     if started.is_ok() {
         // The first start is the only one that gets here.
         let _first = CHANGE_LEVEL.set(change);

@@ -1,6 +1,6 @@
 //! A step of a message's way as a span of its trace.
 //!
-//! A step is begun under a trace and ends when it is dropped; only then does the collector of this process hear of it.
+//! A span is begun under a trace and ends when it is dropped; only then does the collector of this process hear of it.
 //! Times are those of the clock on the wall, because the spans of one trace come from several machines. Where nobody
 //! collects, or the trace is not sampled, a step is nothing and passes on the trace as it came.
 
@@ -29,7 +29,7 @@ pub fn collects() -> bool {
 
 /// The steps of a message's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepName {
+pub enum SpanName {
     /// A request becomes a promise; all of it.
     Accept,
     /// Who is competent.
@@ -48,25 +48,25 @@ pub enum StepName {
     HandOver,
 }
 
-impl StepName {
+impl SpanName {
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {
-            StepName::Accept => "accept",
-            StepName::Resolve => "resolve",
-            StepName::Seal => "seal",
-            StepName::Promise => "promise",
-            StepName::Publish => "publish",
-            StepName::Relay => "relay",
-            StepName::Take => "take",
-            StepName::HandOver => "hand-over",
+            SpanName::Accept => "accept",
+            SpanName::Resolve => "resolve",
+            SpanName::Seal => "seal",
+            SpanName::Promise => "promise",
+            SpanName::Publish => "publish",
+            SpanName::Relay => "relay",
+            SpanName::Take => "take",
+            SpanName::HandOver => "hand-over",
         }
     }
 }
 
 /// A step that is under way.
 #[derive(Debug)]
-pub struct Step {
+pub struct Span {
     trace: Trace,
     ended: Option<Box<Ended>>,
 }
@@ -75,7 +75,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// Which.
-    pub name: StepName,
+    pub name: SpanName,
     /// Its trace, and its own span within it.
     pub trace: Trace,
     /// The span it lies under; `None` where the trace begins with it.
@@ -92,9 +92,9 @@ pub struct Ended {
     pub outcome: Option<&'static str>,
 }
 
-impl Step {
+impl Span {
     /// Begins a step under `parent`.
-    pub fn begin(name: StepName, parent: &Trace, custodian: &str) -> Self {
+    pub fn begin(name: SpanName, parent: &Trace, custodian: &str) -> Self {
         match collects() && parent.is_sampled() {
             true => Self::new(name, parent.under(), Some(parent.span()), custodian),
             false => Self::nothing(*parent),
@@ -102,19 +102,19 @@ impl Step {
     }
 
     /// Begins a step under what came with a message, if anything came.
-    pub fn begin_if_traced(name: StepName, parent: Option<&Trace>, custodian: &str) -> Option<Self> {
+    pub fn begin_if_traced(name: SpanName, parent: Option<&Trace>, custodian: &str) -> Option<Self> {
         parent.map(|parent| Self::begin(name, parent, custodian))
     }
 
     /// Begins a trace with its first step.
-    pub fn begin_trace(name: StepName, custodian: &str) -> Self {
+    pub fn begin_trace(name: SpanName, custodian: &str) -> Self {
         match collects() {
             true => Self::new(name, Trace::begin(true), None, custodian),
             false => Self::nothing(Trace::begin(false)),
         }
     }
 
-    fn new(name: StepName, trace: Trace, parent: Option<[u8; 8]>, custodian: &str) -> Self {
+    fn new(name: SpanName, trace: Trace, parent: Option<[u8; 8]>, custodian: &str) -> Self {
         let now = SystemTime::now();
         let ended = Ended {
             name,
@@ -156,7 +156,7 @@ impl Step {
     }
 }
 
-impl Drop for Step {
+impl Drop for Span {
     fn drop(&mut self) {
         if let (Some(mut ended), Some(collector)) = (self.ended.take(), COLLECTOR.get()) {
             ended.ended = SystemTime::now();
@@ -176,17 +176,17 @@ mod tests {
     /// One test, because a process has one collector.
     #[test]
     fn a_step_is_told_at_its_end_and_only_where_the_trace_is_sampled() {
-        let before = Step::begin_trace(StepName::Accept, "gw-1");
+        let before = Span::begin_trace(SpanName::Accept, "gw-1");
         assert!(!before.trace().is_sampled(), "nobody collects yet");
         collect_with(|ended| SEEN.lock().unwrap().push(ended));
         drop(before);
 
         let unwanted = Trace::begin(false);
-        assert_eq!(Step::begin(StepName::Relay, &unwanted, "broker").trace(), unwanted);
+        assert_eq!(Span::begin(SpanName::Relay, &unwanted, "broker").trace(), unwanted);
         assert!(SEEN.lock().unwrap().is_empty());
 
-        let mut accept = Step::begin_trace(StepName::Accept, "gw-1");
-        let seal = Step::begin(StepName::Seal, &accept.trace(), "gw-1");
+        let mut accept = Span::begin_trace(SpanName::Accept, "gw-1");
+        let seal = Span::begin(SpanName::Seal, &accept.trace(), "gw-1");
         assert_eq!(seal.trace().id(), accept.trace().id());
         drop(seal);
         accept.of_message("m");
@@ -195,7 +195,7 @@ mod tests {
         drop(accept);
         let seen = SEEN.lock().unwrap();
         assert_eq!(seen.len(), 2);
-        assert_eq!((seen[0].name, seen[0].parent), (StepName::Seal, Some(root.span())));
+        assert_eq!((seen[0].name, seen[0].parent), (SpanName::Seal, Some(root.span())));
         assert_eq!((seen[1].parent, seen[1].outcome), (None, Some("accepted")));
         assert_eq!(seen[1].message_id.as_deref(), Some("m"));
         assert!(seen[1].ended >= seen[1].began);

@@ -1,0 +1,115 @@
+//! Prometheus metrics: who records them, the page that shows them, and the reference made from their declarations.
+//!
+//! Every room declares its own metrics; [`declared`] is all of them. The recorder is the process's: it is started once,
+//! and two networks in one process count in the same place, told apart by the label `custodian`. Nothing listens here:
+//! the operations interface shows [`page`].
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use viereck_observe::{Kind, Label, Metric, Values};
+
+use super::alarms;
+
+/// How often gauges are sampled.
+pub const SAMPLED_EVERY: Duration = Duration::from_secs(15);
+
+/// The media type of the page: Prometheus's text format.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Whose numbers they are.
+pub const CUSTODIAN: Label = Label {
+    name: "custodian",
+    values: Values::Named("the gateway or broker, as the configuration names it"),
+};
+
+viereck_observe::declare! {
+    /// Alarms that were logged: each asks for an operator.
+    ALARMED = Kind::Counter, Count, "viereck_alarms_total", [Label { name: "alarm", values: Values::Words(alarms::words) }];
+    /// 1; the version stands in the label.
+    BUILD = Kind::Gauge, State, "viereck_build_info",
+        [Label { name: "version", values: Values::Named("the version of this program") }];
+    /// 1 for the routing table in force, 0 for one that was in force since the process started.
+    RELEASE = Kind::Gauge, State, "viereck_routing_release_info",
+        [Label { name: "release", values: Values::Named("the digest of the routing table") }];
+    /// When the routing table in force was loaded.
+    RELEASE_LOADED = Kind::Gauge, Instant, "viereck_routing_release_loaded_timestamp_seconds", [];
+    /// Routing tables that did not load, so that the one before stayed in force.
+    RELEASES_REFUSED = Kind::Counter, Count, "viereck_routing_releases_refused_total", [];
+    /// When the last certificate ends with which a custodian of this process signs, or with which what it reads is
+    /// encrypted; with several readers the one that ends first.
+    CERTIFICATE = Kind::Gauge, Instant, "viereck_certificate_expiry_timestamp_seconds",
+        [CUSTODIAN, Label { name: "use", values: Values::Words(|| vec!["signature", "encryption"]) }];
+    /// 1 while the journal can be written, 0 while it cannot.
+    WRITABLE = Kind::Gauge, State, "viereck_journal_writable", [CUSTODIAN];
+    /// Steps of messages' ways that were handed to the OTLP collector, or could not be.
+    TRACED = Kind::Counter, Count, "viereck_spans_total",
+        [Label { name: "outcome", values: Values::Words(|| vec!["sent", "dropped"]) }];
+}
+
+static PAGE: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Begins to record; a second call in the same process changes nothing.
+pub fn record() {
+    if PAGE.get().is_some() {
+        return;
+    }
+    let recorder = match recorder() {
+        Ok(recorder) => recorder,
+        Err(error) => return tracing::error!(%error, "no metrics are recorded"),
+    };
+    let handle = recorder.handle();
+    // somebody else may have been quicker, or records for this process by other means
+    if viereck_observe::record_with(recorder).is_ok() && PAGE.set(handle).is_ok() {
+        declared().for_each(Metric::describe);
+        BUILD.gauge(&[env!("CARGO_PKG_VERSION").into()]).set(1.0);
+        RELEASES_REFUSED.counter(&[]).absolute(0);
+    }
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let mut builder = PrometheusBuilder::new();
+    for metric in declared() {
+        if let Kind::Histogram(bounds) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)?;
+        }
+    }
+    Ok(builder.build_recorder())
+}
+
+/// The page that Prometheus reads.
+pub fn page() -> String {
+    PAGE.get().map(PrometheusHandle::render).unwrap_or_default()
+}
+
+/// Answers `GET /metrics`.
+pub async fn handler() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, TEXT)], page())
+}
+
+/// Bounds what histograms keep between two looks at the page; to be called every few seconds.
+pub fn keep_up() {
+    if let Some(page) = PAGE.get() {
+        page.run_upkeep();
+    }
+}
+
+/// The metrics of every room, with the crate that declares them.
+pub fn rooms() -> [(&'static str, &'static [&'static Metric]); 6] {
+    [
+        ("viereck", METRICS),
+        ("gateway", viereck_gateway::metrics::METRICS),
+        ("broker", viereck_broker::metrics::METRICS),
+        ("custody", viereck_custody::metrics::METRICS),
+        ("transport", viereck_transport::metrics::METRICS),
+        ("store", viereck_store::metrics::METRICS),
+    ]
+}
+
+/// Every metric.
+pub fn declared() -> impl Iterator<Item = &'static Metric> {
+    rooms().into_iter().flat_map(|(_, metrics)| metrics.iter().copied())
+}
