@@ -29,12 +29,7 @@ async fn messages_larger_than_the_bound_go_out_one_at_a_time() {
             key,
         };
         journal
-            .promise(Promise {
-                envelope,
-                idempotency,
-                case: None,
-                answer: "{}".to_owned(),
-            })
+            .promise(Promise::new(envelope, idempotency, "{}".to_owned()))
             .await
             .unwrap();
     }

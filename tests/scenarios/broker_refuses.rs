@@ -210,12 +210,7 @@ async fn a_repeat_goes_to_the_same_gateway_and_is_told_the_same() {
         fingerprint: Digest::of(b"k"),
     };
     sender
-        .promise(Promise {
-            envelope: sealed,
-            idempotency,
-            case: None,
-            answer: "{}".to_owned(),
-        })
+        .promise(Promise::new(sealed, idempotency, "{}".to_owned()))
         .await
         .unwrap();
 

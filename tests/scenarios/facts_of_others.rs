@@ -9,16 +9,12 @@ use viereck_envelope::{BatchDraft, Event, Reason, SealedEnvelope, Stage, Subject
 use viereck_routing::{Digest, Environment, MessageId};
 
 fn promise(envelope: SealedEnvelope, key: &str, fingerprint: &[u8], answer: &str) -> Promise {
-    Promise {
-        envelope,
-        idempotency: Idempotency {
-            owner: "client:test".to_owned(),
-            key: key.to_owned(),
-            fingerprint: Digest::of(fingerprint),
-        },
-        case: None,
-        answer: answer.to_owned(),
-    }
+    let idempotency = Idempotency {
+        owner: "client:test".to_owned(),
+        key: key.to_owned(),
+        fingerprint: Digest::of(fingerprint),
+    };
+    Promise::new(envelope, idempotency, answer.to_owned())
 }
 
 fn event(envelope: &SealedEnvelope, stage: Stage, custodian: &str, reasons: Vec<Reason>) -> Event {

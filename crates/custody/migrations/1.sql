@@ -42,11 +42,12 @@ CREATE TABLE message (
     owner           TEXT,                       -- who posted it here: client:<id> or fachverfahren:<name>
     reference       BLOB,                       -- keyed digest of the client's own reference
     class           INTEGER NOT NULL DEFAULT 1, -- 0 urgent, 1 normal, 2 bulk
-    target          TEXT,                       -- relayed: the gateway it went to
+    target          TEXT,                       -- the gateway it went to, as far as is known
     work            TEXT CHECK (work IN ('publish', 'relay', 'hand-over')),
     due_at          INTEGER,
     attempts        INTEGER NOT NULL DEFAULT 0,
     doubtful        INTEGER NOT NULL DEFAULT 0, -- a publish was begun and never answered: it may be out
+    heard           INTEGER NOT NULL DEFAULT 0, -- sent: the reader's gateway has spoken
     overdue_at      INTEGER,                    -- when the reader's silence is too long; NULL once it has spoken
     held_for        TEXT,                       -- work relay: the gateway whose queue takes nothing
     deferral        TEXT,
@@ -57,6 +58,7 @@ CREATE TABLE message (
     replaces        TEXT,                       -- the message that this one was sealed anew for
     replaced_by     TEXT,
     trace           TEXT,                       -- W3C trace context
+    announced       TEXT,                       -- the stage that webhooks were last told of
     ended           TEXT,                       -- the stage that ended it
     ended_at        INTEGER,
     UNIQUE (side, author, message_id)
@@ -194,14 +196,18 @@ CREATE TABLE job (
     reason     TEXT NOT NULL,
     made_at    INTEGER NOT NULL,
     per_minute INTEGER NOT NULL,
+    next_at    INTEGER NOT NULL,                -- when the next item may be taken
     ended_at   INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE job_item (
     job    TEXT NOT NULL REFERENCES job (id),
     item   TEXT NOT NULL,
+    place  INTEGER NOT NULL,                    -- its turn
+    taken_at INTEGER,
     result TEXT,                                -- NULL while it is still to be done
     PRIMARY KEY (job, item)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX job_item_open ON job_item (job, place) WHERE result IS NULL;
 CREATE TABLE audit (
     seq      INTEGER PRIMARY KEY AUTOINCREMENT,
     time     INTEGER NOT NULL,
@@ -216,24 +222,32 @@ CREATE TABLE audit (
 
 -- Who wants to be told of a status, and what was told.
 CREATE TABLE webhook (
-    id         TEXT PRIMARY KEY,
-    client     TEXT NOT NULL,
-    url        TEXT NOT NULL,
-    generation INTEGER NOT NULL DEFAULT 1,      -- of its secret, which is derived and stands nowhere
-    made_at    INTEGER NOT NULL,
-    disabled   TEXT
+    id          TEXT PRIMARY KEY,
+    client      TEXT NOT NULL,
+    url         TEXT NOT NULL,
+    generation  INTEGER NOT NULL DEFAULT 1,     -- of its secret, which is derived and stands nowhere
+    rotated_at  INTEGER,
+    made_at     INTEGER NOT NULL,
+    disabled    TEXT,
+    disabled_at INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX webhook_client ON webhook (client);
 CREATE TABLE webhook_delivery (
-    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
-    webhook      TEXT NOT NULL,
-    kind         TEXT NOT NULL,
-    message_id   TEXT,
-    body         TEXT NOT NULL,
-    made_at      INTEGER NOT NULL,
-    due_at       INTEGER,                       -- NULL once it has ended
-    attempts     INTEGER NOT NULL DEFAULT 0,
-    last_status  INTEGER,
-    delivered_at INTEGER
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook    TEXT NOT NULL,
+    event      TEXT NOT NULL,                   -- its id, the same for every webhook
+    kind       TEXT NOT NULL CHECK (kind IN ('status', 'test')),
+    submission TEXT,
+    case_id    TEXT,
+    status     TEXT,
+    time       INTEGER NOT NULL,
+    due_at     INTEGER,                         -- NULL once it has ended
+    first_at   INTEGER,                         -- the first attempt, from which on giving up is counted
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    outcome    TEXT,                            -- of the last attempt
+    last_at    INTEGER,
+    UNIQUE (webhook, event)
 ) STRICT;
-CREATE INDEX webhook_due ON webhook_delivery (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX webhook_due ON webhook_delivery (webhook, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX webhook_log ON webhook_delivery (webhook, seq);
+CREATE INDEX webhook_over ON webhook_delivery (last_at) WHERE due_at IS NULL;

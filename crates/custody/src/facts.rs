@@ -11,10 +11,11 @@ use viereck_routing::{CustodianId, Digest, GatewayId};
 use viereck_store::{Change, Look, params};
 
 use crate::journal::{MessageKey, Occurrence};
-use crate::rows::{self, MessageRow, Side};
+use crate::machine::{self, Act, Heard};
+use crate::rows::{self, MessageRow, Side, Work};
 use crate::status::{self, Fact, Status};
 use crate::step::{Entry, Step};
-use crate::{Journal, JournalError, ledger};
+use crate::{Journal, JournalError, ledger, webhooks};
 
 impl Journal {
     /// States an event of our own about `row`, and sees to it that the author's gateway hears of it.
@@ -49,7 +50,7 @@ impl Journal {
         let seq = insert(tx, &row.key, &row.envelope_digest, &event, &event.to_octets(), true)?;
         if row.gateway == *self.custodian() {
             // the author's side lives in this very journal
-            settle(tx, &row.key)?;
+            settle(self, tx, &row.key, now)?;
         } else {
             tx.run(
                 "INSERT INTO receipt_due (destination, event) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -86,6 +87,22 @@ impl Journal {
         Ok(self.occurrence(tx, row, step.into(), reasons))
     }
 
+    /// Takes a message out of the flow, for an operator to look at. It has not ended.
+    pub(crate) fn set_aside(
+        &self,
+        tx: &Change<'_>,
+        row: &MessageRow,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<Occurrence, JournalError> {
+        machine::allow(row, Act::Park)?;
+        tx.run(
+            "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = ?, parked_at = ? WHERE seq = ?",
+            params![reason.code(), now.as_millisecond(), row.seq],
+        )?;
+        self.step(tx, row, Step::Parked, None, &[reason], now)
+    }
+
     /// Takes note of what another custodian states. `None` when it was known already.
     pub(crate) fn note(
         &self,
@@ -109,13 +126,14 @@ impl Journal {
             return Ok(None);
         }
         insert(tx, key, envelope_digest, event, octets, standing)?;
-        settle(tx, key)?;
+        let filed_at = settle(self, tx, key, Timestamp::now())?;
         let occurrence = Occurrence {
             journal: self.custodian().clone(),
             message_id: key.message_id,
             stage: event.stage.into(),
             custodian: event.custodian.clone(),
             reasons: event.reasons.clone(),
+            since_filing: filed_at.map(|filed_at| event.time.duration_since(filed_at)),
         };
         self.signal(tx, &occurrence);
         Ok(Some(occurrence))
@@ -166,6 +184,7 @@ impl Journal {
             stage,
             custodian: self.custodian().clone(),
             reasons: reasons.to_vec(),
+            since_filing: Some(Timestamp::now().duration_since(row.filed_at)),
         };
         self.signal(tx, &occurrence);
         occurrence
@@ -228,30 +247,90 @@ pub(crate) fn status_of(conn: &Look<'_>, row: &MessageRow) -> Result<Option<Stat
     Ok(status::fold(&facts(conn, &row.key, &row.envelope_digest)?))
 }
 
-/// Draws the consequences of the facts for the rows of those who no longer hold the message: once the reader's gateway
-/// has spoken nothing is published again; an end is an end; after `accepted` the octets go.
-fn settle(tx: &Change<'_>, key: &MessageKey) -> Result<(), JournalError> {
+/// Draws the consequences of the facts about a row of one side that no longer holds the message alone: an end is an end,
+/// whatever was still to be done; what the reader's gateway has is asked for at the longest interval until it says how it
+/// ended; an end that turns out void is taken back. After `accepted` the octets go, and what the broker held goes with
+/// any word of the reader's gateway.
+fn follow(
+    journal: &Journal,
+    tx: &Change<'_>,
+    row: &MessageRow,
+    status: &Status,
+    now: Timestamp,
+) -> Result<(), JournalError> {
+    let over = status.stage.is_terminal();
+    match row.side {
+        _ if over => {
+            machine::allow(row, Act::Hear(Heard::Ended))?;
+            tx.run(
+                "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, overdue_at = NULL, held_for = NULL,
+                    parked = NULL, parked_at = NULL WHERE seq = ?",
+                params![row.seq],
+            )?;
+        }
+        Side::Sent if status.reader_spoke && (!row.heard || row.ended.is_some()) => {
+            machine::allow(row, Act::Hear(Heard::Living))?;
+            let work = row.parked.is_none().then_some(Work::Publish);
+            tx.run(
+                "UPDATE message SET heard = 1, overdue_at = NULL, work = ?, due_at = ? WHERE seq = ?",
+                params![
+                    work.map(Work::as_str),
+                    work.map(|_| (now + journal.longest_silence()).as_millisecond()),
+                    row.seq
+                ],
+            )?;
+        }
+        Side::Relayed if status.reader_spoke => {
+            machine::allow(row, Act::Hear(Heard::Living))?;
+            tx.run(
+                "UPDATE message SET work = NULL, due_at = NULL, held_for = NULL WHERE seq = ?",
+                params![row.seq],
+            )?;
+        }
+        Side::Sent | Side::Relayed | Side::Taken => {}
+    }
+    if row.side == Side::Sent && status.at.is_some() && status.at != row.target {
+        tx.run(
+            "UPDATE message SET target = ? WHERE seq = ?",
+            params![status.at.as_ref().map(GatewayId::as_str), row.seq],
+        )?;
+    }
+    let octets_go = match row.side {
+        Side::Relayed => over || status.reader_spoke,
+        Side::Sent | Side::Taken => status.stage == Stage::Accepted,
+    };
+    if octets_go {
+        tx.run("DELETE FROM sealed WHERE message = ?", params![row.seq])?;
+    }
+    Ok(())
+}
+
+/// What the facts mean for the rows of those who do not hold the message alone any more. When the message was filed, where
+/// this journal knows it.
+fn settle(
+    journal: &Journal,
+    tx: &Change<'_>,
+    key: &MessageKey,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, JournalError> {
+    let mut filed_at = None;
     for side in [Side::Sent, Side::Relayed] {
         let Some(row) = MessageRow::find(tx, side, key)? else {
             continue;
         };
+        filed_at = Some(row.filed_at);
         let Some(status) = status_of(tx, &row)? else { continue };
         if status.conflict {
             tracing::error!(message_id = %key.message_id, status = %status.stage, alarm = "terminal-conflict",
                 "custodians state ends that exclude each other");
         }
-        if status.reader_spoke || status.stage.is_terminal() {
-            tx.run(
-                "UPDATE message SET work = NULL, due_at = NULL WHERE seq = ?",
-                params![row.seq],
-            )?;
-        }
-        // an end that turns out void is taken back: the row says what the facts say, in whatever order they came
+        follow(journal, tx, &row, &status, now)?;
+        // the row says what the facts say, in whatever order they came
         let end = status.stage.is_terminal().then_some((status.stage, status.since));
         ledger::set_end(tx, side, &row, end)?;
-        if status.stage == Stage::Accepted {
-            tx.run("DELETE FROM sealed WHERE message = ?", params![row.seq])?;
+        if side == Side::Sent {
+            webhooks::announce(tx, &row, &status)?;
         }
     }
-    Ok(())
+    Ok(filed_at)
 }

@@ -13,13 +13,14 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{Reason, Refused, Stage, VerifiedEnvelope};
-use viereck_routing::{Digest, Environment, GatewayId, Tables};
+use viereck_observe::{Span, SpanName, Trace};
+use viereck_routing::{Class, Digest, Environment, GatewayId, Tables};
 use viereck_store::{Change, params};
 use viereck_transport::{Delivery, Link, Queue};
 
 use crate::journal::Occurrence;
 use crate::rows::{MessageRow, NewMessage, Side, Work};
-use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, authorise, ledger};
+use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, authorise, lanes, ledger};
 
 /// How the inbox takes.
 #[derive(Debug, Clone)]
@@ -87,9 +88,16 @@ async fn one(
     tables: std::sync::Arc<Tables>,
     delivery: Delivery,
 ) -> Result<(), JournalError> {
-    match journal.take(delivery.bytes.clone(), me, tables).await {
-        Ok(Taken::NotYet) => delivery.drop_back(),
-        Ok(_) => delivery.done(),
+    let span = Span::begin_if_traced(SpanName::Take, delivery.trace.as_ref(), me.as_str());
+    let within = span.as_ref().map(Span::trace);
+    match journal.take_within(within, delivery.bytes.clone(), me, tables).await {
+        Ok(taken) => {
+            journal.shared.measured.taken(taken);
+            match taken {
+                Taken::NotYet => delivery.drop_back(),
+                _ => delivery.done(),
+            }
+        }
         Err(error) if error.may_pass() => {
             tracing::error!(%error, alarm = "journal-unavailable", "not taken, again later");
             tokio::time::sleep(JOURNAL_PAUSE).await;
@@ -121,6 +129,17 @@ impl Journal {
         me: &GatewayId,
         tables: std::sync::Arc<Tables>,
     ) -> Result<Taken, JournalError> {
+        self.take_within(None, bytes, me, tables).await
+    }
+
+    /// The same for a delivery that belongs to a trace.
+    pub async fn take_within(
+        &self,
+        trace: Option<Trace>,
+        bytes: Bytes,
+        me: &GatewayId,
+        tables: std::sync::Arc<Tables>,
+    ) -> Result<Taken, JournalError> {
         let now = Timestamp::now();
         let verified = verify(bytes.clone(), tables.clone(), self.environment(), now).await;
         let envelope = match verified {
@@ -144,10 +163,11 @@ impl Journal {
             }
         };
         let authorised = authorise::at_reader(envelope.header(), me, &tables);
+        let class = lanes::class_of(envelope.header(), &tables);
         let journal = self.clone();
         let (taken, told) = self
             .store
-            .write(move |tx| take_verified(&journal, tx, &envelope, authorised, now))
+            .write(move |tx| take_verified(&journal, tx, &envelope, authorised, class, trace, now))
             .await?;
         self.tell(told);
         self.shared.receipts_wanted.notify_one();
@@ -163,6 +183,8 @@ fn take_verified(
     tx: &Change<'_>,
     envelope: &VerifiedEnvelope,
     authorised: Result<(), Reason>,
+    class: Class,
+    trace: Option<Trace>,
     now: Timestamp,
 ) -> Result<(Taken, Vec<Occurrence>), JournalError> {
     let header = envelope.header();
@@ -184,15 +206,11 @@ fn take_verified(
     }
     let in_time = authorise::in_time(header, now);
     NewMessage {
-        side: Side::Taken,
-        header,
-        envelope_digest: envelope.digest(),
-        bytes: envelope.bytes(),
-        owner: None,
-        target: None,
         work: in_time.is_ok().then_some((Work::HandOver, now)),
         keep: in_time.is_ok(),
-        now,
+        class,
+        trace,
+        ..NewMessage::of(Side::Taken, header, envelope.digest(), envelope.bytes(), now)
     }
     .insert(tx)?;
     let row = MessageRow::find(tx, Side::Taken, &key)?.ok_or(JournalError::Unknown)?;

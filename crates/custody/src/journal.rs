@@ -5,22 +5,28 @@
 //! its own statements over the same tables (`migrations/`).
 
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use jiff::SignedDuration;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
-use viereck_envelope::Reason;
+use viereck_envelope::{Header, Reason};
 use viereck_routing::{BehoerdeId, CustodianId, Environment, MessageId};
 use viereck_store::{Change, Look, Store, params};
 
 use crate::claims::Claims;
 use crate::duty::Duties;
+use crate::metrics::Measured;
 use crate::{Entry, JournalError, instance, rows};
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
 
 /// How many occurrences a slow listener may lag behind before it misses some; listeners only show things.
 const OCCURRENCES_KEPT: usize = 4096;
+
+/// How long a reader's gateway that has spoken is left alone, where no outbox says otherwise.
+const LONGEST_SILENCE: SignedDuration = SignedDuration::from_hours(6);
 
 /// The journal. Cheap to clone; all clones are the same file.
 #[derive(Clone)]
@@ -30,6 +36,7 @@ pub struct Journal {
 }
 
 pub(crate) struct Shared {
+    pub(crate) measured: Measured,
     pub(crate) custodian: CustodianId,
     pub(crate) environment: Environment,
     /// Wakes the outbox: something new to publish.
@@ -44,6 +51,8 @@ pub(crate) struct Shared {
     /// The name of this process among those that share the journal; none where it is the only one.
     pub(crate) instance: Option<String>,
     life: OnceLock<AbortHandle>,
+    /// How long after its last word the reader's gateway is asked for the end, in milliseconds.
+    longest_silence: AtomicI64,
     occurrences: broadcast::Sender<Occurrence>,
 }
 
@@ -54,6 +63,16 @@ pub struct MessageKey {
     pub author: BehoerdeId,
     /// Its id.
     pub message_id: MessageId,
+}
+
+impl MessageKey {
+    /// Of the message with this header.
+    pub fn of(header: &Header) -> Self {
+        Self {
+            author: header.author.clone(),
+            message_id: header.message_id,
+        }
+    }
 }
 
 /// Something that was just committed, for those who watch. Carries no personal data.
@@ -69,6 +88,8 @@ pub struct Occurrence {
     pub custodian: CustodianId,
     /// Why, where a reason is due.
     pub reasons: Vec<Reason>,
+    /// How long after the filing, by the clock of who stated it; `None` where this journal does not know the filing.
+    pub since_filing: Option<SignedDuration>,
 }
 
 impl Journal {
@@ -112,6 +133,7 @@ impl Journal {
 
     fn on(store: Store, custodian: CustodianId, environment: Environment, instance: Option<String>) -> Self {
         let shared = Shared {
+            measured: Measured::of(&custodian),
             custodian,
             environment,
             publish_wanted: Arc::new(Notify::new()),
@@ -121,6 +143,7 @@ impl Journal {
             duties: Duties::default(),
             instance,
             life: OnceLock::new(),
+            longest_silence: AtomicI64::new(LONGEST_SILENCE.as_secs() * 1000),
             occurrences: broadcast::channel(OCCURRENCES_KEPT).0,
         };
         Self {
@@ -137,6 +160,17 @@ impl Journal {
     /// The environment it was made for.
     pub fn environment(&self) -> Environment {
         self.shared.environment
+    }
+
+    /// How long a reader's gateway that has spoken is left alone before it is asked for the end.
+    pub(crate) fn longest_silence(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.shared.longest_silence.load(Ordering::Relaxed))
+    }
+
+    /// As the outbox of this journal is configured.
+    pub(crate) fn ask_after(&self, silence: SignedDuration) {
+        let milliseconds = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+        self.shared.longest_silence.store(milliseconds, Ordering::Relaxed);
     }
 
     /// Every event and step from now on, after its commit. A listener that lags misses some, never delays any.
@@ -173,6 +207,7 @@ impl Journal {
                 reasons = rows::reasons_text(&occurrence.reasons),
                 "custody event"
             );
+            self.shared.measured.happened(&occurrence);
             self.shared.show(occurrence);
         }
     }

@@ -8,7 +8,8 @@
 //! Lanes are an order of the journal, never queues. Does not: look at a message, or reach over a restart; a lane's turn
 //! is a matter of sixteen messages.
 
-use viereck_routing::Class;
+use viereck_envelope::Header;
+use viereck_routing::{Class, Region, Tables};
 
 /// How many slots make a round.
 pub const ROUND: usize = 16;
@@ -33,9 +34,25 @@ impl Turn {
         let owner = ROUND_OF[self.0];
         let order = std::iter::once(owner).chain(Class::ALL.iter().copied());
         let class = order.into_iter().find(|class| waits(*class))?;
-        self.0 = (self.0 + 1) % ROUND;
+        self.pass(1);
         Some(class)
     }
+
+    /// So many slots have been given.
+    pub fn pass(&mut self, slots: usize) {
+        self.0 = (self.0 + slots) % ROUND;
+    }
+}
+
+/// The class of a message: what the table says of its Leistung, in the Land of its region or of its reader.
+pub fn class_of(header: &Header, tables: &Tables) -> Class {
+    let region = header.region.as_ref().and_then(Region::land);
+    let of_reader = || {
+        let reader = tables.participant(&header.reader)?;
+        reader.position.file.strip_prefix("laender/")?.get(..2)
+    };
+    let leistung = tables.leistung(&header.service, region.or_else(of_reader));
+    leistung.map_or(Class::Normal, |leistung| leistung.class)
 }
 
 /// The number of a class as it stands in a journal.
@@ -48,7 +65,8 @@ pub(crate) fn number(class: Class) -> u32 {
 }
 
 /// The class of a number in a journal.
-pub(crate) fn class(number: u32) -> Option<Class> {
+#[cfg(test)]
+fn class(number: u32) -> Option<Class> {
     Class::ALL.iter().copied().find(|class| self::number(*class) == number)
 }
 

@@ -21,18 +21,22 @@ mod facts;
 pub mod hand_over;
 pub mod inbox;
 mod instance;
+pub mod job;
 mod journal;
 pub mod lanes;
 mod ledger;
 mod machine;
 pub mod metrics;
 pub mod outbox;
+pub mod parked;
+mod promise;
 pub mod receipts;
 pub mod relay;
 mod rows;
 pub mod status;
 mod step;
 mod view;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -44,8 +48,9 @@ pub use error::{JOURNAL_PAUSE, JournalError, PromiseError};
 pub use hand_over::{Conclusion, Deferral, DueHandOver};
 pub use journal::{Journal, MessageKey, Occurrence};
 pub use ledger::{Account, Ledger};
-pub use outbox::{Idempotency, Promise, Promised, doubled};
 pub use machine::NotAllowed;
+pub use outbox::doubled;
+pub use promise::{Idempotency, Promise, Promised};
 pub use step::{Entry, Step, UnknownEntry};
 pub use view::{EventView, MessageView};
 

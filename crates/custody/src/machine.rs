@@ -107,9 +107,7 @@ impl State {
             (Act::Park, _, Tried) => Some(ParkedTried),
             (Act::Requeue, _, Parked) => Some(Waiting),
             (Act::Requeue, _, ParkedTried) => Some(Tried),
-            (Act::End(stage), _, Waiting | Tried | Parked | ParkedTried) => {
-                may_end(side, self, stage).then_some(Ended)
-            }
+            (Act::End(stage), _, Waiting | Tried | Parked | ParkedTried) => may_end(side, self, stage).then_some(Ended),
             // nobody speaks for the reader's gateway about what it took
             (Act::Hear(Heard::Living), Side::Sent | Side::Relayed, Waiting | Tried | Ended) => Some(Tried),
             (Act::Hear(Heard::Living), Side::Sent | Side::Relayed, Parked | ParkedTried) => Some(ParkedTried),

@@ -1,12 +1,16 @@
-//! Corner 2's half of custody: promise, then publish.
+//! Corner 2's half of custody after the promise: publish, and ask until there is an end.
 //!
-//! [`Journal::promise`] puts the sealed octets, the case and the client's key on disk in one transaction; only then may
-//! anybody say yes. [`run`] publishes what is promised and keeps the octets until the reader's gateway has spoken:
-//! silence means the same octets again. Nothing is promised twice for one key, however many ask at once.
+//! [`run`] publishes what is promised and keeps the octets until an end is known. Silence means the same octets again:
+//! at growing intervals until the reader's gateway has spoken, then at the longest one until it has said how it ended,
+//! so that a receipt that was lost is always asked for again. Messages go out in the order of their [`lanes`]; what an
+//! operator has paused waits, in its place.
+//!
+//! Octets that are no longer those that were promised are parked, never sent. So is what the link refuses for good. A
+//! link that is down or full is nobody's fault but the moment's: it is tried with one message at a time.
 //!
 //! Does not: look into an envelope, or end a message that was published; only its present custodian does that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,55 +18,28 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
-use viereck_envelope::{SealedEnvelope, Stage};
-use viereck_routing::{Digest, GatewayId};
+use viereck_envelope::Reason;
+use viereck_observe::{Span, SpanName};
+use viereck_routing::{Class, Digest};
 use viereck_store::{Look, params};
-use viereck_transport::{Address, Link};
+use viereck_transport::{Address, Link, LinkError};
 
-use crate::cases::Case;
-use crate::claims::Candidate;
-use crate::rows::{self, MessageRow, NewMessage, Side, Work};
+use crate::claims::{Candidate, Taken};
+use crate::journal::Occurrence;
+use crate::lanes::{self, Turn};
+use crate::machine::{self, Act};
+use crate::rows::{self, MessageRow, Side, Work};
 use crate::step::Step;
-use crate::{JOURNAL_PAUSE, Journal, JournalError, MessageKey, PromiseError};
+use crate::{JOURNAL_PAUSE, Journal, JournalError, aside};
 
 /// How long is slept at the most; a clock that jumps does no harm.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
+/// How long is slept at the least when nothing was given out: somebody else may have it in hand.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(10);
+
 /// What is in flight at the end may take this long to be confirmed. It is on disk, so nothing is lost by not waiting.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(3);
-
-/// A key under which a client may repeat a request without a second effect.
-#[derive(Debug, Clone)]
-pub struct Idempotency {
-    /// Whose key it is: `client:<id>` or `fachverfahren:<name>`.
-    pub owner: String,
-    /// The key as the client chose it.
-    pub key: String,
-    /// Keyed digest of the request's decoded parts.
-    pub fingerprint: Digest,
-}
-
-/// What is to be promised.
-#[derive(Debug)]
-pub struct Promise {
-    /// The sealed message.
-    pub envelope: SealedEnvelope,
-    /// The client's key.
-    pub idempotency: Idempotency,
-    /// The case this message opens, where it opens one.
-    pub case: Option<Case>,
-    /// The answer that a repeat of the request gets.
-    pub answer: String,
-}
-
-/// What became of a promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Promised {
-    /// It is on disk now.
-    New,
-    /// The same was promised before; this was the answer then. Nothing was stored.
-    Before(String),
-}
 
 /// How the outbox publishes.
 #[derive(Debug, Clone)]
@@ -73,7 +50,7 @@ pub struct Config {
     pub octets: usize,
     /// Silence of the reader's gateway after which the same octets go out again; doubles with each time.
     pub silence: SignedDuration,
-    /// The longest such silence.
+    /// The longest such silence, and how long a gateway that has spoken is left alone before it is asked for the end.
     pub longest_silence: SignedDuration,
     /// Pause after a publish that the link refused; doubles with each time up to a minute.
     pub retry: SignedDuration,
@@ -91,190 +68,6 @@ impl Default for Config {
     }
 }
 
-impl Journal {
-    /// Makes the promise: on disk when it returns.
-    ///
-    /// # Errors
-    /// [`PromiseError::KeyReused`] when the key stands for another request.
-    pub async fn promise(&self, promise: Promise) -> Result<Promised, PromiseError> {
-        let journal = self.clone();
-        let now = Timestamp::now();
-        // new work is what may be refused when the journal cannot keep up
-        let told = self
-            .store
-            .try_write(move |tx| {
-                let Idempotency {
-                    owner,
-                    key,
-                    fingerprint,
-                } = &promise.idempotency;
-                if let Some(answer) = earlier_answer(tx, owner, key, fingerprint)? {
-                    return Ok(Err(answer));
-                }
-                tx.run(
-                    "INSERT INTO promise (owner, key, fingerprint, answer, author, message_id, made_at)
-                     VALUES (?,?,?,?,?,?,?)",
-                    params![
-                        owner,
-                        key,
-                        fingerprint.octets(),
-                        promise.answer,
-                        promise.envelope.header().author.as_str(),
-                        promise.envelope.header().message_id.to_string(),
-                        now.as_millisecond()
-                    ],
-                )?;
-                let envelope = &promise.envelope;
-                NewMessage {
-                    side: Side::Sent,
-                    header: envelope.header(),
-                    envelope_digest: envelope.digest(),
-                    bytes: envelope.bytes(),
-                    owner: Some(owner),
-                    target: None,
-                    work: Some((Work::Publish, now)),
-                    keep: true,
-                    now,
-                }
-                .insert(tx)?;
-                if let Some(case) = &promise.case {
-                    case.keep(tx, crate::cases::Side::Author)?;
-                }
-                let header = envelope.header();
-                let key = MessageKey {
-                    author: header.author.clone(),
-                    message_id: header.message_id,
-                };
-                let row = MessageRow::find(tx, Side::Sent, &key)?.ok_or(JournalError::Unknown)?;
-                Ok::<_, PromiseError>(Ok(journal.state(tx, &row, Stage::Received, None, &[], now)?))
-            })
-            .await?;
-        match told {
-            Err(answer) => Ok(Promised::Before(answer)),
-            Ok(occurrence) => {
-                self.tell(vec![occurrence]);
-                self.shared.publish_wanted.notify_one();
-                Ok(Promised::New)
-            }
-        }
-    }
-
-    /// The answer that was given to the same request before, if any: a repeat need not be sealed anew.
-    ///
-    /// # Errors
-    /// [`PromiseError::KeyReused`] when the key stands for another request.
-    pub async fn earlier_answer(
-        &self,
-        owner: &str,
-        key: &str,
-        fingerprint: &Digest,
-    ) -> Result<Option<String>, PromiseError> {
-        let (owner, key, fingerprint) = (owner.to_owned(), key.to_owned(), *fingerprint);
-        Ok(self
-            .store
-            .read(move |conn| earlier_answer(conn, &owner, &key, &fingerprint))
-            .await?)
-    }
-
-    /// What is due and not in flight, oldest first: at most `limit` messages, and no more octets beside those in flight
-    /// than `octets` allow.
-    async fn due_publications(
-        &self,
-        now: Timestamp,
-        flying: usize,
-        limit: usize,
-        octets: usize,
-    ) -> Result<Vec<Due>, JournalError> {
-        self.claim(Side::Sent, move |conn, taken| {
-            let mut flying = flying;
-            let mut due = vec![];
-            let rows = (limit + taken.len()) as i64;
-            let candidates = conn.all(
-                "SELECT message.*, length(bytes) AS octets FROM message JOIN sealed ON sealed.message = message.seq
-                 WHERE work = ? AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
-                params![Work::Publish.as_str(), now.as_millisecond(), rows],
-                |row| Ok::<_, JournalError>((MessageRow::read(row)?, row.get::<i64>("octets")?)),
-            )?;
-            for (row, size) in candidates {
-                let size = usize::try_from(size).unwrap_or(usize::MAX);
-                if taken.contains(row.seq) {
-                    continue;
-                }
-                if due.len() == limit || flying > 0 && flying.saturating_add(size) > octets {
-                    break;
-                }
-                flying += size;
-                let missing = JournalError::Corrupt {
-                    column: "sealed.bytes",
-                    expected: "the octets to publish",
-                };
-                let bytes = rows::sealed(conn, row.seq)?.ok_or(missing)?;
-                let publication = Due {
-                    seq: row.seq,
-                    key: row.key.clone(),
-                    gateway: row.gateway.clone(),
-                    attempts: row.attempts,
-                    bytes,
-                };
-                due.push(Candidate::new(&row, publication));
-            }
-            Ok(due)
-        })
-        .await
-    }
-
-    async fn next_publication(&self) -> Result<Option<Timestamp>, JournalError> {
-        let next = self.store.read(|conn| {
-            let due: Option<i64> = conn.first(
-                "SELECT min(due_at) FROM message WHERE work = ?",
-                params![Work::Publish.as_str()],
-                |row| row.at(0),
-            )?;
-            Ok::<_, JournalError>(due.and_then(|due| Timestamp::from_millisecond(due).ok()))
-        });
-        Ok(next.await?)
-    }
-
-    async fn published(&self, due: Due, config: &Config) -> Result<(), JournalError> {
-        let journal = self.clone();
-        let now = Timestamp::now();
-        if due.attempts > 0 {
-            tracing::warn!(message_id = %due.key.message_id, times = due.attempts + 1, alarm = "overdue",
-                "the reader's gateway is silent: published again");
-        }
-        let again = now + doubled(config.silence, due.attempts, config.longest_silence);
-        let told = self
-            .store
-            .write(move |tx| {
-                let row = MessageRow::find(tx, Side::Sent, &due.key)?.ok_or(JournalError::Unknown)?;
-                // a receipt may have come before the confirm: then there is nothing left to do
-                tx.run(
-                    "UPDATE message SET attempts = attempts + 1, due_at = ? WHERE seq = ? AND work = ?",
-                    params![again.as_millisecond(), due.seq, Work::Publish.as_str()],
-                )?;
-                journal.release(tx, due.seq)?;
-                journal.step(tx, &row, Step::Published, None, &[], now)
-            })
-            .await?;
-        self.tell(vec![told]);
-        Ok(())
-    }
-
-    async fn publish_later(&self, seq: i64, at: Timestamp) -> Result<(), JournalError> {
-        let journal = self.clone();
-        Ok(self
-            .store
-            .write(move |tx| {
-                tx.run(
-                    "UPDATE message SET due_at = ? WHERE seq = ? AND work = ?",
-                    params![at.as_millisecond(), seq, Work::Publish.as_str()],
-                )?;
-                journal.release(tx, seq)
-            })
-            .await?)
-    }
-}
-
 /// `first`, doubled `times` times, at most `longest`.
 pub fn doubled(first: SignedDuration, times: u32, longest: SignedDuration) -> SignedDuration {
     first
@@ -282,30 +75,212 @@ pub fn doubled(first: SignedDuration, times: u32, longest: SignedDuration) -> Si
         .map_or(longest, |pause| pause.min(longest))
 }
 
+/// A message that is to go out.
 struct Due {
-    seq: i64,
-    key: MessageKey,
-    gateway: GatewayId,
-    attempts: u32,
-    bytes: Bytes,
+    row: MessageRow,
+    /// The octets, which the journal may have lost.
+    bytes: Option<Bytes>,
 }
 
-fn earlier_answer(
-    conn: &Look<'_>,
-    owner: &str,
-    key: &str,
-    fingerprint: &Digest,
-) -> Result<Option<String>, PromiseError> {
-    let found: Option<([u8; 32], String)> = conn.first(
-        "SELECT fingerprint, answer FROM promise WHERE owner = ? AND key = ?",
-        params![owner, key],
-        |row| Ok::<_, PromiseError>((row.at(0)?, row.at(1)?)),
-    )?;
-    match found {
-        None => Ok(None),
-        Some((before, answer)) if before == *fingerprint.octets() => Ok(Some(answer)),
-        Some(_) => Err(PromiseError::KeyReused),
+impl Journal {
+    /// What is due and in nobody's hands, in the order of the lanes and each lane's oldest first: at most `limit`
+    /// messages, and no more octets beside those `flying` than `octets` allow.
+    async fn due_publications(
+        &self,
+        now: Timestamp,
+        turn: Turn,
+        flying: usize,
+        limit: usize,
+        octets: usize,
+    ) -> Result<Vec<Due>, JournalError> {
+        let journal = self.clone();
+        self.claim(Side::Sent, move |conn, taken| {
+            let mut lanes = HashMap::new();
+            for class in Class::ALL {
+                lanes.insert(*class, journal.waiting(conn, *class, now, limit, taken)?);
+            }
+            let chosen = choose(lanes, turn, flying, limit, octets);
+            let due = |row: MessageRow| {
+                let bytes = rows::sealed(conn, row.seq)?;
+                Ok(Candidate::new(&row.clone(), Due { row, bytes }))
+            };
+            chosen.into_iter().map(due).collect()
+        })
+        .await
     }
+
+    /// The oldest of one lane that may go out now, with their sizes.
+    fn waiting(
+        &self,
+        conn: &Look<'_>,
+        class: Class,
+        now: Timestamp,
+        limit: usize,
+        taken: &Taken,
+    ) -> Result<VecDeque<(MessageRow, usize)>, JournalError> {
+        let rows = conn.all(
+            "SELECT message.*, coalesce(length(bytes), 0) AS octets
+             FROM message LEFT JOIN sealed ON sealed.message = message.seq
+             WHERE work = ? AND class = ? AND due_at <= ?
+             AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerde:' || message.reader OR scope = ?)
+             ORDER BY due_at, seq LIMIT ?",
+            params![
+                Work::Publish.as_str(),
+                lanes::number(class),
+                now.as_millisecond(),
+                self.own_scope(),
+                (limit + taken.len()) as i64
+            ],
+            |row| {
+                let size = usize::try_from(row.get::<i64>("octets")?).unwrap_or(usize::MAX);
+                Ok::<_, JournalError>((MessageRow::read(row)?, size))
+            },
+        )?;
+        Ok(rows.into_iter().filter(|(row, _)| !taken.contains(row.seq)).collect())
+    }
+
+    /// When the next message may go out that nobody has in hand and nobody has paused.
+    async fn next_publication(&self) -> Result<Option<Timestamp>, JournalError> {
+        let journal = self.clone();
+        self.look_around(move |conn, taken| {
+            let mut next: Option<Timestamp> = None;
+            for class in Class::ALL {
+                let due = conn.all(
+                    "SELECT seq, due_at FROM message WHERE work = ? AND class = ?
+                     AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerde:' || message.reader OR scope = ?)
+                     ORDER BY due_at LIMIT ?",
+                    params![
+                        Work::Publish.as_str(),
+                        lanes::number(*class),
+                        journal.own_scope(),
+                        taken.len() as i64 + 1
+                    ],
+                    |row| Ok::<_, JournalError>((row.get::<i64>("seq")?, rows::instant(row, "due_at")?)),
+                )?;
+                let first = due
+                    .into_iter()
+                    .find(|(seq, _)| !taken.contains(*seq))
+                    .map(|(_, due)| due);
+                next = next.into_iter().chain(first).min();
+            }
+            Ok(next)
+        })
+        .await
+    }
+
+    fn own_scope(&self) -> String {
+        format!("gateway:{}", self.custodian())
+    }
+
+    /// What was promised before this start may have been on its way when the process before ended: it counts as
+    /// published in whatever must not happen to a message that is out.
+    async fn doubt_what_was_under_way(&self) -> Result<(), JournalError> {
+        let doubted = self.store.write(|tx| {
+            tx.run(
+                "UPDATE message SET doubtful = 1 WHERE work = ? AND side = ? AND attempts = 0 AND doubtful = 0",
+                params![Work::Publish.as_str(), Side::Sent.as_str()],
+            )?;
+            Ok::<_, JournalError>(())
+        });
+        Ok(doubted.await?)
+    }
+
+    async fn published(&self, due: &MessageRow, config: &Config) -> Result<(), JournalError> {
+        let now = Timestamp::now();
+        let (silence, longest) = (config.silence, config.longest_silence);
+        self.note_publication(due, move |journal, tx, row| {
+            machine::allow(row, Act::Try)?;
+            let again = match row.heard {
+                true => longest,
+                false => doubled(silence, row.attempts, longest),
+            };
+            let overdue_at = row.overdue_at.or_else(|| (!row.heard).then(|| now + silence));
+            tx.run(
+                "UPDATE message SET attempts = attempts + 1, due_at = ?, overdue_at = ? WHERE seq = ?",
+                params![
+                    row.work.map(|_| (now + again).as_millisecond()),
+                    overdue_at.map(|at| at.as_millisecond()),
+                    row.seq
+                ],
+            )?;
+            if row.overdue_at.is_some_and(|since| since <= now) {
+                tracing::warn!(message_id = %row.key.message_id, times = row.attempts + 1, alarm = "overdue",
+                    "the reader's gateway is silent: published again");
+            }
+            journal.step(tx, row, Step::Published, None, &[], now).map(Some)
+        })
+        .await
+    }
+
+    /// Not confirmed: due again at `at`. `doubtful` says that it may be out all the same.
+    async fn publish_later(&self, due: &MessageRow, at: Timestamp, doubtful: bool) -> Result<(), JournalError> {
+        self.note_publication(due, move |_, tx, row| {
+            machine::allow(row, Act::Defer)?;
+            tx.run(
+                "UPDATE message SET due_at = ?, doubtful = CASE WHEN ? = 1 THEN 1 ELSE doubtful END
+                 WHERE seq = ? AND work = ?",
+                params![at.as_millisecond(), doubtful, row.seq, Work::Publish.as_str()],
+            )?;
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn park_publication(&self, due: &MessageRow, reason: Reason) -> Result<(), JournalError> {
+        tracing::error!(message_id = %due.key.message_id, reason = reason.code(), alarm = "parked",
+            "it cannot be published: parked");
+        self.note_publication(due, move |journal, tx, row| {
+            journal.set_aside(tx, row, reason, Timestamp::now()).map(Some)
+        })
+        .await
+    }
+
+    /// One change of a message that was in hand, and that it is no longer. What ended meanwhile stays as it is: a receipt
+    /// may come before the confirm.
+    async fn note_publication(
+        &self,
+        due: &MessageRow,
+        change: impl FnOnce(&Journal, &viereck_store::Change<'_>, &MessageRow) -> Result<Option<Occurrence>, JournalError>
+        + Send
+        + 'static,
+    ) -> Result<(), JournalError> {
+        let (journal, key) = (self.clone(), due.key.clone());
+        let told = self.store.write(move |tx| {
+            let row = MessageRow::find(tx, Side::Sent, &key)?.ok_or(JournalError::Unknown)?;
+            journal.release(tx, row.seq)?;
+            match row.ended {
+                Some(_) => Ok(None),
+                None => change(&journal, tx, &row),
+            }
+        });
+        self.tell(told.await?.into_iter().collect());
+        Ok(())
+    }
+}
+
+/// Fills the free slots from the lanes. A message that does not fit beside those that fly is waited for: whoever came
+/// after it does not overtake it.
+fn choose(
+    mut lanes: HashMap<Class, VecDeque<(MessageRow, usize)>>,
+    mut turn: Turn,
+    mut flying: usize,
+    limit: usize,
+    octets: usize,
+) -> Vec<MessageRow> {
+    let mut chosen = vec![];
+    while chosen.len() < limit {
+        let waits = |class: Class| lanes.get(&class).is_some_and(|lane| !lane.is_empty());
+        let Some(lane) = turn.next(waits).and_then(|class| lanes.get_mut(&class)) else {
+            break;
+        };
+        let fits = |size: usize| flying == 0 || flying.saturating_add(size) <= octets;
+        let Some((row, size)) = lane.pop_front().filter(|(_, size)| fits(*size)) else {
+            break;
+        };
+        flying += size;
+        chosen.push(row);
+    }
+    chosen
 }
 
 /// Publishes what is promised, until `shutdown`; what is in flight then gets a moment to be confirmed, and else goes out
@@ -321,6 +296,15 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), JournalError> {
     let wanted = journal.shared.publish_wanted.clone();
+    journal.ask_after(config.longest_silence);
+    while let Err(error) = journal.doubt_what_was_under_way().await {
+        passes(error)?;
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(JOURNAL_PAUSE) => {}
+        }
+    }
+    let mut turn = Turn::default();
     let mut in_flight: HashMap<i64, usize> = HashMap::new();
     let mut publishing = FuturesUnordered::new();
     let mut failures = 0; // tries in a row, not messages
@@ -328,21 +312,26 @@ pub async fn run(
         // a link that fails is tried with one message at a time, not with the whole backlog
         let window = if failures == 0 { config.window } else { 1 };
         let free = window.saturating_sub(publishing.len());
-        let due = match free {
-            0 => vec![],
+        let flying = in_flight.values().sum();
+        let given = match free {
+            0 => Ok(vec![]),
             _ => {
-                journal
-                    .due_publications(Timestamp::now(), in_flight.values().sum(), free, config.octets)
-                    .await?
+                let due = journal.due_publications(Timestamp::now(), turn.clone(), flying, free, config.octets);
+                due.await
             }
         };
+        let due = given.or_else(|error| passes(error).map(|()| vec![]))?;
+        turn.pass(due.len());
         for due in due {
-            in_flight.insert(due.seq, due.bytes.len());
+            in_flight.insert(due.row.seq, due.bytes.as_ref().map_or(0, Bytes::len));
             publishing.push(publish(&journal, &link, due, &config, failures));
         }
         // with something in flight its end wakes us; else new work, or the moment the next one is due
         let pause = match publishing.len() {
-            0 => pause_until(journal.next_publication().await?),
+            0 => match journal.next_publication().await {
+                Ok(next) => pause_until(next).max(SHORTEST_SLEEP),
+                Err(error) => passes(error).map(|()| JOURNAL_PAUSE)?,
+            },
             _ => LONGEST_SLEEP,
         };
         tokio::select! {
@@ -350,9 +339,9 @@ pub async fn run(
             () = wanted.notified() => {}
             () = tokio::time::sleep(pause) => {}
             Some(tried) = publishing.next() => {
-                let Tried { seq, confirmed, failures_before } = tried?;
+                let Tried { seq, passed, failures_before } = tried?;
                 in_flight.remove(&seq);
-                failures = if confirmed { 0 } else { failures_before + 1 };
+                failures = if passed { 0 } else { failures_before + 1 };
             }
         }
     }
@@ -365,10 +354,20 @@ pub async fn run(
     tokio::time::timeout(FAREWELL, confirming).await.unwrap_or(Ok(()))
 }
 
+/// Lets an error pass that may pass by itself: the messages are on disk and wait.
+fn passes(error: JournalError) -> Result<(), JournalError> {
+    if !error.may_pass() {
+        return Err(error);
+    }
+    tracing::error!(%error, alarm = "journal-unavailable", "nothing can be published, again soon");
+    Ok(())
+}
+
 /// What came of one publish.
 struct Tried {
     seq: i64,
-    confirmed: bool,
+    /// Whether the link is to be trusted with more at once: it took the message, or refused that very one for good.
+    passed: bool,
     /// How many tries had failed in a row when it began.
     failures_before: u32,
 }
@@ -381,38 +380,74 @@ async fn publish(
     config: &Config,
     failures_before: u32,
 ) -> Result<Tried, JournalError> {
-    let (seq, key) = (due.seq, due.key.clone());
-    let address = Address::Submit(due.gateway.clone());
-    let marked = match link.publish(&address, due.bytes.clone()).await {
-        Ok(()) => journal.published(due, config).await.map(|()| true),
-        Err(error) => {
-            let pause = doubled(config.retry, failures_before, SignedDuration::from_mins(1));
-            tracing::warn!(message_id = %due.key.message_id, %error, ?pause, "not published, again later");
-            journal
-                .publish_later(seq, Timestamp::now() + pause)
+    let Due { row, bytes } = due;
+    let marked = match intact(&row, bytes).await {
+        None => journal
+            .park_publication(&row, Reason::OctetsCorrupt)
+            .await
+            .map(|()| true),
+        Some(bytes) => {
+            let address = Address::Submit(row.gateway.clone());
+            let span = Span::begin_if_traced(SpanName::Publish, row.trace.as_ref(), journal.custodian().as_str());
+            match link
+                .publish_within(span.as_ref().map(Span::trace), &address, bytes)
                 .await
-                .map(|()| false)
+            {
+                Ok(()) => journal.published(&row, config).await.map(|()| true),
+                Err(error) => not_published(journal, &row, error, config, failures_before).await,
+            }
         }
     };
     // whatever becomes of the mark: this try is over
-    journal.put_down(Side::Sent, &key);
-    match marked {
-        Ok(confirmed) => Ok(Tried {
-            seq,
-            confirmed,
-            failures_before,
-        }),
+    journal.put_down(Side::Sent, &row.key);
+    let passed = match marked {
+        Ok(passed) => passed,
         Err(error) if error.may_pass() => {
             tracing::error!(%error, alarm = "journal-unavailable", "a publish is not marked: it goes out again");
             tokio::time::sleep(JOURNAL_PAUSE).await;
-            Ok(Tried {
-                seq,
-                confirmed: false,
-                failures_before,
-            })
+            false
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    Ok(Tried {
+        seq: row.seq,
+        passed,
+        failures_before,
+    })
+}
+
+/// The octets, if they are still those that were promised.
+pub(crate) async fn intact(row: &MessageRow, bytes: Option<Bytes>) -> Option<Bytes> {
+    let bytes = bytes?;
+    let octets = bytes.clone();
+    let digest = aside(bytes.len(), move || Digest::of(&octets)).await;
+    (digest == row.bytes_digest).then_some(bytes)
+}
+
+/// Told apart by kind: what is wrong with this message is parked, everything else is tried again later.
+async fn not_published(
+    journal: &Journal,
+    row: &MessageRow,
+    error: LinkError,
+    config: &Config,
+    failures_before: u32,
+) -> Result<bool, JournalError> {
+    let for_good = match &error {
+        LinkError::TooLarge { .. } => Some(Reason::TooLarge),
+        LinkError::Refused { .. } => Some(Reason::LinkRefused),
+        _ => None,
+    };
+    if let Some(reason) = for_good {
+        tracing::error!(message_id = %row.key.message_id, %error, "the link refuses a message for good");
+        return journal.park_publication(row, reason).await.map(|()| true);
     }
+    let pause = doubled(config.retry, failures_before, SignedDuration::from_mins(1));
+    tracing::warn!(message_id = %row.key.message_id, %error, ?pause, "not published, again later");
+    let at = Timestamp::now() + pause;
+    journal
+        .publish_later(row, at, error.may_have_arrived())
+        .await
+        .map(|()| false)
 }
 
 /// How long to sleep until `due`; a minute at the most, so that a clock that jumps does no harm.

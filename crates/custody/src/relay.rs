@@ -166,15 +166,15 @@ fn find_or_insert(
         return Ok(row);
     }
     NewMessage {
-        side: Side::Relayed,
-        header: envelope.header(),
-        envelope_digest: envelope.digest(),
-        bytes: envelope.bytes(),
-        owner: None,
         target: target.map(GatewayId::as_str),
-        work: None,
         keep: false,
-        now,
+        ..NewMessage::of(
+            Side::Relayed,
+            envelope.header(),
+            envelope.digest(),
+            envelope.bytes(),
+            now,
+        )
     }
     .insert(tx)?;
     MessageRow::find(tx, Side::Relayed, &key)?.ok_or(JournalError::Unknown)

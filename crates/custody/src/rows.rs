@@ -6,13 +6,14 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use viereck_envelope::{Header, Reason, Stage};
-use viereck_routing::{BehoerdeId, CaseId, Digest, GatewayId, Kind, LeistungId, MessageId, Region};
+use viereck_envelope::{Header, KeptKey, Reason, Stage};
+use viereck_observe::Trace;
+use viereck_routing::{BehoerdeId, CaseId, Class, Digest, GatewayId, Kind, LeistungId, MessageId, Region};
 use viereck_store::{Change, Look, Row, params};
 
 use crate::hand_over::Deferral;
 use crate::step::UnknownEntry;
-use crate::{JournalError, MessageKey, ledger};
+use crate::{JournalError, MessageKey, lanes, ledger};
 
 /// A mandatory text column as the type it names.
 pub(crate) fn name<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, JournalError> {
@@ -76,11 +77,13 @@ pub(crate) fn reasons_text(reasons: &[Reason]) -> String {
 }
 
 /// What a row of `message` says of a message, enough to state an event about it.
+#[derive(Clone)]
 pub(crate) struct MessageRow {
     pub(crate) seq: i64,
     pub(crate) side: Side,
     pub(crate) key: MessageKey,
     pub(crate) envelope_digest: Digest,
+    pub(crate) bytes_digest: Digest,
     pub(crate) case_id: CaseId,
     pub(crate) kind: Kind,
     pub(crate) reader: BehoerdeId,
@@ -95,6 +98,8 @@ pub(crate) struct MessageRow {
     pub(crate) attempts: u32,
     /// A publish was begun and never answered: it may be out.
     pub(crate) doubtful: bool,
+    /// The reader's gateway has spoken.
+    pub(crate) heard: bool,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) deferral: Option<Deferral>,
     /// When the silence of the reader's gateway is longer than it should be; `None` once it has spoken.
@@ -102,6 +107,7 @@ pub(crate) struct MessageRow {
     pub(crate) parked: Option<Reason>,
     pub(crate) parked_at: Option<Timestamp>,
     pub(crate) replaced_by: Option<MessageId>,
+    pub(crate) trace: Option<Trace>,
     pub(crate) ended: Option<Stage>,
 }
 
@@ -111,11 +117,9 @@ impl MessageRow {
         Self {
             seq: 0,
             side,
-            key: MessageKey {
-                author: header.author.clone(),
-                message_id: header.message_id,
-            },
+            key: MessageKey::of(header),
             envelope_digest,
+            bytes_digest: Digest::ZERO,
             case_id: header.process_ref,
             kind: header.kind,
             reader: header.reader.clone(),
@@ -129,12 +133,14 @@ impl MessageRow {
             work: None,
             attempts: 0,
             doubtful: false,
+            heard: false,
             due_at: None,
             deferral: None,
             overdue_at: None,
             parked: None,
             parked_at: None,
             replaced_by: None,
+            trace: None,
             ended: None,
         }
     }
@@ -159,6 +165,7 @@ impl MessageRow {
                 message_id: name(row, "message_id")?,
             },
             envelope_digest: digest(row, "envelope_digest")?,
+            bytes_digest: digest(row, "bytes_digest")?,
             case_id: name(row, "case_id")?,
             kind: name(row, "kind")?,
             reader: name(row, "reader")?,
@@ -172,15 +179,23 @@ impl MessageRow {
             work: name_if_any(row, "work")?,
             attempts: row.get("attempts")?,
             doubtful: row.get("doubtful")?,
+            heard: row.get("heard")?,
             due_at: instant_if_any(row, "due_at")?,
             deferral: name_if_any(row, "deferral")?,
             overdue_at: instant_if_any(row, "overdue_at")?,
             parked: name_if_any(row, "parked")?,
             parked_at: instant_if_any(row, "parked_at")?,
             replaced_by: name_if_any(row, "replaced_by")?,
+            trace: trace(row)?,
             ended: name_if_any(row, "ended")?,
         })
     }
+}
+
+/// The trace of a row; nothing rests on it, so what does not read back is as if it were not there.
+fn trace(row: &Row<'_>) -> Result<Option<Trace>, JournalError> {
+    let text: Option<String> = row.get("trace")?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 /// The sealed octets of a row.
@@ -204,7 +219,33 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) work: Option<(Work, Timestamp)>,
     /// Whether the octets are kept here.
     pub(crate) keep: bool,
+    /// Kept with them, where they were sealed here.
+    pub(crate) content_key: Option<&'a KeptKey>,
+    pub(crate) class: Class,
+    pub(crate) reference: Option<Digest>,
+    pub(crate) trace: Option<Trace>,
     pub(crate) now: Timestamp,
+}
+
+impl<'a> NewMessage<'a> {
+    /// A message whose octets are kept and with which nothing is to be done; the rest is for its side to say.
+    pub(crate) fn of(side: Side, header: &'a Header, envelope_digest: Digest, bytes: &'a [u8], now: Timestamp) -> Self {
+        Self {
+            side,
+            header,
+            envelope_digest,
+            bytes,
+            owner: None,
+            target: None,
+            work: None,
+            keep: true,
+            content_key: None,
+            class: Class::Normal,
+            reference: None,
+            trace: None,
+            now,
+        }
+    }
 }
 
 /// From which side a custodian sees a message.
@@ -216,7 +257,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    const ALL: [Side; 3] = [Side::Sent, Side::Relayed, Side::Taken];
+    pub(crate) const ALL: [Side; 3] = [Side::Sent, Side::Relayed, Side::Taken];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -271,8 +312,8 @@ impl NewMessage<'_> {
         let given = tx.first(
             "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, in_reply_to, kind,
                 reader, leistung, region, gateway, routing_table, filed_at, obsolete_after, entered_at,
-                owner, target, work, due_at)
-             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING seq",
+                owner, target, work, due_at, trace, class, reference, replaces)
+             VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING seq",
             params![
                 self.side.as_str(),
                 header.author.as_str(),
@@ -294,14 +335,18 @@ impl NewMessage<'_> {
                 self.target,
                 self.work.map(|(work, _)| work.as_str()),
                 self.work.map(|(_, due)| due.as_millisecond()),
+                self.trace.map(|trace| trace.to_string()),
+                lanes::number(self.class),
+                self.reference.map(|reference| *reference.octets()),
+                header.replaces.map(|id| id.to_string()),
             ],
             |row| row.at(0),
         )?;
         let seq: i64 = given.ok_or(JournalError::Unknown)?;
         if self.keep {
             tx.run(
-                "INSERT INTO sealed (message, bytes) VALUES (?, ?)",
-                params![seq, self.bytes],
+                "INSERT INTO sealed (message, bytes, content_key) VALUES (?, ?, ?)",
+                params![seq, self.bytes, self.content_key.map(KeptKey::octets)],
             )?;
         }
         ledger::received(

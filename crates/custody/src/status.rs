@@ -7,8 +7,8 @@
 //!
 //! What each state says to people stands in [`told`] and nowhere else: API, command line and logs read it there.
 
-use serde::Serialize;
 use jiff::Timestamp;
+use serde::Serialize;
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{CustodianId, GatewayId};
 
@@ -46,6 +46,8 @@ pub struct Status {
     pub conflict: bool,
     /// Whether the reader's gateway has said anything that counts.
     pub reader_spoke: bool,
+    /// The gateway that has it, or that it was relayed to; `None` while nobody has said so.
+    pub at: Option<GatewayId>,
 }
 
 /// Folds the facts. `None` when none of them counts.
@@ -59,6 +61,19 @@ pub fn fold(facts: &[Fact]) -> Option<Status> {
             .then_with(|| b.custodian.cmp(&a.custodian))
     })?;
     let reader_spoke = counting.iter().any(|fact| is_of_reader(fact.stage));
+    let by_rank = |fact: &&Fact| (rank(fact.stage), std::cmp::Reverse(fact.time));
+    let of_reader = counting
+        .iter()
+        .copied()
+        .filter(|fact| is_of_reader(fact.stage))
+        .max_by_key(by_rank);
+    let relayed = counting.iter().copied().filter(|fact| fact.stage == Stage::Relayed);
+    let at = match of_reader {
+        Some(fact) => Some(fact.custodian.clone()),
+        None => relayed
+            .max_by_key(|fact| fact.time)
+            .and_then(|fact| fact.target.clone()),
+    };
     let another_end = counting
         .iter()
         .any(|fact| fact.stage.is_terminal() && fact.stage != best.stage);
@@ -69,6 +84,7 @@ pub fn fold(facts: &[Fact]) -> Option<Status> {
         reasons: best.reasons.clone(),
         conflict: another_end && (best.stage.is_terminal() || reader_spoke),
         reader_spoke,
+        at,
     })
 }
 
@@ -89,15 +105,15 @@ fn counts(fact: &Fact, all: &[Fact]) -> bool {
             })
 }
 
-/// A later stage outranks an earlier one, and whatever the reader's gateway says outranks the others: the broker can
-/// only end what the reader's gateway never had.
+/// A later stage outranks an earlier one, and whatever the reader's gateway says outranks the others: the author's gateway
+/// and the broker can only end what the reader's gateway never had.
 fn rank(stage: Stage) -> u8 {
     match stage {
         Stage::Received => 0,
         Stage::Relayed => 1,
-        Stage::Undeliverable => 2,
-        Stage::Delivered => 3,
-        Stage::Withdrawn => 4,
+        Stage::Withdrawn => 2,
+        Stage::Undeliverable => 3,
+        Stage::Delivered => 4,
         Stage::Expired => 5,
         Stage::Transferred => 6,
         Stage::Rejected => 7,
@@ -228,8 +244,14 @@ pub struct Told {
 macro_rules! told {
     ($turn:ident; $sentence_de:literal, $sentence_en:literal; $next_de:literal, $next_en:literal) => {
         Told {
-            sentence: Words { german: $sentence_de, english: $sentence_en },
-            next_step: Words { german: $next_de, english: $next_en },
+            sentence: Words {
+                german: $sentence_de,
+                english: $sentence_en,
+            },
+            next_step: Words {
+                german: $next_de,
+                english: $next_en,
+            },
             turn: Turn::$turn,
         }
     };
@@ -385,7 +407,10 @@ mod tests {
         assert_eq!(flags.hindrance(), Some(Hindrance::Held));
         flags.deferral = Some(Deferral::FachverfahrenUnavailable);
         assert_eq!(flags.hindrance(), Some(Hindrance::Unavailable));
-        flags.parked = Some(Parked { reason: Reason::X001, since: at });
+        flags.parked = Some(Parked {
+            reason: Reason::X001,
+            since: at,
+        });
         assert_eq!(flags.hindrance(), Some(Hindrance::Parked));
         flags.conflict = true;
         assert_eq!(flags.hindrance(), Some(Hindrance::Conflict));

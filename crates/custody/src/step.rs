@@ -136,9 +136,7 @@ mod tests {
     #[test]
     fn every_word_leads_back_to_its_one_entry() {
         let entries = Stage::ALL.iter().map(|stage| Entry::Stage(*stage));
-        let entries: Vec<Entry> = entries
-            .chain(Step::ALL.iter().map(|step| Entry::Step(*step)))
-            .collect();
+        let entries: Vec<Entry> = entries.chain(Step::ALL.iter().map(|step| Entry::Step(*step))).collect();
         for entry in &entries {
             assert_eq!(entry.as_str().parse(), Ok(*entry));
         }

@@ -121,6 +121,7 @@ fn view(conn: &Look<'_>, row: MessageRow) -> Result<MessageView, JournalError> {
         reasons: vec![],
         conflict: false,
         reader_spoke: false,
+        at: None,
     });
     let client = row
         .owner
@@ -157,7 +158,10 @@ fn flags(conn: &Look<'_>, row: &MessageRow, status: &Status) -> Result<Flags, Jo
             ..Flags::default()
         });
     }
-    let parked = row.parked.zip(row.parked_at.or(row.due_at)).map(|(reason, since)| Parked { reason, since });
+    let parked = row
+        .parked
+        .zip(row.parked_at.or(row.due_at))
+        .map(|(reason, since)| Parked { reason, since });
     Ok(Flags {
         overdue: row.overdue_at.filter(|since| *since <= Timestamp::now()),
         parked,

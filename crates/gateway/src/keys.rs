@@ -6,14 +6,15 @@
 //! The folder: `<gateway>/signing-<n>.key.pem`, `<gateway>/<behoerde, ':' as '-'>/encryption-<n>.key.pem` for each
 //! participant that it serves (or stands in for as deputy), `<gateway>/reply-token.key` and `<gateway>/fingerprint.key`
 //! as 64 hexadecimal digits. Of several numbers every one that a pinned certificate fits is used, so that what was
-//! sealed before a change of keys still opens.
+//! sealed before a change of keys still opens. What the gateway seals for itself stands under the key for reply tokens, or
+//! under one derived from it: mailbox handles, and the content keys with which it can seal anew.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use viereck_envelope::{KeyError, ReaderKeys, ReplyTokenKey, Signer};
+use viereck_envelope::{KeepKey, KeyError, ReaderKeys, ReplyTokenKey, Signer};
 use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, Tables};
 
 /// The keys of one gateway. Cheap to clone.
@@ -25,6 +26,8 @@ pub struct Keys {
     pub readers: Arc<ReaderKeys>,
     /// Seals mailbox handles for this gateway itself.
     pub reply_tokens: Arc<ReplyTokenKey>,
+    /// Keeps the content keys of what this gateway seals, for itself.
+    pub keep: Arc<KeepKey>,
     /// Keys the digest by which a repeated request is known.
     pub fingerprint: [u8; 32],
 }
@@ -95,10 +98,12 @@ impl Keys {
                 add_reader(&mut readers, &own, reader, holder, tables, now)?;
             }
         }
+        let own_secret = octets(&own.join("reply-token.key"))?;
         Ok(Self {
             signer: Arc::new(signer),
             readers: Arc::new(readers),
-            reply_tokens: Arc::new(ReplyTokenKey::from_octets(octets(&own.join("reply-token.key"))?)),
+            keep: Arc::new(KeepKey::derived_from(&own_secret)),
+            reply_tokens: Arc::new(ReplyTokenKey::from_octets(own_secret)),
             fingerprint: octets(&own.join("fingerprint.key"))?,
         })
     }

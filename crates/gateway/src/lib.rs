@@ -32,6 +32,7 @@ pub use config::{
 };
 pub use deliver::adapter::AdapterError;
 pub use http::access::AccessError;
+pub use http::serve::{Bounds, serve};
 pub use keys::{Keys, KeysError};
 pub use run::{Error, Inputs, readable, run};
 

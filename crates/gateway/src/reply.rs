@@ -16,8 +16,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::json;
-use viereck_custody::{Case, Idempotency, Promise, Promised};
+use viereck_custody::{Case, Idempotency, Promise, Promised, lanes};
 use viereck_envelope::{Content, Draft, File, MessageType, SealError};
+use viereck_observe::{Span, SpanName};
 use viereck_routing::{CaseId, Kind, MessageId, day_in_berlin};
 
 use crate::config::Behoerden;
@@ -25,6 +26,7 @@ use crate::gateway::Gateway;
 use crate::http::fields::Fields;
 use crate::http::form::{self, Form};
 use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::traced;
 use crate::sealing::{earlier_answer, files, fingerprint, obsolete_after, sealed, unsealable};
 use crate::submit::resolve::land_of;
 use about::About;
@@ -38,12 +40,12 @@ pub(crate) async fn post(
     Path(case_id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let posted = Posted::receive(&gateway, &case_id, request).await?;
+    let (posted, mut span) = Posted::receive(&gateway, &case_id, request).await?;
     if let Some(answer) = earlier_answer(&gateway, &posted.idempotency).await? {
         return Ok(accepted(answer));
     }
     let reply = posted.understand(&gateway).await?;
-    Ok(accepted(reply.promise(&gateway).await?))
+    Ok(accepted(reply.promise(&gateway, &mut span).await?))
 }
 
 /// A request of a known Fachverfahren, read completely.
@@ -74,8 +76,9 @@ struct Metadata {
 }
 
 impl Posted {
-    async fn receive(gateway: &Gateway, case_id: &str, request: Request) -> Result<Self, Problem> {
+    async fn receive(gateway: &Gateway, case_id: &str, request: Request) -> Result<(Self, Span), Problem> {
         let fachverfahren = gateway.access.fachverfahren(request.headers())?;
+        let span = traced::accept(request.headers(), gateway.config.id.as_str());
         let case_id: CaseId = case_id.parse().map_err(|_| Problem::of(Code::NotFound))?;
         let key = form::idempotency_key(request.headers())?;
         let form = form::read(gateway, request).await?;
@@ -85,12 +88,13 @@ impl Posted {
             key,
             fingerprint,
         };
-        Ok(Self {
+        let posted = Self {
             behoerden: fachverfahren.behoerden.clone(),
             case_id,
             idempotency,
             form,
-        })
+        };
+        Ok((posted, span))
     }
 
     async fn understand(self, gateway: &Gateway) -> Result<Reply, Problem> {
@@ -178,7 +182,7 @@ fn wrong_answered(expected: &str) -> Problem {
 
 impl Reply {
     /// Seals it for the portal and puts it on disk; the answer is that of the first time.
-    async fn promise(self, gateway: &Gateway) -> Result<String, Problem> {
+    async fn promise(self, gateway: &Gateway, span: &mut Span) -> Result<String, Problem> {
         let Reply {
             case,
             kind,
@@ -218,6 +222,9 @@ impl Reply {
             .ok_or_else(|| unsealable(SealError::ReaderCertificateNotValid))?
             .clone();
         let message_id = MessageId::random();
+        span.of_message(message_id);
+        let trace = span.trace();
+        let under = |name| Span::begin(name, &trace, gateway.config.id.as_str());
         let answer = json!({ "messageId": message_id, "caseId": case.case_id }).to_string();
         let draft = Draft {
             environment: tables.environment(),
@@ -244,12 +251,15 @@ impl Reply {
                 ..Content::default()
             },
         };
-        let envelope = sealed(gateway, draft, certificate, now).await?;
+        let sealing = under(SpanName::Seal);
+        let (envelope, content_key) = sealed(gateway, draft, certificate, now).await?;
+        drop(sealing);
+        let _promising = under(SpanName::Promise);
         let promise = Promise {
-            envelope,
-            idempotency,
-            case: None,
-            answer: answer.clone(),
+            class: lanes::class_of(envelope.header(), &tables),
+            content_key: Some(content_key),
+            trace: Some(trace),
+            ..Promise::new(envelope, idempotency, answer.clone())
         };
         match gateway.journal.promise(promise).await? {
             Promised::New => Ok(answer),

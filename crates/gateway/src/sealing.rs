@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::Idempotency;
-use viereck_envelope::{Draft, File, Role, SealError, SealedEnvelope, seal};
+use viereck_envelope::{Draft, File, KeptKey, Role, SealError, SealedEnvelope, seal_keeping};
 use viereck_routing::{Certificate, Digest};
 
 use crate::gateway::Gateway;
@@ -62,17 +62,17 @@ pub(crate) fn obsolete_after(gateway: &Gateway, now: Timestamp) -> Timestamp {
     to_the_millisecond(now + SignedDuration::from_hours(24 * i64::from(gateway.config.obsolete_after_days)))
 }
 
-/// Seals a draft, on a thread of its own when it is long.
+/// Seals a draft, on a thread of its own when it is long, and keeps its content key so that it can be sealed anew.
 pub(crate) async fn sealed(
     gateway: &Gateway,
     draft: Draft,
     reader: Certificate,
     now: Timestamp,
-) -> Result<SealedEnvelope, Problem> {
+) -> Result<(SealedEnvelope, KeptKey), Problem> {
     let octets = draft.content.files.iter().map(|file| file.octets.len()).sum();
-    let signer = Arc::clone(&gateway.keys.signer);
+    let (signer, keep) = (Arc::clone(&gateway.keys.signer), Arc::clone(&gateway.keys.keep));
     gateway
-        .work(octets, move || seal(draft, &reader, &signer, now))
+        .work(octets, move || seal_keeping(draft, &reader, &signer, &keep, now))
         .await
         .map_err(unsealable)
 }

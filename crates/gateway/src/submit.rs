@@ -19,14 +19,17 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
-use viereck_custody::{Case, Idempotency, Promise, Promised};
-use viereck_envelope::{Content, Draft, File, MessageType, ReplyChannel, ReplyToken, SealError, SealedEnvelope, Stage};
-use viereck_routing::{BehoerdeId, CaseId, Client, Digest, Kind, MessageId, Region, Tables};
+use viereck_custody::{Case, Idempotency, Promise, Promised, lanes};
+use viereck_envelope::{
+    Content, Draft, File, KeptKey, MessageType, ReplyChannel, ReplyToken, SealError, SealedEnvelope, Stage,
+};
+use viereck_observe::{Span, SpanName, Trace};
+use viereck_routing::{BehoerdeId, CaseId, Class, Client, Digest, Kind, MessageId, Region, Tables};
 
 use crate::gateway::Gateway;
-use crate::http::access;
 use crate::http::form::{self, Form};
 use crate::http::problem::{Code, Problem};
+use crate::http::{access, traced};
 use crate::sealing::{earlier_answer, files, fingerprint, instant, obsolete_after, sealed, unsealable};
 use metadata::Metadata;
 
@@ -35,13 +38,23 @@ const REPLIES: SignedDuration = SignedDuration::from_hours(24 * 730);
 
 /// `POST /v1/submissions`.
 pub(crate) async fn post(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
-    let posted = Posted::receive(&gateway, request).await?;
+    let (posted, mut span) = Posted::receive(&gateway, request).await?;
     if let Some(answer) = earlier_answer(&gateway, &posted.idempotency).await? {
         return accepted(answer);
     }
+    let trace = span.trace();
+    let under = |name| Span::begin(name, &trace, gateway.config.id.as_str());
+    let resolving = under(SpanName::Resolve);
     let routed = posted.understand()?.resolve(&gateway)?;
+    drop(resolving);
+    let sealing = under(SpanName::Seal);
     let sealed = routed.seal(&gateway).await?;
-    accepted(sealed.promise(&gateway).await?)
+    drop(sealing);
+    span.of_message(sealed.envelope.header().message_id);
+    let promising = under(SpanName::Promise);
+    let answer = sealed.promise(&gateway, trace).await?;
+    drop(promising);
+    accepted(answer)
 }
 
 /// A request of a known client, read completely.
@@ -77,6 +90,8 @@ struct Routed {
 /// An application that only its reader can open, with what is promised along with it.
 struct Sealed {
     envelope: SealedEnvelope,
+    content_key: KeptKey,
+    class: Class,
     idempotency: Idempotency,
     case: Case,
     answer: String,
@@ -112,9 +127,10 @@ struct Links {
 }
 
 impl Posted {
-    async fn receive(gateway: &Gateway, request: Request) -> Result<Self, Problem> {
+    async fn receive(gateway: &Gateway, request: Request) -> Result<(Self, Span), Problem> {
         let tables = gateway.tables();
         let client = access::client(request.headers(), &tables, &gateway.config.id)?.clone();
+        let span = traced::accept(request.headers(), gateway.config.id.as_str());
         gateway.quotas.count(&client, Instant::now())?;
         let key = form::idempotency_key(request.headers())?;
         let form = form::read(gateway, request).await?;
@@ -124,12 +140,13 @@ impl Posted {
             key,
             fingerprint,
         };
-        Ok(Self {
+        let posted = Self {
             client,
             idempotency,
             form,
             tables,
-        })
+        };
+        Ok((posted, span))
     }
 
     fn understand(self) -> Result<Submission, Problem> {
@@ -215,8 +232,10 @@ impl Routed {
                 files,
             },
         };
-        let envelope = sealed(gateway, draft, certificate.clone(), now).await?;
+        let (envelope, content_key) = sealed(gateway, draft, certificate.clone(), now).await?;
         Ok(Sealed {
+            class: lanes::class_of(envelope.header(), &tables),
+            content_key,
             envelope,
             idempotency,
             case,
@@ -228,19 +247,22 @@ impl Routed {
 
 impl Sealed {
     /// Puts it on disk; the answer is that of the first time.
-    async fn promise(self, gateway: &Gateway) -> Result<String, Problem> {
+    async fn promise(self, gateway: &Gateway, trace: Trace) -> Result<String, Problem> {
         let Sealed {
             envelope,
+            content_key,
+            class,
             idempotency,
             case,
             answer,
             _room,
         } = self;
         let promise = Promise {
-            envelope,
-            idempotency,
             case: Some(case),
-            answer: answer.clone(),
+            class,
+            content_key: Some(content_key),
+            trace: Some(trace),
+            ..Promise::new(envelope, idempotency, answer.clone())
         };
         match gateway.journal.promise(promise).await? {
             Promised::New => Ok(answer),

@@ -67,6 +67,11 @@ impl LinkError {
         }
     }
 
+    /// Whether the message may be with the link although this was the answer.
+    pub fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::Unconfirmed | Self::Store(_))
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn may_pass(&self) -> bool {
         match self {
