@@ -14,6 +14,7 @@ pub(crate) mod form;
 pub(crate) mod problem;
 pub(crate) mod quota;
 pub(crate) mod serve;
+pub(crate) mod traced;
 
 use std::sync::Arc;
 
