@@ -22,6 +22,7 @@ mod job;
 pub mod metrics;
 mod reader;
 mod sql;
+mod upkeep;
 mod writer;
 
 use std::path::Path;
@@ -32,6 +33,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use error::{StoreError, WriteError};
 pub use sql::{Change, FromValue, Look, Param, Row, SqlError, ToParam, Value};
+pub use upkeep::{Integrity, copy, integrity};
 
 use crate::job::{ReadJob, WriteJob};
 
