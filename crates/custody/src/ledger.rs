@@ -1,6 +1,11 @@
 //! The account: received = ended + in flight, per participant, at every moment.
 //!
-//! Counted from the rows, each number on its own, so that a row that is lost or counted twice shows.
+//! Every message is counted in the transaction that makes its row and again in the one that ends it, in a table of its own
+//! that does not know the rows; what is in flight is counted from the rows. So the sum holds as long as nothing is lost,
+//! and shows when something is. [`Journal::reconcile_ledger`] names what is missing, [`watch`] looks by itself.
+
+mod reconcile;
+pub mod watch;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +18,8 @@ use viereck_store::{Change, Look, params};
 use crate::rows::{self, MessageRow, Side};
 use crate::{Journal, JournalError};
 
+pub use reconcile::{Counted, Difference, DifferenceKind, Late, LateKind, Reconciled};
+
 /// What one participant's messages add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +30,13 @@ pub struct Account {
     pub ended: u64,
     /// Neither lost nor ended: with work to do, parked, waiting for the reader's word.
     pub in_flight: u64,
+}
+
+impl Account {
+    /// Whether nothing is missing and nothing is there twice.
+    pub fn adds_up(&self) -> bool {
+        self.received == self.ended + self.in_flight
+    }
 }
 
 impl std::ops::AddAssign for Account {
@@ -39,6 +53,8 @@ impl std::ops::AddAssign for Account {
 pub struct Ledger {
     /// By author: what was sent from here.
     pub sent: BTreeMap<BehoerdeId, Account>,
+    /// By reader: what was relayed here.
+    pub relayed: BTreeMap<BehoerdeId, Account>,
     /// By reader: what was taken here.
     pub taken: BTreeMap<BehoerdeId, Account>,
 }
@@ -47,6 +63,11 @@ impl Ledger {
     /// Everything that was sent from here.
     pub fn total_sent(&self) -> Account {
         total(self.sent.values())
+    }
+
+    /// Everything that was relayed here.
+    pub fn total_relayed(&self) -> Account {
+        total(self.relayed.values())
     }
 
     /// Everything that was taken here.
@@ -123,38 +144,47 @@ fn count(tx: &Change<'_>, side: Side, participant: &BehoerdeId, by: [i64; 3]) ->
 }
 
 impl Journal {
-    /// The accounts at this moment, all of one state of the file.
+    /// The accounts at this moment, all of one state of the journal.
     pub async fn ledger(&self) -> Result<Ledger, JournalError> {
-        let ledger = self.store.read(|conn| {
+        let ledger = self.store.read(|look| {
             Ok::<_, JournalError>(Ledger {
-                sent: accounts(conn, Side::Sent, "author")?,
-                taken: accounts(conn, Side::Taken, "reader")?,
+                sent: accounts(look, Side::Sent)?,
+                relayed: accounts(look, Side::Relayed)?,
+                taken: accounts(look, Side::Taken)?,
             })
         });
         Ok(ledger.await?)
     }
 }
 
-fn accounts(
-    conn: &Look<'_>,
-    side: Side,
-    participant: &'static str,
-) -> Result<BTreeMap<BehoerdeId, Account>, JournalError> {
-    let mut accounts: BTreeMap<BehoerdeId, Account> = BTreeMap::new();
-    let mut count = |condition: &str, field: fn(&mut Account) -> &mut u64| -> Result<(), JournalError> {
-        let sql = format!(
-            "SELECT {participant} AS participant, count(*) FROM message WHERE side = ? AND {condition} GROUP BY 1"
-        );
-        let counted = conn.all(&sql, params![side.as_str()], |row| {
-            Ok::<(BehoerdeId, i64), JournalError>((rows::name(row, "participant")?, row.at(1)?))
-        })?;
-        for (participant, number) in counted {
-            *field(accounts.entry(participant).or_default()) = number.cast_unsigned();
-        }
-        Ok(())
+fn accounts(look: &Look<'_>, side: Side) -> Result<BTreeMap<BehoerdeId, Account>, JournalError> {
+    let counted = look.all(
+        "SELECT participant, received, ended FROM account WHERE side = ?",
+        params![side.as_str()],
+        |row| {
+            let account = Account {
+                received: row.get::<i64>("received")?.cast_unsigned(),
+                ended: row.get::<i64>("ended")?.cast_unsigned(),
+                in_flight: 0,
+            };
+            Ok::<(BehoerdeId, Account), JournalError>((rows::name(row, "participant")?, account))
+        },
+    )?;
+    let mut accounts: BTreeMap<BehoerdeId, Account> = counted.into_iter().collect();
+    let participant = match side {
+        Side::Sent => "author",
+        Side::Relayed | Side::Taken => "reader",
     };
-    count("true", |account| &mut account.received)?;
-    count("ended IS NOT NULL", |account| &mut account.ended)?;
-    count("ended IS NULL", |account| &mut account.in_flight)?;
+    let in_flight = look.all(
+        &format!(
+            "SELECT {participant} AS participant, count(*) AS in_flight FROM message
+             WHERE side = ? AND ended IS NULL GROUP BY {participant}"
+        ),
+        params![side.as_str()],
+        |row| Ok::<(BehoerdeId, i64), JournalError>((rows::name(row, "participant")?, row.get("in_flight")?)),
+    )?;
+    for (participant, number) in in_flight {
+        accounts.entry(participant).or_default().in_flight = number.cast_unsigned();
+    }
     Ok(accounts)
 }

@@ -24,7 +24,7 @@ mod instance;
 pub mod job;
 mod journal;
 pub mod lanes;
-mod ledger;
+pub mod ledger;
 mod machine;
 pub mod metrics;
 pub mod outbox;
