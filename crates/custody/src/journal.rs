@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) publish_wanted: Arc<Notify>,
     /// Wakes the hand-over: something new was taken.
     pub(crate) hand_over_wanted: Arc<Notify>,
+    /// Wakes the broker: something is held for a gateway.
+    pub(crate) relay_wanted: Arc<Notify>,
     /// Wakes the receipts: an event somebody has to hear of.
     pub(crate) receipts_wanted: Arc<Notify>,
     /// What this process has in hand.
@@ -138,6 +140,7 @@ impl Journal {
             environment,
             publish_wanted: Arc::new(Notify::new()),
             hand_over_wanted: Arc::new(Notify::new()),
+            relay_wanted: Arc::new(Notify::new()),
             receipts_wanted: Arc::new(Notify::new()),
             claims: Claims::default(),
             duties: Duties::default(),
@@ -222,7 +225,14 @@ impl Shared {
 
     /// Lets everybody look for work.
     pub(crate) fn wake_all(&self) {
-        for wanted in [&self.publish_wanted, &self.hand_over_wanted, &self.receipts_wanted] {
+        let Shared {
+            publish_wanted,
+            hand_over_wanted,
+            relay_wanted,
+            receipts_wanted,
+            ..
+        } = self;
+        for wanted in [publish_wanted, hand_over_wanted, relay_wanted, receipts_wanted] {
             wanted.notify_one();
         }
     }

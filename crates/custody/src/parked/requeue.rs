@@ -18,7 +18,8 @@ use super::ParkedId;
 use crate::audit::Verb;
 use crate::inbox::{self, Taken};
 use crate::machine::{self, Act};
-use crate::rows::{MessageRow, NewMessage, Side, Work};
+use crate::relay::Known;
+use crate::rows::{MessageRow, Side, Work};
 use crate::{Actor, Journal, JournalError, StatedReason, Step, aside, authorise};
 
 /// With what parked things are put back.
@@ -155,6 +156,12 @@ impl Journal {
                 let target_now = tables
                     .delivery(&row.reader, &row.leistung, day_in_berlin(now))
                     .map(|delivery| delivery.gateway.clone());
+                if row.side == Side::Relayed {
+                    change.run(
+                        "UPDATE message SET held_for = ? WHERE seq = ?",
+                        params![target_now.as_ref().map(GatewayId::as_str), row.seq],
+                    )?;
+                }
                 let told = journal.step(change, &row, Step::Requeued, target_now.as_ref(), row.parked.as_slice(), now)?;
                 journal.audit(change, &actor, Verb::Requeue, &id.to_string(), &reason, work.as_str())?;
                 let target_then = match row.side {
@@ -250,27 +257,43 @@ impl Journal {
         if origin.is_some_and(|origin| origin != envelope.header().gateway) {
             return Ok(Requeued::Still { reason: Reason::T070 });
         }
-        if let Err(reason) = authorise::at_broker(envelope.header(), &means.tables, Timestamp::now()) {
-            self.refuse_message(&envelope, reason).await?;
-            return Ok(Requeued::Answered { reason });
+        match self.known(&envelope).await? {
+            Known::Nothing => {}
+            Known::Held => return Ok(Requeued::Known),
+            Known::Relayed(_) | Known::Answered => {
+                self.answer_again(&envelope).await?;
+                return Ok(Requeued::Known);
+            }
+            Known::Conflict => {
+                let reason = Reason::MessageIdConflict;
+                return Ok(Requeued::Still { reason });
+            }
         }
+        let now = Timestamp::now();
         let header = envelope.header();
-        let target_now = means
+        let way = means
             .tables
-            .delivery(&header.reader, &header.service, day_in_berlin(Timestamp::now()))
-            .map(|delivery| delivery.gateway.clone());
-        let held = self
-            .store
-            .write(move |change| hold(change, &envelope))
-            .await
-            .map_err(JournalError::from)?;
-        Ok(match held {
-            true => Requeued::Flowing {
-                target_then: None,
-                target_now,
-            },
-            false => Requeued::Known,
-        })
+            .delivery(&header.reader, &header.service, day_in_berlin(now));
+        let allowed = authorise::at_broker(header, &means.tables, now);
+        match (allowed, way) {
+            (Err(reason), _) => {
+                self.refuse_message(&envelope, reason).await?;
+                Ok(Requeued::Answered { reason })
+            }
+            (Ok(()), None) => {
+                let reason = Reason::NoDelivery;
+                self.undeliverable(&envelope, reason).await?;
+                Ok(Requeued::Answered { reason })
+            }
+            (Ok(()), Some(delivery)) => {
+                let gateway = delivery.gateway.clone();
+                self.hold(&envelope, gateway.clone(), now).await?;
+                Ok(Requeued::Flowing {
+                    target_then: None,
+                    target_now: Some(gateway),
+                })
+            }
+        }
     }
 
     async fn taken_again(&self, envelope: VerifiedEnvelope, means: &Means) -> Result<Requeued, ParkedError> {
@@ -347,23 +370,4 @@ pub(super) fn forget_octets(change: &Change<'_>, digest: &Digest) -> Result<(), 
         params![digest.octets()],
     )?;
     Ok(())
-}
-
-/// The broker keeps the octets as work of its own until the next hop has confirmed them. Whether that is new.
-fn hold(change: &Change<'_>, envelope: &VerifiedEnvelope) -> Result<bool, JournalError> {
-    let header = envelope.header();
-    let key = crate::MessageKey {
-        author: header.author.clone(),
-        message_id: header.message_id,
-    };
-    if MessageRow::find(change, Side::Relayed, &key)?.is_some() {
-        return Ok(false);
-    }
-    let now = Timestamp::now();
-    NewMessage {
-        work: Some((Work::Relay, now)),
-        ..NewMessage::of(Side::Relayed, header, envelope.digest(), envelope.bytes(), now)
-    }
-    .insert(change)?;
-    Ok(true)
 }
