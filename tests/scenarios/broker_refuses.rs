@@ -45,6 +45,7 @@ impl Middle {
             journal: dir.path().to_owned(),
             prefetch: 8,
             receipt_gather_ms: 10,
+            outbox: viereck_broker::Outbox::default(),
         };
         let signer = Arc::new(custodians.signer("broker"));
         let inputs = Inputs {

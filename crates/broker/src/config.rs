@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 use viereck_routing::CustodianId;
+
+use crate::held::Pace;
 
 /// The section `[broker]` of a configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +26,40 @@ pub struct Config {
     /// How long custody events are gathered before they are signed into one batch, in milliseconds, at most 1000.
     #[serde(default = "default_gather")]
     pub receipt_gather_ms: u64,
+    /// How it passes on.
+    #[serde(default)]
+    pub outbox: Outbox,
+}
+
+/// The section `[broker.outbox]`: what gateways do not take at the moment waits in the journal.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbox {
+    /// Octets held at the most; beyond that the broker takes nothing in.
+    pub held_bytes: u64,
+    /// Held messages on their way to one gateway at once, when it takes messages again.
+    pub window: usize,
+    /// Milliseconds until a gateway whose queue is full is tried again; doubles up to a minute.
+    pub retry_ms: u32,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            held_bytes: 1 << 30,
+            window: 16,
+            retry_ms: 500,
+        }
+    }
+}
+
+impl Outbox {
+    pub(crate) fn pace(&self) -> Pace {
+        Pace {
+            window: self.window.clamp(1, 256),
+            retry: SignedDuration::from_millis(i64::from(self.retry_ms.max(1))),
+        }
+    }
 }
 
 impl Config {

@@ -3,12 +3,14 @@
 //! The broker verifies and authorises on its own what gateways hand in, and routes it by Behörde. It holds no
 //! decryption key and sees nothing but headers. It says `relayed` only when the next hop has confirmed the octets, and
 //! acknowledges only when that word is on disk; a crash in between sends the same octets twice, which the reader's
-//! gateway notices. One process holds the journal; several workers on one journal are later work.
+//! gateway notices. Several brokers may share one journal: what one has in hand is given to no other.
 //!
-//! [`relay`] is the way of a message, [`receipts`] the way of what custodians state about it, [`unrouted`] what happens
-//! when nobody is bound to take it, [`topology`] who is bound to what.
+//! [`relay`] is the way of a message, [`held`] where it waits when the next hop takes nothing, [`receipts`] the way of
+//! what custodians state about it, [`unrouted`] what happens when nobody is bound to take it, [`topology`] who is bound
+//! to what.
 
 mod config;
+mod held;
 pub mod metrics;
 mod receipts;
 mod relay;
@@ -21,14 +23,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError};
 use viereck_envelope::Signer;
+use viereck_observe::Trace;
 use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
 
-pub use config::Config;
+pub use config::{Config, Outbox};
+use held::{Refusals, Room};
 
 /// After a pause this long between two tries a delivery goes back to its queue.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
@@ -64,6 +69,12 @@ pub(crate) struct Broker {
     pub(crate) journal: Journal,
     /// Asks for the topology to be made anew: something came back that should have had a way.
     pub(crate) topology_wanted: Arc<Notify>,
+    /// Gateways whose queues are full.
+    pub(crate) refusals: Refusals,
+    /// The first pause after such a refusal.
+    pub(crate) retry: SignedDuration,
+    /// For what they do not take.
+    pub(crate) room: Room,
 }
 
 /// Runs the broker until `shutdown`; what it has in hand then is finished, and its receipts go out.
@@ -82,7 +93,11 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         link,
         journal,
         topology_wanted: Arc::new(Notify::new()),
+        refusals: Refusals::default(),
+        retry: config.outbox.pace().retry,
+        room: Room::new(config.outbox.held_bytes),
     };
+    held::count(&broker).await?;
     // one that fails takes the others with it; receipts end last, so that what was relayed last is told as well
     let (stop, stop_telling) = (shutdown.child_token(), CancellationToken::new());
     let telling = viereck_custody::receipts::run_out(
@@ -97,6 +112,7 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let mut working = JoinSet::new();
     let topology = topology::establish(&broker, &stop).await;
     working.spawn(topology::keep(broker.clone(), topology, stop.clone()));
+    working.spawn(held::keep(broker.clone(), config.outbox.pace(), stop.clone()));
     for (queue, prefetch) in [
         (Queue::Ingress, config.prefetch),
         (Queue::Unrouted, config.prefetch),
@@ -139,16 +155,46 @@ fn joined<T>(ended: Result<T, JoinError>) -> T {
     }
 }
 
-/// Takes from one queue, `prefetch` deliveries at once; what was fetched when `stop` comes is finished.
+/// Takes from one queue until `stop`, and rests while there is no room for what may have to be held.
 async fn consume(broker: Broker, queue: Queue, prefetch: u16, stop: CancellationToken) -> Result<(), Error> {
-    let mut consumer = broker.link.consume(&queue, prefetch).await?;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = broker.room.some() => {}
+        }
+        if take(&broker, &queue, prefetch, &stop).await? == Intake::Closed {
+            return Ok(());
+        }
+        if !stop.is_cancelled() {
+            tracing::error!(queue = %queue, alarm = "held-full", "the broker holds as much as it may: nothing is taken in");
+        }
+    }
+}
+
+/// Why nothing more is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    /// There is no room, or it is the end.
+    Rests,
+    /// The link is closed.
+    Closed,
+}
+
+/// Takes `prefetch` deliveries at once; what was fetched by the end is finished, the rest goes back.
+async fn take(broker: &Broker, queue: &Queue, prefetch: u16, stop: &CancellationToken) -> Result<Intake, Error> {
+    let mut consumer = broker.link.consume(queue, prefetch).await?;
     let mut at_work = FuturesUnordered::new();
+    let mut intake = Intake::Rests;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            () = broker.room.none() => break,
             delivery = consumer.next(), if at_work.len() < usize::from(prefetch) => match delivery {
-                Some(delivery) => at_work.push(one(&broker, &queue, delivery, &stop)),
-                None => break,
+                Some(delivery) => at_work.push(one(broker, queue, delivery, stop)),
+                None => {
+                    intake = Intake::Closed;
+                    break;
+                }
             },
             Some(outcome) = at_work.next() => outcome?,
         }
@@ -157,7 +203,7 @@ async fn consume(broker: Broker, queue: Queue, prefetch: u16, stop: Cancellation
         outcome?;
     }
     consumer.cancel().await;
-    Ok(())
+    Ok(intake)
 }
 
 async fn one(broker: &Broker, queue: &Queue, delivery: Delivery, stop: &CancellationToken) -> Result<(), Error> {
@@ -188,7 +234,7 @@ async fn handle(
     match (delivery.origin(), queue) {
         (Some(Origin::Submit(gateway)), _) => relay::message(broker, delivery, Some(gateway), last, stop).await,
         (Some(Origin::Receipt(gateway)), _) => receipts::pass_on(broker, delivery, gateway, last, stop).await,
-        (_, Queue::Unrouted) => unrouted::take_back(broker, delivery, stop).await,
+        (_, Queue::Unrouted) => unrouted::take_back(broker, delivery).await,
         _ => relay::message(broker, delivery, None, last, stop).await,
     }
 }
@@ -202,22 +248,41 @@ pub(crate) enum Handled {
     NotNow,
 }
 
+/// What the next hop made of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// Confirmed.
+    Taken,
+    /// Its queue takes nothing at the moment.
+    Full,
+    /// The link did not take it on.
+    NotNow,
+}
+
 impl Broker {
-    /// Publishes, with a few tries before the delivery is dropped back: a queue that is full, or a link that is just
-    /// coming back, is no reason to count an attempt at the message.
-    pub(crate) async fn publish(&self, to: &Address, bytes: Bytes, stop: &CancellationToken) -> Handled {
+    /// Publishes, with a few tries where the link fails: one that is just coming back is no reason to count an attempt at
+    /// the message. A queue that is full says so at once.
+    pub(crate) async fn publish(
+        &self,
+        trace: Option<Trace>,
+        to: &Address,
+        bytes: Bytes,
+        stop: &CancellationToken,
+    ) -> Hop {
         let mut pause = Duration::from_millis(250);
         loop {
-            let Err(error) = self.link.publish(to, bytes.clone()).await else {
-                return Handled::Done;
+            let error = match self.link.publish_within(trace, to, bytes.clone()).await {
+                Ok(()) => return Hop::Taken,
+                Err(LinkError::Full) => return Hop::Full,
+                Err(error) => error,
             };
             if pause > LONGEST_PAUSE {
-                return Handled::NotNow;
+                return Hop::NotNow;
             }
             tracing::warn!(%error, ?pause, "not published, again later");
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause *= 2,
-                () = stop.cancelled() => return Handled::NotNow,
+                () = stop.cancelled() => return Hop::NotNow,
             }
         }
     }

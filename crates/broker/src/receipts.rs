@@ -13,7 +13,7 @@ use viereck_envelope::{Reason, VerifiedBatch, verify_batch};
 use viereck_routing::{GatewayId, Tables};
 use viereck_transport::{Address, Delivery};
 
-use crate::{Broker, Error, Handled};
+use crate::{Broker, Error, Handled, Hop};
 
 /// Passes one batch on to the gateway it is for. `last` says that it will not come again if it does not verify now.
 pub(crate) async fn pass_on(
@@ -41,8 +41,15 @@ pub(crate) async fn pass_on(
         to: batch.head().destination.clone(),
     };
     // published before it is folded: a crash in between only sends it twice
-    if broker.publish(&address, delivery.bytes.clone(), stop).await == Handled::NotNow {
-        return Ok(Handled::NotNow);
+    match broker
+        .publish(delivery.trace, &address, delivery.bytes.clone(), stop)
+        .await
+    {
+        Hop::Taken => {}
+        // its gateway asks again for every message of whose end it has not heard; nobody else waits for it meanwhile
+        Hop::Full => tracing::warn!(destination = %batch.head().destination, alarm = "receipts-dropped",
+            "its queue takes no receipts: they are asked for again"),
+        Hop::NotNow => return Ok(Handled::NotNow),
     }
     broker.journal.fold_batch(batch, tables).await?;
     Ok(Handled::Done)

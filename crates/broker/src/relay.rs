@@ -2,17 +2,20 @@
 //!
 //! Guarantees: `relayed` is committed only after the next hop's confirm, and the delivery is done only after that.
 //! Whoever wrote a message that goes no further learns why. A repeat goes to the same gateway again or nowhere.
-//! Does not: look into the content, keep octets of what verifies, or hold one message up for another.
+//! What the next hop does not take is held in the journal ([`crate::held`]), and its delivery is done. Does not: look
+//! into the content, or hold one message up for another.
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::relay::Known;
+use viereck_custody::pause::Pauses;
+use viereck_custody::relay::{Known, Seen};
 use viereck_custody::{authorise, inbox};
 use viereck_envelope::{Reason, VerifiedEnvelope};
+use viereck_observe::Trace;
 use viereck_routing::{GatewayId, Tables, day_in_berlin};
 use viereck_transport::{Address, Delivery};
 
-use crate::{Broker, Error, Handled};
+use crate::{Broker, Error, Handled, Hop};
 
 /// Relays one message. `origin` is the gateway under whose key the link accepted it, where the link still knows; `last`
 /// says that it will not come again if it does not verify now.
@@ -65,9 +68,11 @@ pub(crate) async fn message(
             .await?;
         return Ok(Handled::Done);
     }
-    match broker.journal.known(&envelope).await? {
-        Known::Nothing => relay(broker, &tables, &envelope, now, stop).await,
-        Known::Relayed(target) => again(broker, &tables, &envelope, target, stop).await,
+    let Seen { known, pauses } = broker.journal.known(&envelope).await?;
+    match known {
+        Known::Nothing => relay(broker, &tables, &envelope, &pauses, delivery.trace, stop).await,
+        Known::Held => Ok(Handled::Done),
+        Known::Relayed(target) => again(broker, &tables, &envelope, target, delivery.trace, stop).await,
         Known::Answered => {
             broker.journal.answer_again(&envelope).await?;
             Ok(Handled::Done)
@@ -88,10 +93,12 @@ async fn relay(
     broker: &Broker,
     tables: &Tables,
     envelope: &VerifiedEnvelope,
-    now: Timestamp,
+    pauses: &Pauses,
+    trace: Option<Trace>,
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
     let header = envelope.header();
+    let now = Timestamp::now();
     if let Err(reason) = authorise::at_broker(header, tables, now) {
         tracing::warn!(message_id = %header.message_id, gateway = %header.gateway, reason = reason.code(), "not authorised");
         broker.journal.refuse_message(envelope, reason).await?;
@@ -101,24 +108,39 @@ async fn relay(
         broker.journal.undeliverable(envelope, Reason::NoDelivery).await?;
         return Ok(Handled::Done);
     };
-    let published = broker.publish(&address, envelope.bytes().clone(), stop).await;
-    if published == Handled::Done {
-        broker.journal.relayed(envelope, target).await?;
+    if pauses.of(&header.reader, &target).is_some() {
+        broker.hold(envelope, target, Reason::Paused).await?;
+        return Ok(Handled::Done);
     }
-    Ok(published)
+    if broker.refusals.refuses(&target) {
+        broker.hold(envelope, target, Reason::QueueFull).await?;
+        return Ok(Handled::Done);
+    }
+    match broker.publish(trace, &address, envelope.bytes().clone(), stop).await {
+        Hop::Taken => broker.journal.relayed(envelope, target).await?,
+        Hop::Full => {
+            broker.refusals.refused(&target, broker.retry);
+            broker.hold(envelope, target, Reason::QueueFull).await?;
+        }
+        Hop::NotNow => return Ok(Handled::NotNow),
+    }
+    Ok(Handled::Done)
 }
 
-/// Silence at the sender: the same octets to the gateway that the first copy went to, unless the Behörde has moved.
+/// Whoever asks again has heard of no end: the same octets to the gateway that the first copy went to, which answers with
+/// what it said before. Not to another one, if the Behörde has moved; and not into a queue that is full, because a copy
+/// is in it.
 async fn again(
     broker: &Broker,
     tables: &Tables,
     envelope: &VerifiedEnvelope,
     target: GatewayId,
+    trace: Option<Trace>,
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
     if let Some((address, now_at)) = next_hop(tables, envelope, Timestamp::now())
         && now_at == target
-        && broker.publish(&address, envelope.bytes().clone(), stop).await == Handled::NotNow
+        && broker.publish(trace, &address, envelope.bytes().clone(), stop).await == Hop::NotNow
     {
         return Ok(Handled::NotNow);
     }

@@ -1,33 +1,26 @@
 //! What nobody is bound to take comes back here: nothing is ever confirmed and gone.
 //!
-//! Taking such a message commits `returned`: custody is the broker's again and its `relayed` no longer stands. It goes
-//! to the same Behörde once more, at the gateway that serves it now; when that comes back as well, time after time, it
-//! is undeliverable and its author learns so. A fact of the reader's gateway makes all of this moot.
+//! Taking such a message commits `returned`: custody is the broker's again, with the octets, and its `relayed` no longer
+//! stands. It goes to the same Behörde once more ([`crate::held`]), at the gateway that serves it then; when that comes
+//! back as well, time after time, it is undeliverable and its author learns so. A fact of the reader's gateway makes all
+//! of this moot.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
+use jiff::{SignedDuration, Timestamp};
+use viereck_custody::held::Returned;
 use viereck_custody::inbox;
-use viereck_custody::relay::Returned;
 use viereck_envelope::Reason;
 use viereck_transport::Delivery;
 
-use crate::relay::next_hop;
 use crate::{Broker, Error, Handled};
 
 /// Returns after which the author is told that there is no way.
 const RETURNS: u32 = 5;
 
 /// Pause before the first try, longer with each: a Behörde that moves is unbound and bound within moments.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: SignedDuration = SignedDuration::from_millis(500);
 
-/// Takes one message back into custody and sends it on, or ends it.
-pub(crate) async fn take_back(
-    broker: &Broker,
-    delivery: &Delivery,
-    stop: &CancellationToken,
-) -> Result<Handled, Error> {
+/// Takes one message back into custody, from where it goes on, or ends it.
+pub(crate) async fn take_back(broker: &Broker, delivery: &Delivery) -> Result<Handled, Error> {
     let now = Timestamp::now();
     let tables = broker.tables.borrow().clone();
     let verified = inbox::verify(delivery.bytes.clone(), tables, broker.journal.environment(), now).await;
@@ -48,26 +41,18 @@ pub(crate) async fn take_back(
             return Ok(Handled::Done);
         }
     };
-    let times = match broker.journal.returned(&envelope).await? {
+    // longer from time to time; never so long that the number of returns matters
+    let due_at = move |times: u32| now + PAUSE * i32::try_from(times.min(RETURNS)).unwrap_or(1);
+    let times = match broker.journal.returned(&envelope, due_at).await? {
         Returned::Over => return Ok(Handled::Done),
         Returned::Again(times) => times,
     };
     tracing::warn!(message_id = %envelope.header().message_id, times, alarm = "unrouted", "came back unrouted");
-    // the binding may be what is missing
-    broker.topology_wanted.notify_one();
-    tokio::select! {
-        () = tokio::time::sleep(PAUSE * times) => {}
-        () = stop.cancelled() => return Ok(Handled::NotNow),
-    }
-    let tables = broker.tables.borrow().clone();
-    let way = next_hop(&tables, &envelope, now).filter(|_| times < RETURNS);
-    let Some((address, target)) = way else {
+    if times >= RETURNS {
         broker.journal.undeliverable(&envelope, Reason::NoDelivery).await?;
         return Ok(Handled::Done);
-    };
-    let published = broker.publish(&address, envelope.bytes().clone(), stop).await;
-    if published == Handled::Done {
-        broker.journal.relayed(&envelope, target).await?;
     }
-    Ok(published)
+    // the binding may be what is missing
+    broker.topology_wanted.notify_one();
+    Ok(Handled::Done)
 }

@@ -43,13 +43,14 @@ CREATE TABLE message (
     reference       BLOB,                       -- keyed digest of the client's own reference
     class           INTEGER NOT NULL DEFAULT 1, -- 0 urgent, 1 normal, 2 bulk
     target          TEXT,                       -- the gateway it went to, as far as is known
-    work            TEXT CHECK (work IN ('publish', 'relay', 'hand-over')),
+    work            TEXT CHECK (work IN ('publish', 'relay', 'hand-over', 'await')),
     due_at          INTEGER,
     attempts        INTEGER NOT NULL DEFAULT 0,
     doubtful        INTEGER NOT NULL DEFAULT 0, -- a publish was begun and never answered: it may be out
     heard           INTEGER NOT NULL DEFAULT 0, -- sent: the reader's gateway has spoken
     overdue_at      INTEGER,                    -- when the reader's silence is too long; NULL once it has spoken
     held_for        TEXT,                       -- work relay: the gateway whose queue takes nothing
+    unsure          INTEGER NOT NULL DEFAULT 0, -- taken: attempts of which nobody knows whether the Fachverfahren acted
     deferral        TEXT,
     claimed_by      TEXT,                       -- the instance that has it in hand
     warned          INTEGER NOT NULL DEFAULT 0, -- deadline warnings given

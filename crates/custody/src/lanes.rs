@@ -65,8 +65,7 @@ pub(crate) fn number(class: Class) -> u32 {
 }
 
 /// The class of a number in a journal.
-#[cfg(test)]
-fn class(number: u32) -> Option<Class> {
+pub(crate) fn class(number: u32) -> Option<Class> {
     Class::ALL.iter().copied().find(|class| self::number(*class) == number)
 }
 

@@ -1,19 +1,20 @@
 //! The broker's account: what it relayed where, what came back, what it refused.
 //!
 //! The broker holds a message only between the link's delivery and the next hop's confirm, so its journal keeps events
-//! and no octets, but for what it must hold: octets that do not verify. Its word `relayed` names the gateway the
-//! message went to; a repeat goes there again or nowhere.
+//! and no octets, but for what it must hold: octets that do not verify, and what the next hop does not take
+//! ([`crate::held`]). Its word `relayed` names the gateway the message went to; a repeat goes there again or nowhere.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_envelope::{Event, Reason, Stage, Subject, VerifiedEnvelope};
 use viereck_routing::{CustodianId, Digest, GatewayId};
-use viereck_store::{Change, params};
+use viereck_store::{Change, Look, params};
 
 use crate::facts;
 use crate::journal::MessageKey;
-use crate::rows::{MessageRow, NewMessage, Side};
-use crate::step::Step;
+use crate::machine::{self, Act};
+use crate::pause::Pauses;
+use crate::rows::{MessageRow, NewMessage, Side, Work};
 use crate::{Journal, JournalError, ledger};
 
 /// What the broker knows of a message before it relays it.
@@ -21,43 +22,38 @@ use crate::{Journal, JournalError, ledger};
 pub enum Known {
     /// Nothing: relay it.
     Nothing,
-    /// Relayed before, and the reader's gateway has not spoken: the same octets go to the same target again.
+    /// Held here, or parked: it goes on by itself, and a second copy of it nowhere.
+    Held,
+    /// Relayed before: whoever asks has not heard of an end, so the same octets go to the same target again, which answers
+    /// with what it said before.
     Relayed(GatewayId),
-    /// Over, or the reader's gateway has it: only the old receipts go out again.
+    /// Ended here: only the old receipts go out again.
     Answered,
     /// The id stands for other octets: refused.
     Conflict,
 }
 
-/// What the broker is to do with a message that came back unrouted.
+/// What stands in the journal when a message arrives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Returned {
-    /// It is in custody again; this is the how many-eth return.
-    Again(u32),
-    /// The reader's gateway has spoken, or it has ended: nothing to do.
-    Over,
+pub struct Seen {
+    /// What is known of it.
+    pub known: Known,
+    /// What rests at that moment.
+    pub pauses: Pauses,
 }
 
 impl Journal {
     /// Looks a message up before it is relayed.
-    pub async fn known(&self, envelope: &VerifiedEnvelope) -> Result<Known, JournalError> {
-        let key = key_of(envelope);
+    pub async fn known(&self, envelope: &VerifiedEnvelope) -> Result<Seen, JournalError> {
+        let key = MessageKey::of(envelope.header());
         let digest = envelope.digest();
-        let known = self.store.read(move |conn| {
-            let Some(row) = MessageRow::find(conn, Side::Relayed, &key)? else {
-                return Ok(Known::Nothing);
-            };
-            if row.envelope_digest != digest {
-                return Ok(Known::Conflict);
-            }
-            let spoken =
-                facts::status_of(conn, &row)?.is_some_and(|status| status.reader_spoke || status.stage.is_terminal());
-            match row.target {
-                Some(target) if !spoken => Ok(Known::Relayed(target)),
-                _ => Ok::<_, JournalError>(Known::Answered),
-            }
+        let seen = self.store.read(move |conn| {
+            Ok::<_, JournalError>(Seen {
+                known: known(conn, &key, &digest)?,
+                pauses: Pauses::seen(conn)?,
+            })
         });
-        Ok(known.await?)
+        Ok(seen.await?)
     }
 
     /// The next hop has confirmed it: `relayed` is committed, with the target.
@@ -89,7 +85,7 @@ impl Journal {
     /// The same message once more, already answered: the old receipts go out again.
     pub async fn answer_again(&self, envelope: &VerifiedEnvelope) -> Result<(), JournalError> {
         let journal = self.clone();
-        let key = key_of(envelope);
+        let key = MessageKey::of(envelope.header());
         self.store
             .write(move |tx| match MessageRow::find(tx, Side::Relayed, &key)? {
                 Some(row) => journal.state_again(tx, &row),
@@ -98,31 +94,6 @@ impl Journal {
             .await?;
         self.shared.receipts_wanted.notify_one();
         Ok(())
-    }
-
-    /// A relayed message came back because its target is not bound: custody is the broker's again.
-    pub async fn returned(&self, envelope: &VerifiedEnvelope) -> Result<Returned, JournalError> {
-        let journal = self.clone();
-        let envelope = envelope.clone();
-        let now = Timestamp::now();
-        let (returned, told) = self
-            .store
-            .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, None, now)?;
-                let status = facts::status_of(tx, &row)?;
-                if status.is_some_and(|status| status.reader_spoke || status.stage.is_terminal()) {
-                    return Ok((Returned::Over, vec![]));
-                }
-                tx.run(
-                    "UPDATE message SET target = NULL, attempts = attempts + 1 WHERE seq = ?",
-                    params![row.seq],
-                )?;
-                let told = journal.step(tx, &row, Step::Returned, row.target.as_ref(), &[], now)?;
-                Ok::<_, JournalError>((Returned::Again(row.attempts + 1), vec![told]))
-            })
-            .await?;
-        self.tell(told);
-        Ok(returned)
     }
 
     async fn account(
@@ -138,35 +109,65 @@ impl Journal {
         let told = self
             .store
             .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, target.as_ref(), now)?;
-                if row.ended.is_none() {
-                    tx.run(
-                        "UPDATE message SET target = coalesce(?, target) WHERE seq = ?",
-                        params![target.as_ref().map(GatewayId::as_str), row.seq],
-                    )?;
-                    ledger::set_end(tx, Side::Relayed, &row, stage.is_terminal().then_some((stage, now)))?;
+                let row = find_or_insert(tx, &envelope, now)?;
+                journal.release(tx, row.seq)?;
+                let act = match stage.is_terminal() {
+                    true => Act::End(stage),
+                    false => Act::Try,
+                };
+                if let Err(refused) = machine::allow(&row, act) {
+                    // another copy of it was faster: what became of that one stands
+                    tracing::warn!(message_id = %row.key.message_id, %refused, "not said");
+                    return Ok(None);
                 }
-                journal.state(tx, &row, stage, target.as_ref(), reason.as_slice(), now)
+                tx.run(
+                    "UPDATE message SET target = coalesce(?, target), work = NULL, due_at = NULL, held_for = NULL,
+                        parked = CASE WHEN ? = 1 THEN NULL ELSE parked END WHERE seq = ?",
+                    params![target.as_ref().map(GatewayId::as_str), stage.is_terminal(), row.seq],
+                )?;
+                tx.run("DELETE FROM sealed WHERE message = ?", params![row.seq])?;
+                ledger::set_end(tx, Side::Relayed, &row, stage.is_terminal().then_some((stage, now)))?;
+                journal
+                    .state(tx, &row, stage, target.as_ref(), reason.as_slice(), now)
+                    .map(Some)
             })
             .await?;
-        self.tell(vec![told]);
+        self.tell(told.into_iter().collect());
         self.shared.receipts_wanted.notify_one();
         Ok(())
     }
 }
 
-fn find_or_insert(
+fn known(conn: &Look<'_>, key: &MessageKey, digest: &Digest) -> Result<Known, JournalError> {
+    let Some(row) = MessageRow::find(conn, Side::Relayed, key)? else {
+        return Ok(Known::Nothing);
+    };
+    if row.envelope_digest != *digest {
+        return Ok(Known::Conflict);
+    }
+    let status = facts::status_of(conn, &row)?;
+    let at = status.as_ref().and_then(|status| status.at.clone());
+    let ended_here = status.is_some_and(|status| status.stage.is_terminal() && !status.reader_spoke);
+    Ok(match row.target.or(at) {
+        _ if ended_here => Known::Answered,
+        _ if row.work == Some(Work::Relay) || row.parked.is_some() => Known::Held,
+        Some(target) => Known::Relayed(target),
+        // taken note of, and the process ended before anything was said of it
+        None => Known::Nothing,
+    })
+}
+
+/// The broker's row of a message, made when it is seen for the first time.
+pub(crate) fn find_or_insert(
     tx: &Change<'_>,
     envelope: &VerifiedEnvelope,
-    target: Option<&GatewayId>,
     now: Timestamp,
 ) -> Result<MessageRow, JournalError> {
-    let key = key_of(envelope);
+    let key = MessageKey::of(envelope.header());
     if let Some(row) = MessageRow::find(tx, Side::Relayed, &key)? {
         return Ok(row);
     }
     NewMessage {
-        target: target.map(GatewayId::as_str),
         keep: false,
         ..NewMessage::of(
             Side::Relayed,
@@ -178,14 +179,6 @@ fn find_or_insert(
     }
     .insert(tx)?;
     MessageRow::find(tx, Side::Relayed, &key)?.ok_or(JournalError::Unknown)
-}
-
-fn key_of(envelope: &VerifiedEnvelope) -> MessageKey {
-    let header = envelope.header();
-    MessageKey {
-        author: header.author.clone(),
-        message_id: header.message_id,
-    }
 }
 
 /// The event about octets that did not verify: nothing in them can be believed, so it names nothing but their digest.

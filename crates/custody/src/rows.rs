@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Serialize;
 use viereck_envelope::{Header, KeptKey, Reason, Stage};
 use viereck_observe::Trace;
 use viereck_routing::{BehoerdeId, CaseId, Class, Digest, GatewayId, Kind, LeistungId, MessageId, Region};
@@ -249,17 +250,22 @@ impl<'a> NewMessage<'a> {
 }
 
 /// From which side a custodian sees a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// By its author's gateway.
     Sent,
+    /// By the broker.
     Relayed,
+    /// By its reader's gateway.
     Taken,
 }
 
 impl Side {
     pub(crate) const ALL: [Side; 3] = [Side::Sent, Side::Relayed, Side::Taken];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The word in the journal and in JSON.
+    pub fn as_str(self) -> &'static str {
         match self {
             Side::Sent => "sent",
             Side::Relayed => "relayed",
@@ -274,16 +280,19 @@ pub(crate) enum Work {
     Publish,
     Relay,
     HandOver,
+    /// The Fachverfahren was given it, and has not answered.
+    Await,
 }
 
 impl Work {
-    const ALL: [Work; 3] = [Work::Publish, Work::Relay, Work::HandOver];
+    const ALL: [Work; 4] = [Work::Publish, Work::Relay, Work::HandOver, Work::Await];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Work::Publish => "publish",
             Work::Relay => "relay",
             Work::HandOver => "hand-over",
+            Work::Await => "await",
         }
     }
 }

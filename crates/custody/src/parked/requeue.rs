@@ -257,7 +257,7 @@ impl Journal {
         if origin.is_some_and(|origin| origin != envelope.header().gateway) {
             return Ok(Requeued::Still { reason: Reason::T070 });
         }
-        match self.known(&envelope).await? {
+        match self.known(&envelope).await?.known {
             Known::Nothing => {}
             Known::Held => return Ok(Requeued::Known),
             Known::Relayed(_) | Known::Answered => {
@@ -287,7 +287,7 @@ impl Journal {
             }
             (Ok(()), Some(delivery)) => {
                 let gateway = delivery.gateway.clone();
-                self.hold(&envelope, gateway.clone(), now).await?;
+                self.hold(&envelope, gateway.clone(), None, now).await?;
                 Ok(Requeued::Flowing {
                     target_then: None,
                     target_now: Some(gateway),

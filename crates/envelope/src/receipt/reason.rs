@@ -83,6 +83,8 @@ reasons! {
     AdapterMisconfigured = own "adapter-misconfigured", "The hand-over to the Fachverfahren is not set up correctly.";
     NoMailbox = own "no-mailbox", "The applicant has no mailbox for an answer.";
     MailboxRefused = own "mailbox-refused", "The applicant's mailbox refused the answer.";
+    QueueFull = own "queue-full", "The next hop takes no messages at the moment.";
+    Paused = own "paused", "An operator has paused the way to its reader.";
     OctetsCorrupt = own "octets-corrupt", "The stored octets are no longer those that were taken into custody.";
     TooLarge = own "too-large", "The message is larger than the link carries.";
     LinkRefused = own "link-refused", "The link refuses the message for good.";
