@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Part;
 use crate::config::commands as config;
 use crate::failure::{Exit, Failure};
-use crate::{demo, envelope, keys, routes, run, send, telemetry, trace};
+use crate::{demo, drill, envelope, keys, routes, run, send, telemetry, trace};
 
 /// Viereck carries applications to the authority that is competent for them, and its answers back.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 not found, 4 findi
 enum Command {
     /// The whole network in one process, with stand-ins for corners 1 and 4
     Demo(demo::Args),
+    /// Break a private network while applications flow through it, and account for every one of them
+    Drill(drill::Args),
     /// Run all roles of a configuration
     Run(run::Run),
     /// Run the sender gateways of a configuration
@@ -91,6 +93,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     runtime.block_on(async {
         match &command {
             Command::Demo(args) => demo::run(args).await,
+            Command::Drill(args) => drill::run(args).await,
             Command::Run(args) => run::command(args, Part::All).await,
             Command::Sender(args) => run::command(args, Part::Sender).await,
             Command::Broker(args) => run::command(args, Part::Broker).await,

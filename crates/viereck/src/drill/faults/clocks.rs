@@ -1,0 +1,50 @@
+//! The wall clock of a role jumps while it works, and jumps back.
+//!
+//! The role runs under a clock of its own meanwhile, from before the load begins.
+
+use jiff::SignedDuration;
+use tokio::time::{Instant, sleep};
+
+use super::BROKEN_FOR;
+use crate::drill::nodes::clock::Clock;
+use crate::drill::plan::{Jump, Role};
+use crate::drill::stage::{Arranged, Stage};
+use crate::failure::Failure;
+
+/// How far it jumps: more than receipts and envelopes tolerate.
+const JUMP: SignedDuration = SignedDuration::from_mins(15);
+
+/// Starts the role under a clock of its own, which is right for now.
+pub(super) async fn prepare(stage: &Stage, role: Role) -> Result<(), Failure> {
+    for member in stage.network.of(role) {
+        member.restart(Some(Clock::new()?)).await?;
+    }
+    Ok(())
+}
+
+/// The clock jumps, and jumps back.
+pub(super) async fn jump(stage: &Stage, role: Role, jump: Jump, arranged: Arranged<'_>) -> Result<Instant, Failure> {
+    let offset = match jump {
+        Jump::Forward => JUMP,
+        Jump::Back => -JUMP,
+    };
+    let members = stage.network.of(role);
+    let moment = Instant::now();
+    for member in &members {
+        member.shift_clock(offset).await?;
+    }
+    arranged.undo();
+    sleep(BROKEN_FOR).await;
+    for member in &members {
+        member.shift_clock(SignedDuration::ZERO).await?;
+    }
+    Ok(moment)
+}
+
+/// Back under the clock of the host.
+pub(super) async fn clear(stage: &Stage, role: Role) -> Result<(), Failure> {
+    for member in stage.network.of(role) {
+        member.restart(None).await?;
+    }
+    Ok(())
+}

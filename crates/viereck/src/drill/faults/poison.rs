@@ -1,0 +1,133 @@
+//! Octets that no gateway wrote, under a gateway's name in the ingress.
+//!
+//! Behind them everything has to go on, and none of them may take effect: their number is in nobody's book.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, timeout};
+use viereck_envelope::{Content, Draft, File, MessageType, Role, Signer, seal};
+use viereck_routing::{BehoerdeId, CaseId, Environment, InvalidId, Kind, MessageId, Tables};
+use viereck_transport::{Address, AmqpConfig, Link};
+
+use crate::demo::applications::WOHNGELD;
+use crate::demo::samples::WOHNGELD_JSON;
+use crate::demo::site::SENDER;
+use crate::drill::paper::Paper;
+use crate::drill::plan::Poison;
+use crate::drill::seed::Seed;
+use crate::drill::stage::{Arranged, Stage};
+use crate::failure::{Exit, Failure};
+
+/// How many are published.
+const MANY: u64 = 20;
+/// How long publishing them may take.
+const PUBLISHED: Duration = Duration::from_secs(30);
+
+/// Publishes them between the others.
+pub(super) async fn publish(stage: &Stage, poison: Poison, arranged: Arranged<'_>) -> Result<Instant, Failure> {
+    let Some(rabbit) = &stage.network.rabbit else {
+        let sentence = "There is no RabbitMQ in this drill.";
+        return Err(Failure::new(Exit::Unexpected, "drill-without-rabbitmq", sentence));
+    };
+    let url = rabbit.vhost.urls.first().map(String::as_str).unwrap_or_default();
+    let link = Link::amqp(AmqpConfig {
+        name: "poison".to_owned(),
+        ..AmqpConfig::new(url)
+    })
+    .map_err(|error| failed(&error))?;
+    let address = Address::Submit(SENDER.parse().map_err(|error: InvalidId| failed(&error))?);
+    let moment = Instant::now();
+    arranged.undo();
+    for number in 0..MANY {
+        let octets = match poison {
+            Poison::Garbage => Bytes::from(vec![b'<'; 2000]),
+            Poison::BadSignature => spoiled(&envelope(stage, number)?),
+        };
+        timeout(PUBLISHED, link.publish(&address, octets))
+            .await
+            .map_err(|late| failed(&late))?
+            .map_err(|error| failed(&error))?;
+    }
+    link.close().await;
+    Ok(moment)
+}
+
+/// A real envelope of the sender, for an application that nobody filed.
+fn envelope(stage: &Stage, number: u64) -> Result<Bytes, Failure> {
+    let site = &stage.network.site;
+    let pem = site.keys().join(SENDER).join("signing-1.key.pem");
+    let pem = std::fs::read_to_string(&pem).map_err(|error| Failure::of_file("read", &pem, &error))?;
+    let made = stage.network.versions.now(|tables| sealed(tables, &pem, number));
+    match made {
+        Some(Ok(octets)) => Ok(octets),
+        Some(Err(error)) => Err(failed(&error)),
+        None => Err(failed(&"there is no table")),
+    }
+}
+
+fn sealed(tables: &Tables, pem: &str, number: u64) -> Result<Bytes, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let now = Timestamp::now();
+    let gateway = SENDER.parse().map_err(|error: InvalidId| text(&error))?;
+    let reader: BehoerdeId = "wgb:010540880000".parse().map_err(|error: InvalidId| text(&error))?;
+    let author = "wgp:010000000000".parse().map_err(|error: InvalidId| text(&error))?;
+    let signing = tables
+        .current_signing_certificate(&gateway, now)
+        .ok_or("no certificate")?;
+    let signer = Signer::new(signing.clone(), pem).map_err(|error| text(&error))?;
+    let encryption = tables.encryption_certificate(&reader, now).ok_or("no certificate")?;
+    let millisecond = Timestamp::from_millisecond(now.as_millisecond()).map_err(|error| text(&error))?;
+    let draft = Draft {
+        environment: Environment::Test,
+        message_id: MessageId::random(),
+        replaces: None,
+        kind: Kind::Application,
+        filed_at: millisecond,
+        obsolete_after: millisecond + SignedDuration::from_hours(24),
+        gateway,
+        author,
+        reader,
+        service: WOHNGELD.parse().map_err(|error: InvalidId| text(&error))?,
+        region: None,
+        message_type: MessageType {
+            name: "antrag".to_owned(),
+            schema: WOHNGELD_JSON.to_owned(),
+        },
+        process_ref: CaseId::random(),
+        in_reply_to: None,
+        routing_table: Some(tables.release()),
+        content: Content {
+            client_reference: None,
+            applicant: None,
+            consents: None,
+            payment: None,
+            reply_token: None,
+            files: vec![File {
+                role: Role::Payload,
+                name: "antrag.json".to_owned(),
+                media_type: "application/json".to_owned(),
+                octets: Paper::new(Seed::new(0), u64::MAX - number).octets(),
+            }],
+        },
+    };
+    let sealed = seal(draft, encryption, &signer, now).map_err(|error| text(&error))?;
+    Ok(sealed.bytes().clone())
+}
+
+/// One digit of the signature is another one.
+fn spoiled(octets: &Bytes) -> Bytes {
+    let mut octets = octets.to_vec();
+    let text = b"SignatureValue>";
+    let found = octets.windows(text.len()).position(|window| window == text);
+    if let Some(digit) = found.and_then(|at| octets.get_mut(at + text.len() + 8)) {
+        *digit = if *digit == b'A' { b'B' } else { b'A' };
+    }
+    octets.into()
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Failure {
+    let sentence = format!("Poison could not be published: {error}");
+    Failure::new(Exit::Unexpected, "poison-failed", sentence)
+}
