@@ -1,12 +1,16 @@
 //! What can go wrong with a store, and what a caller may do about it.
 //!
-//! Nothing here carries a value out of the file: SQLite's messages name tables and columns, never contents.
+//! Nothing here carries a value out of the database: messages name tables and columns, never contents.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 use tokio::sync::mpsc::error::TrySendError;
+
+use crate::postgres::PostgresError;
+use crate::sql::SqlError;
+use crate::{Place, PostgresUrlError};
 
 /// The store itself failed; what was asked for did not happen, or its fate is unknown where that is said.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,11 +25,15 @@ pub enum StoreError {
     #[error("there is no room left on the disk")]
     Full,
     /// The commit failed and the whole group was rolled back.
-    #[error("the commit failed")]
-    Commit(#[source] Arc<rusqlite::Error>),
+    #[error("the commit failed: {0}")]
+    Commit(#[source] Arc<SqlError>),
+    /// The server cannot be reached, or was lost in the middle. Whether what was under way was committed is unknown; the
+    /// connection is made anew by itself.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(#[source] Arc<PostgresError>),
     /// The disk failed, now or earlier. What it holds is unknown, so nothing is written until the file is opened anew.
     #[error("the disk failed; the store writes nothing more until it is opened again")]
-    Disk(#[source] Arc<rusqlite::Error>),
+    Disk(#[source] Arc<SqlError>),
     /// The piece of code handed in panicked; what it did was rolled back.
     #[error("a piece of code handed to the store panicked")]
     Panicked,
@@ -35,40 +43,53 @@ pub enum StoreError {
         /// The file that was to be opened.
         path: PathBuf,
     },
-    /// The file was written by a newer release.
-    #[error("{path} is of version {found}, this program knows versions up to {known}")]
+    /// The database was written by a newer release.
+    #[error("{place} is of version {found}, this program knows versions up to {known}")]
     Newer {
-        /// The file that was to be opened.
-        path: PathBuf,
-        /// Migrations the file has seen.
+        /// What was to be opened.
+        place: Place,
+        /// Migrations it has seen.
         found: usize,
         /// Migrations this program knows.
         known: usize,
     },
-    /// The file was written by an older release and is only to be looked at: its owner migrates it when it starts.
-    #[error("{path} is of version {found}, this program looks at version {known}")]
+    /// The database was written by an older release and is only to be looked at: its owner migrates it when it starts.
+    #[error("{place} is of version {found}, this program looks at version {known}")]
     Older {
-        /// The file that was to be opened.
-        path: PathBuf,
-        /// Migrations the file has seen.
+        /// What was to be opened.
+        place: Place,
+        /// Migrations it has seen.
         found: usize,
         /// Migrations this program knows.
         known: usize,
     },
-    /// The file could not be opened or brought up to date.
-    #[error("{path} could not be opened")]
+    /// The database could not be opened or brought up to date.
+    #[error("{place} could not be opened: {source}")]
     Open {
-        /// The file that was to be opened.
-        path: PathBuf,
-        /// SQLite's reason.
+        /// What was to be opened.
+        place: Place,
+        /// The database's reason.
         #[source]
-        source: Arc<rusqlite::Error>,
+        source: Arc<SqlError>,
     },
+    /// The server does not put on disk what it confirms.
+    #[error("{place} may lose what it confirmed: its setting {setting} is {value}")]
+    NotDurable {
+        /// The server.
+        place: Place,
+        /// The setting that is wrong.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// The URL says something that cannot be.
+    #[error(transparent)]
+    Url(#[from] PostgresUrlError),
     /// The folder, the lock file or a thread could not be made.
-    #[error("{path} could not be prepared")]
+    #[error("{place} could not be prepared: {source}")]
     Prepare {
-        /// The file or folder concerned.
-        path: PathBuf,
+        /// What was to be opened.
+        place: Place,
         /// The system's reason.
         #[source]
         source: Arc<std::io::Error>,
@@ -83,29 +104,47 @@ impl StoreError {
             Self::Closed => "store-closed",
             Self::Full => "store-full",
             Self::Commit(_) => "store-commit-failed",
+            Self::Unreachable(_) => "store-unreachable",
             Self::Disk(_) => "store-disk-failed",
             Self::Panicked => "store-panicked",
             Self::InUse { .. } => "store-in-use",
             Self::Newer { .. } => "store-newer",
             Self::Older { .. } => "store-older",
             Self::Open { .. } => "store-open-failed",
+            Self::NotDurable { .. } => "store-not-durable",
+            Self::Url(_) => "store-url-invalid",
             Self::Prepare { .. } => "store-prepare-failed",
         }
     }
 
     /// Whether the same call may succeed later without anybody doing anything to this process.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Busy | Self::Full | Self::Commit(_) | Self::InUse { .. })
+        matches!(
+            self,
+            Self::Busy | Self::Full | Self::Commit(_) | Self::Unreachable(_) | Self::InUse { .. }
+        )
     }
 
-    /// Sorts a failed commit by what it means for the commits after it.
-    pub(crate) fn of_commit(error: rusqlite::Error) -> Self {
+    /// Sorts a failure of SQLite's by what it means for the commits after it.
+    pub(crate) fn of_sqlite(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Disk(Arc::new(error))
+                Self::Disk(Arc::new(error.into()))
             }
-            _ => Self::Commit(Arc::new(error)),
+            _ => Self::Commit(Arc::new(error.into())),
+        }
+    }
+
+    /// Sorts a failure of PostgreSQL's. The server itself stops when its disk fails, so there is nothing after which we
+    /// would have to.
+    pub(crate) fn of_postgres(error: PostgresError) -> Self {
+        if error.is_full() {
+            Self::Full
+        } else if error.ends_session() {
+            Self::Unreachable(Arc::new(error))
+        } else {
+            Self::Commit(Arc::new(error.into()))
         }
     }
 }

@@ -1,15 +1,14 @@
 //! A piece of work on its way to a thread of the store, with the way back for its answer.
 //!
-//! A write has two steps, because its answer has to wait for the commit of the whole group: [`Write::run`] keeps the
-//! result, [`Write::answer`] hands it out or replaces it by the failure of the commit.
+//! Work has two steps, because the answer of a write has to wait for the commit of the whole group: `run` keeps the
+//! result, `answer` hands it out or replaces it by the failure that overtook it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::error::{StoreError, WriteError};
-use crate::sql::{Change, Look, SqlError};
+use crate::sql::{Change, Look};
 
 /// What becomes of a write's savepoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,8 +27,10 @@ pub(crate) trait Write: Send {
 
 /// A read, whatever its types.
 pub(crate) trait Read: Send {
-    /// Runs the work and answers. A panic ends here.
-    fn run(self: Box<Self>, connection: &Connection);
+    /// Runs the work and keeps its result. A panic ends here.
+    fn run(&mut self, look: &Look<'_>);
+    /// Gives the result out, or the failure that kept the work from running.
+    fn answer(self: Box<Self>, looked: Result<(), StoreError>);
 }
 
 enum State<F, T, E> {
@@ -38,32 +39,25 @@ enum State<F, T, E> {
     Panicked,
 }
 
-pub(crate) struct WriteJob<F, T, E> {
+pub(crate) struct Job<F, T, E> {
     state: State<F, T, E>,
     answer: oneshot::Sender<Result<T, WriteError<E>>>,
 }
 
-impl<F, T, E> WriteJob<F, T, E> {
+impl<F, T, E> Job<F, T, E> {
     pub(crate) fn new(work: F, answer: oneshot::Sender<Result<T, WriteError<E>>>) -> Self {
         Self {
             state: State::Waiting(work),
             answer,
         }
     }
-}
 
-impl<F, T, E> Write for WriteJob<F, T, E>
-where
-    F: FnOnce(&Change<'_>) -> Result<T, E> + Send,
-    T: Send,
-    E: Send,
-{
-    fn run(&mut self, change: &Change<'_>) -> Verdict {
+    fn run_with(&mut self, run: impl FnOnce(F) -> Result<T, E>) -> Verdict {
         let State::Waiting(work) = std::mem::replace(&mut self.state, State::Panicked) else {
             return Verdict::RollBack;
         };
-        // The work owns all it uses and its savepoint is rolled back, so nothing half done is ever looked at again.
-        if let Ok(result) = catch_unwind(AssertUnwindSafe(|| work(change))) {
+        // The work owns all it uses and what it did is rolled back, so nothing half done is ever looked at again.
+        if let Ok(result) = catch_unwind(AssertUnwindSafe(|| run(work))) {
             self.state = State::Ran(result);
         }
         match self.state {
@@ -72,27 +66,37 @@ where
         }
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let answer = match (self.state, committed) {
+    fn give(self, outcome: Result<(), StoreError>) {
+        let answer = match (self.state, outcome) {
             (State::Ran(Err(refusal)), _) => Err(WriteError::Refused(refusal)),
             (State::Panicked, _) => Err(WriteError::Store(StoreError::Panicked)),
             (_, Err(failure)) => Err(WriteError::Store(failure)),
             (State::Ran(Ok(value)), Ok(())) => Ok(value),
             (State::Waiting(_), Ok(())) => Err(WriteError::Store(StoreError::Closed)),
         };
-        // Nobody may be waiting any more; the write stands all the same.
+        // Nobody may be waiting any more; a write stands all the same.
         let _ = self.answer.send(answer);
     }
 }
 
-pub(crate) struct ReadJob<F, T, E> {
-    work: F,
-    answer: oneshot::Sender<Result<T, WriteError<E>>>,
-}
+/// A write and a read differ only in what they run on, so each has a type of its own around the same job.
+pub(crate) struct WriteJob<F, T, E>(pub(crate) Job<F, T, E>);
 
-impl<F, T, E> ReadJob<F, T, E> {
-    pub(crate) fn new(work: F, answer: oneshot::Sender<Result<T, WriteError<E>>>) -> Self {
-        Self { work, answer }
+/// See [`WriteJob`].
+pub(crate) struct ReadJob<F, T, E>(pub(crate) Job<F, T, E>);
+
+impl<F, T, E> Write for WriteJob<F, T, E>
+where
+    F: FnOnce(&Change<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: Send,
+{
+    fn run(&mut self, change: &Change<'_>) -> Verdict {
+        self.0.run_with(|work| work(change))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        self.0.give(committed);
     }
 }
 
@@ -100,18 +104,13 @@ impl<F, T, E> Read for ReadJob<F, T, E>
 where
     F: FnOnce(&Look<'_>) -> Result<T, E> + Send,
     T: Send,
-    E: Send + From<SqlError>,
+    E: Send,
 {
-    fn run(self: Box<Self>, connection: &Connection) {
-        let Self { work, answer } = *self;
-        let ran = catch_unwind(AssertUnwindSafe(|| -> Result<T, E> {
-            // One transaction, so that several statements see the same moment; dropping it ends it.
-            let _snapshot = connection.unchecked_transaction().map_err(SqlError::from)?;
-            work(&Look::on(connection))
-        }));
-        let _ = answer.send(match ran {
-            Ok(result) => result.map_err(WriteError::Refused),
-            Err(_) => Err(WriteError::Store(StoreError::Panicked)),
-        });
+    fn run(&mut self, look: &Look<'_>) {
+        self.0.run_with(|work| work(look));
+    }
+
+    fn answer(self: Box<Self>, looked: Result<(), StoreError>) {
+        self.0.give(looked);
     }
 }

@@ -1,28 +1,32 @@
-//! One SQLite file with one writer thread and grouped commits.
+//! One database with one writer thread and grouped commits: a file (SQLite), or a schema of a server (PostgreSQL) that
+//! several processes share.
 //!
-//! What it is for: every record of Viereck that must not be lost (journals, the embedded link) lives in such a file.
+//! What it is for: every record of Viereck that must not be lost (journals, the embedded link) lives in such a database.
+//! Whoever uses it writes the same statements for both ([`Look`], [`Change`]).
 //!
 //! What it guarantees:
-//! - a [`Store::write`] answers only after the commit that contains it is on disk (WAL, `synchronous = FULL`);
+//! - a [`Store::write`] answers only after the commit that contains it is on disk;
 //! - writes that arrive together share one commit, yet each stands alone: one that refuses or panics is rolled back
 //!   without the others noticing;
-//! - a commit that fails fails for everybody in it, and after an I/O error nothing more is written until the file is
-//!   opened anew, because what the disk holds is then unknown;
+//! - a commit that fails fails for everybody in it;
+//! - one commit at a time, over all processes that share a server: a write may argue as if it were alone;
 //! - memory is bounded: the queue never grows; who may say no gets [`StoreError::Busy`] from [`Store::try_write`], who
 //!   must not waits;
-//! - one process at a time, beside any number that only look ([`Store::open_to_look`]); a file written by a newer
-//!   release is refused.
+//! - a file is written by one process at a time, beside any number that only look ([`Store::open_to_look`]); tables
+//!   written by a newer release are refused.
 //!
-//! What it deliberately does not do: know any table, retry on its own, or let a second writer in.
+//! What it deliberately does not do: know any table, or retry on its own. What each database adds to this, or cannot
+//! keep, stands in the modules `sqlite` and `postgres`.
 
-mod checkpoint;
-mod connection;
 mod error;
 mod job;
 pub mod metrics;
+mod place;
+mod postgres;
 mod reader;
 mod sql;
-mod upkeep;
+mod sqlite;
+mod value;
 mod writer;
 
 use std::path::Path;
@@ -32,10 +36,13 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use error::{StoreError, WriteError};
-pub use sql::{Change, FromValue, Look, Param, Row, SqlError, ToParam, Value};
-pub use upkeep::{Integrity, copy, integrity};
+pub use place::Place;
+pub use postgres::{PostgresError, PostgresUrl, PostgresUrlError, Said};
+pub use sql::{Change, Look, Row, SqlError};
+pub use sqlite::{Integrity, copy, integrity};
+pub use value::{FromValue, Param, ToParam, Value};
 
-use crate::job::{ReadJob, WriteJob};
+use crate::job::{Job, ReadJob, WriteJob};
 
 /// The bounds of one store.
 #[derive(Debug, Clone)]
@@ -46,9 +53,9 @@ pub struct Config {
     pub group: usize,
     /// Reader threads, each with a connection of its own; at least one.
     pub readers: usize,
-    /// The pause between two checkpoint steps while there is something to do.
+    /// SQLite: the pause between two checkpoint steps while there is something to do.
     pub checkpoint_pause: Duration,
-    /// A write-ahead log longer than this many pages of 4 KiB makes the writer wait for one complete checkpoint:
+    /// SQLite: a write-ahead log longer than this many pages of 4 KiB makes the writer wait for one complete checkpoint:
     /// without it the log would grow for as long as the load lasts.
     pub wal_pages: u32,
 }
@@ -65,7 +72,7 @@ impl Default for Config {
     }
 }
 
-/// One open file. Clones share it; [`Store::close`] on any of them closes it for all.
+/// One open database. Clones share it; [`Store::close`] on any of them closes it for all.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -76,6 +83,7 @@ struct Shared {
     reads: mpsc::Sender<reader::Order>,
     readers: usize,
     signals: broadcast::Sender<Signal>,
+    is_shared: bool,
 }
 
 /// What another process at the same database has to say.
@@ -96,23 +104,12 @@ impl Store {
     /// `migrations` are SQL scripts in the order they were ever released; `user_version` counts those already run, each
     /// one together with its count in a transaction of its own. Blocks while they run.
     pub fn open(path: &Path, migrations: &'static [&'static str], config: Config) -> Result<Store, StoreError> {
-        let lock = connection::lock(path)?;
-        let mut connection = connection::open_for_writing(path)?;
-        connection::migrate(&mut connection, migrations)?;
-
-        let readers = config.readers.max(1);
-        let (reads, orders) = mpsc::channel(config.queue.max(1));
-        reader::start(path, readers, orders)?;
-        let (writes, orders) = mpsc::channel(config.queue.max(1));
-        writer::start(path, connection, lock, orders, &config)?;
-        Ok(Store {
-            shared: Arc::new(Shared {
-                writes,
-                reads,
-                readers,
-                signals: broadcast::channel(SIGNALS_KEPT).0,
-            }),
-        })
+        let writer = sqlite::Writer::open(path, migrations, &config)?;
+        let readers = sqlite::Reader::open(path, config.readers.max(1))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let place = Place::File(path.to_owned());
+        let (signals, _) = broadcast::channel(1);
+        Self::start(place, &name, Some(writer), readers, signals, &config)
     }
 
     /// Opens a file only to look at it, while the process that it belongs to goes on writing.
@@ -120,18 +117,98 @@ impl Store {
     /// It takes no lock and changes nothing; every write is [`StoreError::Closed`]. A file of another version than
     /// `migrations` make is refused.
     pub fn open_to_look(path: &Path, migrations: &'static [&'static str], config: Config) -> Result<Store, StoreError> {
-        connection::is_current(path, migrations.len())?;
-        let readers = config.readers.max(1);
-        let (reads, orders) = mpsc::channel(config.queue.max(1));
-        reader::start(path, readers, orders)?;
-        // nobody at the other end: there is no writer
-        let (writes, _) = mpsc::channel(1);
+        sqlite::connection::is_current(path, migrations.len())?;
+        let readers = sqlite::Reader::open(path, config.readers.max(1))?;
+        let (signals, _) = broadcast::channel(1);
+        let place = Place::File(path.to_owned());
+        Self::start(place, "", None::<sqlite::Writer>, readers, signals, &config)
+    }
+
+    /// Opens or creates the schema `schema` of a server that other processes may use at the same time, and brings its
+    /// tables up to date as [`Store::open`] does; the same scripts do for both.
+    ///
+    /// # Errors
+    /// Also when the server does not put on disk what it confirms. A server that is away now is an error; one that goes
+    /// away later is waited for.
+    pub async fn open_shared(
+        url: &PostgresUrl,
+        schema: &str,
+        migrations: &'static [&'static str],
+        config: Config,
+    ) -> Result<Store, StoreError> {
+        let target = Arc::new(postgres::Target::new(url, schema)?);
+        let open = move || {
+            postgres::prepare(&target, migrations)?;
+            let (signals, _) = broadcast::channel(SIGNALS_KEPT);
+            let writer = postgres::Writer::new(&target, signals.clone())?;
+            Self::start_shared(&target, Some(writer), signals, &config)
+        };
+        tokio::task::spawn_blocking(open)
+            .await
+            .unwrap_or(Err(StoreError::Panicked))
+    }
+
+    /// Opens a schema only to look at it, as [`Store::open_to_look`] does a file.
+    pub async fn open_shared_to_look(
+        url: &PostgresUrl,
+        schema: &str,
+        migrations: &'static [&'static str],
+        config: Config,
+    ) -> Result<Store, StoreError> {
+        let target = Arc::new(postgres::Target::new(url, schema)?);
+        let open = move || {
+            postgres::is_current(&target, migrations.len())?;
+            Self::start_shared(&target, None, broadcast::channel(1).0, &config)
+        };
+        tokio::task::spawn_blocking(open)
+            .await
+            .unwrap_or(Err(StoreError::Panicked))
+    }
+
+    fn start_shared(
+        target: &Arc<postgres::Target>,
+        writer: Option<postgres::Writer>,
+        signals: broadcast::Sender<Signal>,
+        config: &Config,
+    ) -> Result<Store, StoreError> {
+        let readers = postgres::Reader::new(target, config.readers.max(1))?;
+        let place = Place::Postgres(target.url.clone());
+        let group = postgres::group(config.group);
+        let config = Config {
+            group,
+            ..config.clone()
+        };
+        Self::start(place, target.schema(), writer, readers, signals, &config)
+    }
+
+    /// Starts the threads. Without a writer there is nobody at the other end of the writes.
+    fn start<W: writer::Commits>(
+        place: Place,
+        name: &str,
+        writer: Option<W>,
+        readers: Vec<impl reader::Looks>,
+        signals: broadcast::Sender<Signal>,
+        config: &Config,
+    ) -> Result<Store, StoreError> {
+        let failed = |source| StoreError::Prepare {
+            place: place.clone(),
+            source: Arc::new(source),
+        };
+        let queue = config.queue.max(1);
+        let count = readers.len();
+        let (reads, orders) = mpsc::channel(queue);
+        reader::start(readers, orders).map_err(failed)?;
+        let (writes, orders) = mpsc::channel(queue);
+        if let Some(writer) = writer {
+            writer::start(writer, name, orders, config.group).map_err(failed)?;
+        }
         Ok(Store {
             shared: Arc::new(Shared {
                 writes,
                 reads,
-                readers,
-                signals: broadcast::channel(SIGNALS_KEPT).0,
+                readers: count,
+                signals,
+                is_shared: matches!(place, Place::Postgres(_)),
             }),
         })
     }
@@ -180,14 +257,14 @@ impl Store {
         E: Send + 'static + From<SqlError>,
     {
         let (answer, answered) = oneshot::channel();
-        let order = reader::Order::Run(Box::new(ReadJob::new(look, answer)));
+        let order = reader::Order::Run(Box::new(ReadJob(Job::new(look, answer))));
         self.shared.reads.send(order).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Whether other processes may write to the same database at the same time.
     pub fn is_shared(&self) -> bool {
-        false
+        self.shared.is_shared
     }
 
     /// What other processes at the same database signal from now on; nothing where nobody shares it.
@@ -195,9 +272,7 @@ impl Store {
         self.shared.signals.subscribe()
     }
 
-    /// Finishes what is queued, copies the log into the file, closes it and gives up the lock.
-    ///
-    /// Returns when all of that is done; the same path may be opened again afterwards.
+    /// Finishes what is queued and closes the database; a file is complete then and may be opened again.
     pub async fn close(self) {
         for _ in 0..self.shared.readers {
             let (ended, end) = oneshot::channel();
@@ -221,7 +296,10 @@ where
     E: Send + 'static + From<SqlError>,
 {
     let (answer, answered) = oneshot::channel();
-    (writer::Order::Run(Box::new(WriteJob::new(change, answer))), answered)
+    (
+        writer::Order::Run(Box::new(WriteJob(Job::new(change, answer)))),
+        answered,
+    )
 }
 
 impl std::fmt::Debug for Store {

@@ -20,4 +20,6 @@ viereck_observe::declare! {
         [STORE];
     /// Writes that waited for the writer when its last commit ended.
     QUEUE = Kind::Gauge, Count, "viereck_store_queue", [STORE];
+    /// How large the database is on its disk.
+    SIZE = Kind::Gauge, Octets, "viereck_store_bytes", [STORE];
 }

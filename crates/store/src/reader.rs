@@ -1,13 +1,9 @@
 //! The reader threads: each has a connection of its own, so that looking never waits for the writer.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection;
-use crate::error::StoreError;
 use crate::job::Read;
 
 pub(crate) enum Order {
@@ -16,30 +12,33 @@ pub(crate) enum Order {
     Stop(oneshot::Sender<()>),
 }
 
-/// Starts the threads; they end by [`Order::Stop`] or when the last sender is gone.
-pub(crate) fn start(path: &Path, readers: usize, orders: mpsc::Receiver<Order>) -> Result<(), StoreError> {
+/// One database's way of looking: a snapshot for each piece of work.
+pub(crate) trait Looks: Send + 'static {
+    /// Runs the work over one moment of the database, and answers it.
+    fn look(&mut self, job: Box<dyn Read>);
+    /// Closes the connection.
+    fn close(self);
+}
+
+/// Starts a thread for each reader; they end by [`Order::Stop`] or when the last sender is gone.
+pub(crate) fn start(readers: Vec<impl Looks>, orders: mpsc::Receiver<Order>) -> Result<(), std::io::Error> {
     let orders = Arc::new(Mutex::new(orders));
-    for _ in 0..readers {
-        let connection = connection::open_for_reading(path)?;
+    for reader in readers {
         let orders = Arc::clone(&orders);
         std::thread::Builder::new()
             .name("store-reader".to_owned())
-            .spawn(move || run(connection, &orders))
-            .map_err(|source| StoreError::Prepare {
-                path: path.to_owned(),
-                source: Arc::new(source),
-            })?;
+            .spawn(move || run(reader, &orders))?;
     }
     Ok(())
 }
 
-fn run(connection: Connection, orders: &Mutex<mpsc::Receiver<Order>>) {
+fn run(mut reader: impl Looks, orders: &Mutex<mpsc::Receiver<Order>>) {
     let mut ended = None;
     loop {
         // Whoever holds the lock waits for the next order; the others queue behind it. Work runs outside of it.
         let order = orders.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         match order {
-            Some(Order::Run(job)) => job.run(&connection),
+            Some(Order::Run(job)) => reader.look(job),
             Some(Order::Stop(sender)) => {
                 ended = Some(sender);
                 break;
@@ -47,6 +46,6 @@ fn run(connection: Connection, orders: &Mutex<mpsc::Receiver<Order>>) {
             None => break,
         }
     }
-    drop(connection);
+    reader.close();
     drop(ended);
 }

@@ -9,13 +9,15 @@
 
 use std::ops::Deref;
 
-use bytes::Bytes;
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode};
+
+use crate::postgres::{PostgresError, Session};
+use crate::value::{FromValue, Param, Value};
+use crate::{postgres, sqlite};
 
 /// What a read runs its statements on; all of them see the same moment.
 pub struct Look<'a> {
-    connection: &'a Connection,
+    on: On<'a>,
 }
 
 /// What a write runs its statements on: everything a [`Look`] can do, and changes.
@@ -23,17 +25,10 @@ pub struct Change<'a> {
     look: Look<'a>,
 }
 
-/// A value on its way into a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Param<'a> {
-    /// No value.
-    Null,
-    /// A number, an instant in milliseconds, or a truth value as 0 or 1.
-    Int(i64),
-    /// Text.
-    Text(&'a str),
-    /// Octets.
-    Octets(&'a [u8]),
+#[derive(Clone, Copy)]
+enum On<'a> {
+    Sqlite(&'a Connection),
+    Postgres(&'a Session),
 }
 
 /// The values of a statement, each taken by reference: numbers, text, octets, and options of these.
@@ -42,34 +37,14 @@ macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::ToParam::param(&$value)),*] };
 }
 
-/// What can be handed to a statement.
-pub trait ToParam {
-    /// The value as a statement takes it.
-    fn param(&self) -> Param<'_>;
-}
-
 /// One row of an answer.
 pub struct Row<'r> {
-    row: &'r rusqlite::Row<'r>,
+    of: Of<'r>,
 }
 
-/// A value out of a row.
-#[derive(Debug, Clone, Copy)]
-pub enum Value<'r> {
-    /// No value.
-    Null,
-    /// A number.
-    Int(i64),
-    /// Text.
-    Text(&'r str),
-    /// Octets.
-    Octets(&'r [u8]),
-}
-
-/// What can be read out of a row.
-pub trait FromValue: Sized {
-    /// The value as this type, where it is one.
-    fn from_value(value: Value<'_>) -> Option<Self>;
+enum Of<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r tokio_postgres::Row),
 }
 
 /// A statement that failed. Its text names tables and columns, never contents.
@@ -78,6 +53,9 @@ pub enum SqlError {
     /// SQLite's reason.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL's reason.
+    #[error("{0}")]
+    Postgres(#[from] PostgresError),
     /// A column does not hold what was asked for.
     #[error("column {column} holds no {expected}")]
     Column {
@@ -91,25 +69,37 @@ pub enum SqlError {
 impl SqlError {
     /// There is no room left on the disk.
     pub fn is_full(&self) -> bool {
-        self.code() == Some(ErrorCode::DiskFull)
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::Postgres(error) => error.is_full(),
+            Self::Column { .. } => false,
+        }
     }
 
     /// Whether the same statement may succeed later by itself.
     pub fn may_pass(&self) -> bool {
-        matches!(self.code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy))
-    }
-
-    fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Column { .. } => None,
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)
+            ),
+            Self::Postgres(error) => error.may_pass(),
+            Self::Column { .. } => false,
         }
     }
 }
 
 impl<'a> Look<'a> {
-    pub(crate) fn on(connection: &'a Connection) -> Self {
-        Self { connection }
+    pub(crate) fn at_sqlite(connection: &'a Connection) -> Self {
+        Self {
+            on: On::Sqlite(connection),
+        }
+    }
+
+    pub(crate) fn at_postgres(session: &'a Session) -> Self {
+        Self {
+            on: On::Postgres(session),
+        }
     }
 
     /// Every row of the answer, each read by `read`.
@@ -122,13 +112,22 @@ impl<'a> Look<'a> {
         params: &[Param<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<T, E>,
     ) -> Result<Vec<T>, E> {
-        let mut statement = self.prepared(sql)?;
-        let mut rows = statement
-            .query(rusqlite::params_from_iter(params))
-            .map_err(SqlError::from)?;
         let mut all = Vec::new();
-        while let Some(row) = rows.next().map_err(SqlError::from)? {
-            all.push(read(&Row { row })?);
+        match self.on {
+            On::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql).map_err(SqlError::from)?;
+                let mut rows = statement
+                    .query(rusqlite::params_from_iter(params))
+                    .map_err(SqlError::from)?;
+                while let Some(row) = rows.next().map_err(SqlError::from)? {
+                    all.push(read(&Row { of: Of::Sqlite(row) })?);
+                }
+            }
+            On::Postgres(session) => {
+                for row in session.query(sql, params).map_err(SqlError::from)? {
+                    all.push(read(&Row { of: Of::Postgres(&row) })?);
+                }
+            }
         }
         Ok(all)
     }
@@ -143,13 +142,21 @@ impl<'a> Look<'a> {
         params: &[Param<'_>],
         read: impl FnOnce(&Row<'_>) -> Result<T, E>,
     ) -> Result<Option<T>, E> {
-        let mut statement = self.prepared(sql)?;
-        let mut rows = statement
-            .query(rusqlite::params_from_iter(params))
-            .map_err(SqlError::from)?;
-        match rows.next().map_err(SqlError::from)? {
-            Some(row) => read(&Row { row }).map(Some),
-            None => Ok(None),
+        match self.on {
+            On::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql).map_err(SqlError::from)?;
+                let mut rows = statement
+                    .query(rusqlite::params_from_iter(params))
+                    .map_err(SqlError::from)?;
+                match rows.next().map_err(SqlError::from)? {
+                    Some(row) => read(&Row { of: Of::Sqlite(row) }).map(Some),
+                    None => Ok(None),
+                }
+            }
+            On::Postgres(session) => match session.first(sql, params).map_err(SqlError::from)? {
+                Some(row) => read(&Row { of: Of::Postgres(&row) }).map(Some),
+                None => Ok(None),
+            },
         }
     }
 
@@ -166,19 +173,29 @@ impl<'a> Look<'a> {
     /// # Errors
     /// Of the database that is asked for it.
     pub fn clock(&self) -> Result<i64, SqlError> {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Ok(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
-    }
-
-    fn prepared(&self, sql: &str) -> Result<rusqlite::CachedStatement<'a>, SqlError> {
-        Ok(self.connection.prepare_cached(sql)?)
+        match self.on {
+            On::Sqlite(_) => Ok(sqlite::clock()),
+            On::Postgres(_) => {
+                let now = self.first(postgres::CLOCK, &[], |row| row.at::<i64>(0))?;
+                now.ok_or_else(|| SqlError::Column {
+                    column: "clock".to_owned(),
+                    expected: "instant",
+                })
+            }
+        }
     }
 }
 
 impl<'a> Change<'a> {
-    pub(crate) fn on(connection: &'a Connection) -> Self {
+    pub(crate) fn at_sqlite(connection: &'a Connection) -> Self {
         Self {
-            look: Look::on(connection),
+            look: Look::at_sqlite(connection),
+        }
+    }
+
+    pub(crate) fn at_postgres(session: &'a Session) -> Self {
+        Self {
+            look: Look::at_postgres(session),
         }
     }
 
@@ -187,13 +204,22 @@ impl<'a> Change<'a> {
     /// # Errors
     /// Of the statement; the write as a whole is then to be given up.
     pub fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, SqlError> {
-        let changed = self.look.prepared(sql)?.execute(rusqlite::params_from_iter(params))?;
-        Ok(changed as u64)
+        match self.look.on {
+            On::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(statement.execute(rusqlite::params_from_iter(params))? as u64)
+            }
+            On::Postgres(session) => Ok(session.execute(sql, params)?),
+        }
     }
 
     /// Tells every other process at the same database, once this is committed and only then; see
     /// [`crate::Store::signals`]. At most a few hundred octets. Where nobody shares the database nothing happens.
-    pub fn signal(&self, _text: &str) {}
+    pub fn signal(&self, text: &str) {
+        if let On::Postgres(session) = self.look.on {
+            session.signal(text);
+        }
+    }
 }
 
 impl<'a> Deref for Change<'a> {
@@ -209,7 +235,10 @@ impl Row<'_> {
     /// # Errors
     /// [`SqlError::Column`] when it is none of the type asked for.
     pub fn get<T: FromValue>(&self, column: &str) -> Result<T, SqlError> {
-        let value = value_of(self.row.get_ref(column)?);
+        let value = match self.of {
+            Of::Sqlite(row) => sqlite::value(row.get_ref(column)?),
+            Of::Postgres(row) => postgres::value(row, column)?,
+        };
         typed(value, column)
     }
 
@@ -218,7 +247,10 @@ impl Row<'_> {
     /// # Errors
     /// As [`Row::get`].
     pub fn at<T: FromValue>(&self, place: usize) -> Result<T, SqlError> {
-        let value = value_of(self.row.get_ref(place)?);
+        let value = match self.of {
+            Of::Sqlite(row) => sqlite::value(row.get_ref(place)?),
+            Of::Postgres(row) => postgres::value(row, place)?,
+        };
         typed(value, &place.to_string())
     }
 }
@@ -228,139 +260,4 @@ fn typed<T: FromValue>(value: Option<Value<'_>>, column: &str) -> Result<T, SqlE
         column: column.to_owned(),
         expected: std::any::type_name::<T>(),
     })
-}
-
-fn value_of(value: ValueRef<'_>) -> Option<Value<'_>> {
-    match value {
-        ValueRef::Null => Some(Value::Null),
-        ValueRef::Integer(number) => Some(Value::Int(number)),
-        ValueRef::Text(text) => std::str::from_utf8(text).ok().map(Value::Text),
-        ValueRef::Blob(octets) => Some(Value::Octets(octets)),
-        // no table of ours has a fraction
-        ValueRef::Real(_) => None,
-    }
-}
-
-impl rusqlite::ToSql for Param<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Param::Null => ValueRef::Null,
-            Param::Int(number) => ValueRef::Integer(*number),
-            Param::Text(text) => ValueRef::Text(text.as_bytes()),
-            Param::Octets(octets) => ValueRef::Blob(octets),
-        }))
-    }
-}
-
-macro_rules! numbers {
-    ($($number:ty),+) => {$(
-        impl ToParam for $number {
-            fn param(&self) -> Param<'_> {
-                Param::Int(i64::from(*self))
-            }
-        }
-
-        impl FromValue for $number {
-            fn from_value(value: Value<'_>) -> Option<Self> {
-                match value {
-                    Value::Int(number) => number.try_into().ok(),
-                    _ => None,
-                }
-            }
-        }
-    )+};
-}
-numbers!(i64, u32, u16);
-
-macro_rules! texts_and_octets {
-    ($($kind:ty, $variant:ident, $borrow:ident;)+) => {$(
-        impl ToParam for $kind {
-            fn param(&self) -> Param<'_> {
-                Param::$variant(self.$borrow())
-            }
-        }
-    )+};
-}
-texts_and_octets! {
-    str, Text, as_ref;
-    String, Text, as_str;
-    [u8], Octets, as_ref;
-    Vec<u8>, Octets, as_slice;
-    Bytes, Octets, as_ref;
-}
-
-impl<const N: usize> ToParam for [u8; N] {
-    fn param(&self) -> Param<'_> {
-        Param::Octets(self)
-    }
-}
-
-impl ToParam for bool {
-    fn param(&self) -> Param<'_> {
-        Param::Int(i64::from(*self))
-    }
-}
-
-impl<T: ToParam + ?Sized> ToParam for &T {
-    fn param(&self) -> Param<'_> {
-        (**self).param()
-    }
-}
-
-impl<T: ToParam> ToParam for Option<T> {
-    fn param(&self) -> Param<'_> {
-        self.as_ref().map_or(Param::Null, ToParam::param)
-    }
-}
-
-impl FromValue for bool {
-    fn from_value(value: Value<'_>) -> Option<Self> {
-        match value {
-            Value::Int(0) => Some(false),
-            Value::Int(1) => Some(true),
-            _ => None,
-        }
-    }
-}
-
-impl FromValue for String {
-    fn from_value(value: Value<'_>) -> Option<Self> {
-        match value {
-            Value::Text(text) => Some(text.to_owned()),
-            _ => None,
-        }
-    }
-}
-
-impl FromValue for Vec<u8> {
-    fn from_value(value: Value<'_>) -> Option<Self> {
-        match value {
-            Value::Octets(octets) => Some(octets.to_vec()),
-            _ => None,
-        }
-    }
-}
-
-impl FromValue for Bytes {
-    fn from_value(value: Value<'_>) -> Option<Self> {
-        Vec::from_value(value).map(Bytes::from)
-    }
-}
-
-impl<const N: usize> FromValue for [u8; N] {
-    fn from_value(value: Value<'_>) -> Option<Self> {
-        match value {
-            Value::Octets(octets) => octets.try_into().ok(),
-            _ => None,
-        }
-    }
-}
-
-impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: Value<'_>) -> Option<Self> {
-        match value {
-            Value::Null => Some(None),
-            value => T::from_value(value).map(Some),
-        }
-    }
 }

@@ -22,7 +22,7 @@ type Refusal = SqlError;
 
 /// A refusal of the work itself.
 fn refusal() -> Refusal {
-    rusqlite::Error::InvalidQuery.into()
+    SqlError::from(rusqlite::Error::InvalidQuery)
 }
 
 fn open(path: &Path) -> Store {

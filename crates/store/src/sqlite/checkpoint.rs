@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::Config;
-use crate::connection;
+use super::connection;
 use crate::error::StoreError;
+use crate::{Config, Place};
 
 /// How long the writer stands still for readers when it empties the log; what is left over waits for the next time.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -44,7 +44,7 @@ impl Checkpointer {
             .name("store-checkpoint".to_owned())
             .spawn(move || steps.run(&connection, &woken, &ended))
             .map_err(|source| StoreError::Prepare {
-                path: path.to_owned(),
+                place: Place::File(path.to_owned()),
                 source: Arc::new(source),
             })?;
         Ok(Self {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::Place;
 use crate::error::StoreError;
 
 /// Readers and the checkpointer wait this long for a moment of SQLite's own locks.
@@ -21,7 +22,7 @@ pub(crate) const BUSY: Duration = Duration::from_secs(5);
 pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let beside = suffixed(path, ".lock");
     let prepare = |source| StoreError::Prepare {
-        path: beside.clone(),
+        place: Place::File(beside.clone()),
         source: Arc::new(source),
     };
     // Nobody but the owner may read the file; SQLite gives its log the same rights.
@@ -82,8 +83,8 @@ fn open(path: &Path, flags: OpenFlags, settings: &str) -> Result<Connection, Sto
         Ok(connection)
     };
     open().map_err(|source| StoreError::Open {
-        path: path.to_owned(),
-        source: Arc::new(source),
+        place: Place::File(path.to_owned()),
+        source: Arc::new(source.into()),
     })
 }
 
@@ -91,14 +92,14 @@ fn open(path: &Path, flags: OpenFlags, settings: &str) -> Result<Connection, Sto
 pub(crate) fn is_current(path: &Path, known: usize) -> Result<(), StoreError> {
     let connection = open_for_reading(path)?;
     let found = version(&connection).map_err(|source| StoreError::Open {
-        path: path.to_owned(),
-        source: Arc::new(source),
+        place: Place::File(path.to_owned()),
+        source: Arc::new(source.into()),
     })?;
-    let path = path.to_owned();
+    let place = Place::File(path.to_owned());
     match found.cmp(&known) {
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(StoreError::Newer { path, found, known }),
-        Ordering::Less => Err(StoreError::Older { path, found, known }),
+        Ordering::Greater => Err(StoreError::Newer { place, found, known }),
+        Ordering::Less => Err(StoreError::Older { place, found, known }),
     }
 }
 
@@ -112,14 +113,14 @@ fn version(connection: &Connection) -> Result<usize, rusqlite::Error> {
 /// Runs the migrations the file has not seen, forward only.
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     let path: PathBuf = connection.path().map(PathBuf::from).unwrap_or_default();
-    let failed = |source| StoreError::Open {
-        path: path.clone(),
-        source: Arc::new(source),
+    let failed = |source: rusqlite::Error| StoreError::Open {
+        place: Place::File(path.clone()),
+        source: Arc::new(source.into()),
     };
     let found = version(connection).map_err(failed)?;
     if found > migrations.len() {
         return Err(StoreError::Newer {
-            path,
+            place: Place::File(path),
             found,
             known: migrations.len(),
         });

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::connection::{self, suffixed};
+use super::connection::{self, suffixed};
 use crate::error::StoreError;
+use crate::{Place, SqlError};
 
 /// How many findings of a damaged file are told; the first says enough.
 const FINDINGS: u32 = 5;
@@ -35,7 +36,7 @@ pub enum Integrity {
 pub fn integrity(path: &Path, limit: Duration) -> Result<Integrity, StoreError> {
     let connection = match connection::open_for_reading(path) {
         Ok(connection) => connection,
-        Err(StoreError::Open { source, .. }) if is_damage(&source) => {
+        Err(StoreError::Open { source, .. }) if matches!(&*source, SqlError::Sqlite(error) if is_damage(error)) => {
             return Ok(Integrity::Damaged(vec![source.to_string()]));
         }
         Err(error) => return Err(error),
@@ -60,8 +61,8 @@ pub fn integrity(path: &Path, limit: Duration) -> Result<Integrity, StoreError> 
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(Integrity::Unfinished),
         Err(error) if is_damage(&error) => Ok(Integrity::Damaged(vec![error.to_string()])),
         Err(source) => Err(StoreError::Open {
-            path: path.to_owned(),
-            source: Arc::new(source),
+            place: Place::File(path.to_owned()),
+            source: Arc::new(source.into()),
         }),
     }
 }
@@ -82,7 +83,7 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 /// anybody can see it. The length of the copy in octets.
 pub fn copy(from: &Path, to: &Path, mark: &str) -> Result<u64, StoreError> {
     let prepare = |source: std::io::Error| StoreError::Prepare {
-        path: to.to_owned(),
+        place: Place::File(to.to_owned()),
         source: Arc::new(source),
     };
     if to.exists() {
@@ -97,8 +98,8 @@ pub fn copy(from: &Path, to: &Path, mark: &str) -> Result<u64, StoreError> {
         .open(&part);
     private.map_err(prepare)?;
     let copied = copy_into(from, &part, mark).map_err(|source| StoreError::Open {
-        path: from.to_owned(),
-        source: Arc::new(source),
+        place: Place::File(from.to_owned()),
+        source: Arc::new(source.into()),
     });
     if let Err(error) = copied {
         // what is left of it is of no use, and says so by its name
