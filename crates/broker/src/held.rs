@@ -6,7 +6,7 @@
 //! operator has paused stays until it is resumed.
 //!
 //! Guarantees: what is held is verified and authorised again before it goes on, by the table then in force. The broker
-//! holds no more octets than configured and what it has in hand beside: [`Room`] stops the intake, never the way out.
+//! holds no more octets than configured and what it has in hand beside: without room the intake rests, never the way out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::held::{Held, HeldFor};
 use viereck_custody::{JOURNAL_PAUSE, JournalError, authorise, doubled, inbox};
@@ -91,43 +90,6 @@ impl Refusals {
         if self.all().remove(gateway).is_some() {
             tracing::info!(gateway = %gateway, "its queue takes messages again");
         }
-    }
-}
-
-/// How much room there is for what is held.
-#[derive(Clone)]
-pub(crate) struct Room {
-    held: watch::Sender<u64>,
-    most: u64,
-}
-
-impl Room {
-    pub(crate) fn new(most: u64) -> Self {
-        Self {
-            held: watch::Sender::new(0),
-            most,
-        }
-    }
-
-    /// Waits until there is room.
-    pub(crate) async fn some(&self) {
-        let most = self.most;
-        // the sender lives as long as this
-        let _ = self.held.subscribe().wait_for(|held| *held < most).await;
-    }
-
-    /// Waits until there is none.
-    pub(crate) async fn none(&self) {
-        let most = self.most;
-        let _ = self.held.subscribe().wait_for(|held| *held >= most).await;
-    }
-
-    fn more(&self, octets: usize) {
-        self.held.send_modify(|held| *held = held.saturating_add(octets as u64));
-    }
-
-    fn set(&self, octets: u64) {
-        self.held.send_replace(octets);
     }
 }
 
@@ -310,19 +272,5 @@ mod tests {
         refusals.took(&full);
         assert!(!refusals.refuses(&full));
         assert_eq!(refusals.until(None), None);
-    }
-
-    #[tokio::test]
-    async fn there_is_room_below_the_bound_and_none_at_it() {
-        let room = Room::new(10);
-        room.some().await;
-        room.more(9);
-        room.some().await;
-        room.more(1);
-        room.none().await;
-        let waits = tokio::time::timeout(Duration::from_millis(20), room.some());
-        assert!(waits.await.is_err());
-        room.set(3);
-        room.some().await;
     }
 }

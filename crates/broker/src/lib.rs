@@ -27,13 +27,13 @@ use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError};
+use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room};
 use viereck_envelope::Signer;
 use viereck_observe::Trace;
 use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
 
 pub use config::{Config, Outbox};
-use held::{Refusals, Room};
+use held::Refusals;
 
 /// After a pause this long between two tries a delivery goes back to its queue.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);

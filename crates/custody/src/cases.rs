@@ -72,6 +72,23 @@ impl Case {
         Ok(())
     }
 
+    /// Puts the case as it stands from now on in the place of what was kept.
+    pub(crate) fn replace(&self, tx: &Change<'_>, side: Side) -> Result<(), JournalError> {
+        tx.run(
+            "UPDATE case_file SET behoerde = ?, application = ?, reply_token = ?
+             WHERE side = ? AND case_id = ? AND author = ?",
+            params![
+                self.behoerde.as_str(),
+                self.application.to_string(),
+                self.reply_token.as_ref().map(ToString::to_string),
+                side.as_str(),
+                self.case_id.to_string(),
+                self.author.as_str(),
+            ],
+        )?;
+        Ok(())
+    }
+
     fn read(row: &Row<'_>) -> Result<Self, JournalError> {
         Ok(Self {
             case_id: rows::name(row, "case_id")?,

@@ -19,19 +19,29 @@ use viereck_store::{Change, params};
 use viereck_transport::{Delivery, Link, Queue};
 
 use crate::journal::Occurrence;
+use crate::machine::{self, Act};
+use crate::replace::{self, Met};
 use crate::rows::{MessageRow, NewMessage, Side, Work};
-use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, authorise, lanes, ledger};
+use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room, aside, authorise, lanes, ledger};
 
 /// How the inbox takes.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Messages taken at once; with the largest document this bounds the memory.
     pub prefetch: u16,
+    /// Octets that may wait for a hand-over; beyond that nothing is taken.
+    pub waiting_octets: u64,
 }
+
+/// How often the octets that wait are counted anew; in between they are reckoned.
+const COUNT: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Default for Config {
     fn default() -> Self {
-        Self { prefetch: 32 }
+        Self {
+            prefetch: 32,
+            waiting_octets: 16 << 30,
+        }
     }
 }
 
@@ -50,10 +60,11 @@ pub enum Taken {
     NotYet,
 }
 
-/// Takes from this gateway's queue until `shutdown`; what was fetched by then is finished.
+/// Takes from this gateway's queue until `shutdown`; what was fetched by then is finished. While the journal cannot write,
+/// or keeps as much as it may, nothing is fetched.
 ///
 /// # Errors
-/// Only of the journal. A link that is down is waited for.
+/// Only of the journal, and only what does not pass by itself. A link that is down is waited for.
 pub async fn run(
     journal: Journal,
     link: Link,
@@ -62,50 +73,133 @@ pub async fn run(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), JournalError> {
-    let mut consumer = link.consume(&Queue::Gateway(me.clone()), config.prefetch).await?;
-    let mut taking = FuturesUnordered::new();
+    let room = Room::new(config.waiting_octets);
+    let intake = Intake {
+        journal,
+        link,
+        me,
+        tables,
+        room,
+        prefetch: config.prefetch,
+    };
     loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            delivery = consumer.next(), if taking.len() < usize::from(config.prefetch) => {
-                let Some(delivery) = delivery else { break };
-                let now_in_force = tables.borrow().clone();
-                taking.push(one(&journal, &me, now_in_force, delivery));
-            }
-            Some(outcome) = taking.next() => outcome?,
+        let ready = shutdown.run_until_cancelled(intake.ready()).await;
+        let Some(ready) = ready else { return Ok(()) };
+        ready?;
+        if intake.take_in(&shutdown).await? == Rest::ForGood {
+            return Ok(());
+        }
+        if !shutdown.is_cancelled() {
+            tracing::error!(
+                alarm = "intake-rests",
+                "nothing is taken until the journal has room and can write"
+            );
         }
     }
-    while let Some(outcome) = taking.next().await {
-        outcome?;
-    }
-    consumer.cancel().await;
-    Ok(())
 }
 
+/// What a gateway takes with, and until when.
+struct Intake {
+    journal: Journal,
+    link: Link,
+    me: GatewayId,
+    tables: CurrentTables,
+    room: Room,
+    prefetch: u16,
+}
+
+/// Why nothing more is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// The journal cannot write or has no room, or it is the end.
+    ForNow,
+    /// The link is closed.
+    ForGood,
+}
+
+impl Intake {
+    /// Waits until the journal can write and has room.
+    async fn ready(&self) -> Result<(), JournalError> {
+        loop {
+            self.count().await?;
+            if tokio::time::timeout(COUNT, self.room.some()).await.is_ok() && self.journal.is_writable().await {
+                return Ok(());
+            }
+            tokio::time::sleep(JOURNAL_PAUSE).await;
+        }
+    }
+
+    async fn count(&self) -> Result<(), JournalError> {
+        match self.journal.waiting_octets().await {
+            Ok(octets) => self.room.set(octets),
+            Err(error) if error.may_pass() => tracing::warn!(%error, "what waits cannot be counted"),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn take_in(&self, shutdown: &CancellationToken) -> Result<Rest, JournalError> {
+        let mut consumer = self
+            .link
+            .consume(&Queue::Gateway(self.me.clone()), self.prefetch)
+            .await?;
+        let mut taking = FuturesUnordered::new();
+        let mut counting = tokio::time::interval(COUNT);
+        let mut rest = Rest::ForNow;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.room.none() => break,
+                _ = counting.tick() => self.count().await?,
+                delivery = consumer.next(), if taking.len() < usize::from(self.prefetch) => {
+                    let Some(delivery) = delivery else {
+                        rest = Rest::ForGood;
+                        break;
+                    };
+                    let now_in_force = self.tables.borrow().clone();
+                    taking.push(one(&self.journal, &self.me, &self.room, now_in_force, delivery));
+                }
+                // with a journal that cannot write every delivery would only be counted as one more attempt
+                Some(outcome) = taking.next() => if !outcome? { break },
+            }
+        }
+        while let Some(outcome) = taking.next().await {
+            outcome?;
+        }
+        consumer.cancel().await;
+        Ok(rest)
+    }
+}
+
+/// One delivery. Whether the journal could write.
 async fn one(
     journal: &Journal,
     me: &GatewayId,
+    room: &Room,
     tables: std::sync::Arc<Tables>,
     delivery: Delivery,
-) -> Result<(), JournalError> {
+) -> Result<bool, JournalError> {
     let span = Span::begin_if_traced(SpanName::Take, delivery.trace.as_ref(), me.as_str());
     let within = span.as_ref().map(Span::trace);
     match journal.take_within(within, delivery.bytes.clone(), me, tables).await {
         Ok(taken) => {
             journal.shared.measured.taken(taken);
+            if taken == Taken::New {
+                room.more(delivery.bytes.len());
+            }
             match taken {
                 Taken::NotYet => delivery.drop_back(),
                 _ => delivery.done(),
             }
+            Ok(true)
         }
         Err(error) if error.may_pass() => {
             tracing::error!(%error, alarm = "journal-unavailable", "not taken, again later");
-            tokio::time::sleep(JOURNAL_PAUSE).await;
             delivery.drop_back();
+            Ok(false)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// Verifies, aside from the async threads where it would hold them up.
@@ -204,6 +298,22 @@ fn take_verified(
         let told = journal.refuse(tx, &refused, Stage::Rejected, Reason::MessageIdConflict, now)?;
         return Ok((Taken::Refused(Reason::MessageIdConflict), told.into_iter().collect()));
     }
+    let mut told = vec![];
+    let met = match replace::meet(tx, header)? {
+        Met::Nothing => Ok(()),
+        Met::Replaced => Err(Reason::Replaced),
+        Met::HandedOver => Err(Reason::S100),
+        Met::Living => Err(Reason::ReplacedLives),
+        Met::Waiting(seq) => {
+            told.push(journal.give_way(tx, seq, now)?);
+            Ok(())
+        }
+    };
+    if let Err(reason) = met {
+        tracing::warn!(message_id = %key.message_id, reason = reason.code(), "of a message sealed anew one is taken");
+        told.extend(journal.refuse(tx, &refused, Stage::Rejected, reason, now)?);
+        return Ok((Taken::Refused(reason), told));
+    }
     let in_time = authorise::in_time(header, now);
     NewMessage {
         work: in_time.is_ok().then_some((Work::HandOver, now)),
@@ -214,13 +324,28 @@ fn take_verified(
     }
     .insert(tx)?;
     let row = MessageRow::find(tx, Side::Taken, &key)?.ok_or(JournalError::Unknown)?;
-    let delivered = journal.state(tx, &row, Stage::Delivered, None, &[], now)?;
+    told.push(journal.state(tx, &row, Stage::Delivered, None, &[], now)?);
     let Err(reason) = in_time else {
-        return Ok((Taken::New, vec![delivered]));
+        return Ok((Taken::New, told));
     };
     ledger::set_end(tx, Side::Taken, &row, Some((Stage::Expired, now)))?;
-    let expired = journal.state(tx, &row, Stage::Expired, None, &[reason], now)?;
-    Ok((Taken::Refused(reason), vec![delivered, expired]))
+    told.push(journal.state(tx, &row, Stage::Expired, None, &[reason], now)?);
+    Ok((Taken::Refused(reason), told))
+}
+
+impl Journal {
+    /// A message that waits and was never tried ends, because the one that replaces it has come.
+    fn give_way(&self, tx: &Change<'_>, seq: i64, now: Timestamp) -> Result<Occurrence, JournalError> {
+        let row = tx.first("SELECT * FROM message WHERE seq = ?", params![seq], MessageRow::read)?;
+        let row = row.ok_or(JournalError::Unknown)?;
+        machine::allow(&row, Act::End(Stage::Rejected))?;
+        tx.run(
+            "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL WHERE seq = ?",
+            params![seq],
+        )?;
+        ledger::set_end(tx, Side::Taken, &row, Some((Stage::Rejected, now)))?;
+        self.state(tx, &row, Stage::Rejected, None, &[Reason::Replaced], now)
+    }
 }
 
 impl Journal {

@@ -1,10 +1,9 @@
-//! The journal of one custodian: a file that belongs to one custodian in one environment.
+//! The journal of one custodian in one environment: a file, or a schema of a database that several instances share.
 //!
 //! Guarantees: what a call reports as done is on disk; every change and its event are one transaction. Occurrences are
 //! told to whoever listens only after the commit. Does not: decide anything. The rooms beside this one do, each with
 //! its own statements over the same tables (`migrations/`).
 
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +12,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use viereck_envelope::{Header, Reason};
 use viereck_routing::{BehoerdeId, CustodianId, Environment, MessageId};
-use viereck_store::{Change, Look, Store, params};
+use viereck_store::{Change, Config, Look, Place, Store, params};
 
 use crate::claims::Claims;
 use crate::duty::Duties;
@@ -95,12 +94,21 @@ pub struct Occurrence {
 }
 
 impl Journal {
-    /// Opens the journal of `custodian`, or makes it.
+    /// Opens the journal of `custodian`, or makes it. In a database each custodian has a schema of its own.
     ///
     /// # Errors
-    /// [`JournalError::OfAnother`] when the file was made for another custodian or environment.
-    pub async fn open(path: &Path, custodian: CustodianId, environment: Environment) -> Result<Self, JournalError> {
-        let store = Store::open(path, MIGRATIONS, viereck_store::Config::default())?;
+    /// [`JournalError::OfAnother`] when it was made for another custodian or environment.
+    pub async fn open(
+        place: impl Into<Place>,
+        custodian: CustodianId,
+        environment: Environment,
+    ) -> Result<Self, JournalError> {
+        let store = match place.into() {
+            Place::File(path) => Store::open(&path, MIGRATIONS, Config::default())?,
+            Place::Postgres(url) => {
+                Store::open_shared(&url, &schema(&custodian), MIGRATIONS, Config::default()).await?
+            }
+        };
         let owner = custodian.clone();
         let me = store.is_shared().then(instance::new_name);
         let name = me.clone();
@@ -121,13 +129,18 @@ impl Journal {
     /// Opens the journal of `custodian` only to look at it, while its own process goes on; every change is refused.
     ///
     /// # Errors
-    /// As [`Journal::open`]; also when there is no such file.
+    /// As [`Journal::open`]; also when there is no such journal.
     pub async fn open_to_look(
-        path: &Path,
+        place: impl Into<Place>,
         custodian: CustodianId,
         environment: Environment,
     ) -> Result<Self, JournalError> {
-        let store = Store::open_to_look(path, MIGRATIONS, viereck_store::Config::default())?;
+        let store = match place.into() {
+            Place::File(path) => Store::open_to_look(&path, MIGRATIONS, Config::default())?,
+            Place::Postgres(url) => {
+                Store::open_shared_to_look(&url, &schema(&custodian), MIGRATIONS, Config::default()).await?
+            }
+        };
         let owner = custodian.clone();
         store.read(move |conn| is_of(conn, &owner, environment)).await?;
         Ok(Self::on(store, custodian, environment, None))
@@ -244,6 +257,11 @@ impl Drop for Shared {
             living.abort();
         }
     }
+}
+
+/// The schema of a custodian's journal. An id is lower-case letters, digits and `-`, so it can stand there as it is.
+fn schema(custodian: &CustodianId) -> String {
+    format!("viereck_{custodian}")
 }
 
 /// Makes an empty file `custodian`'s; any other has to be it already.

@@ -36,6 +36,8 @@ pub mod pause;
 mod promise;
 pub mod receipts;
 pub mod relay;
+pub mod replace;
+mod room;
 mod rows;
 pub mod status;
 mod step;
@@ -56,7 +58,9 @@ pub use machine::NotAllowed;
 pub use outbox::doubled;
 pub use promise::{Idempotency, Promise, Promised};
 pub use rows::Side;
+pub use room::Room;
 pub use step::{Entry, Step, UnknownEntry};
+pub use viereck_store::{Place, PostgresUrl, PostgresUrlError};
 pub use view::{EventView, Lookup, MessageView};
 
 /// The routing table in force, replaced as a whole; whoever holds it sees each new version.

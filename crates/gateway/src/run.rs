@@ -11,16 +11,17 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use viereck_custody::{CurrentTables, Journal, JournalError, inbox, outbox, receipts};
+use viereck_custody::{CurrentTables, Journal, JournalError, inbox, ledger, outbox, receipts};
 use viereck_transport::Link;
 
 use crate::config::Severity;
 use crate::deliver::adapter::AdapterError;
-use crate::deliver::{self, Lanes};
+use crate::deliver::backlog::Backlogs;
+use crate::deliver::{self, Deliveries, markers};
 use crate::gateway::Gateway;
 use crate::http::access::{Access, AccessError};
 use crate::http::{router, serve};
-use crate::{Config, Finding, Keys};
+use crate::{Config, Finding, Keys, webhooks};
 
 /// What a gateway is given.
 pub struct Inputs {
@@ -34,6 +35,8 @@ pub struct Inputs {
     pub keys: Keys,
     /// Where its HTTP interface listens; bound already, so that a port in use shows before anything starts.
     pub listener: TcpListener,
+    /// Filled by it with what waits for each authority.
+    pub backlogs: Backlogs,
 }
 
 /// Why a gateway does not run, or no longer.
@@ -59,7 +62,7 @@ pub enum Error {
 /// The first that is missing or malformed.
 pub fn readable(config: &Config) -> Result<(), Error> {
     Access::load(&config.fachverfahren)?;
-    Lanes::new(&config.deliveries)?;
+    Deliveries::new(&config.deliveries)?;
     Ok(())
 }
 
@@ -75,8 +78,10 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         journal,
         keys,
         listener,
+        backlogs,
     } = inputs;
-    for finding in config.check() {
+    let environment = tables.borrow().environment();
+    for finding in config.check().into_iter().chain(config.webhooks.check_in(environment)) {
         match finding.severity {
             Severity::Error => return Err(Error::Config(finding)),
             Severity::Warning => {
@@ -85,7 +90,8 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         }
     }
     let access = Access::load(&config.fachverfahren)?;
-    let lanes = Lanes::new(&config.deliveries)?;
+    let deliveries = Arc::new(Deliveries::new(&config.deliveries)?);
+    backlogs.begin(journal.clone(), Arc::clone(&deliveries), config.id.clone());
     let stages = Stages::of(&shutdown);
     let gateway = Gateway::new(
         config.clone(),
@@ -94,7 +100,8 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         access,
         tables.clone(),
         stages.taking.clone(),
-    );
+    )
+    .map_err(AdapterError::from)?;
     let gateway = Arc::new(gateway);
 
     let span = tracing::info_span!("gateway", id = %config.id);
@@ -111,10 +118,27 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         taking.clone(),
     );
     fetchers.spawn(take.instrument(span.clone()));
-    let hear = receipts::run_in(journal.clone(), link.clone(), me, tables, taking.clone());
+    let hear = receipts::run_in(
+        journal.clone(),
+        link.clone(),
+        me,
+        tables,
+        receipts::Config::default(),
+        taking.clone(),
+    );
     fetchers.spawn(hear.instrument(span.clone()));
-    let hand_over = deliver::run(Arc::clone(&gateway), lanes, taking.clone());
+    let hand_over = deliver::run(Arc::clone(&gateway), Arc::clone(&deliveries), taking.clone());
     fetchers.spawn(hand_over.instrument(span.clone()));
+    let watch = markers::run(Arc::clone(&gateway), deliveries, taking.clone());
+    fetchers.spawn(watch.instrument(span.clone()));
+
+    let (waiting, heard, stop) = (Arc::clone(&gateway), journal.clone(), taking.clone());
+    let wake = async move { waiting.waiting.run(heard, stop).await };
+    fetchers.spawn(wake.instrument(span.clone()));
+    let call = webhooks::run(Arc::clone(&gateway), taking.clone());
+    fetchers.spawn(call.instrument(span.clone()));
+    let count = ledger::watch::run(journal.clone(), ledger::watch::Config::default(), taking.clone());
+    fetchers.spawn(count.instrument(span.clone()));
 
     let mut tellers = JoinSet::new();
     let publish = outbox::run(journal.clone(), link.clone(), outbox, telling.clone());

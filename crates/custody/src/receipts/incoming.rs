@@ -1,10 +1,12 @@
 //! Batches of others into facts.
 //!
 //! A batch counts once: the same head again changes nothing, another head of the same number is a fork and alarms, a
-//! missing number shows as a gap and alarms but stops nothing, because facts need no order. Whether a custodian was
+//! missing number shows as a gap and alarms but stops nothing, because facts need no order: what stays missing is asked
+//! for, by publishing again the messages that it may have been about. Whether a custodian was
 //! entitled to state an event is judged by the table in force when it arrives, and kept with the fact.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -14,12 +16,16 @@ use viereck_routing::{Digest, GatewayId, Tables};
 use viereck_store::{Change, params};
 use viereck_transport::{Link, Queue};
 
+use super::outgoing::Config;
 use crate::journal::{MessageKey, Occurrence};
 use crate::rows::{MessageRow, Side};
 use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, status};
 
 /// Receipts taken at once.
 const PREFETCH: u16 = 32;
+
+/// How often gaps are looked for at the most.
+const SHORTEST_GRACE: Duration = Duration::from_millis(100);
 
 /// Whether an incoming batch was believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +38,7 @@ pub enum Standing {
     NotYet,
 }
 
-/// Takes receipts from this gateway's queue until `shutdown`.
+/// Takes receipts from this gateway's queue until `shutdown`, and asks for those that are missing.
 ///
 /// # Errors
 /// Only of the journal. A link that is down is waited for.
@@ -41,12 +47,18 @@ pub async fn run(
     link: Link,
     me: GatewayId,
     tables: CurrentTables,
+    config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), JournalError> {
     let mut consumer = link.consume(&Queue::Receipts(me), PREFETCH).await?;
+    let mut looking = tokio::time::interval(config.gap_grace.max(SHORTEST_GRACE));
     loop {
         let delivery = tokio::select! {
             () = shutdown.cancelled() => break,
+            _ = looking.tick() => {
+                passes(journal.ask_for_gaps(Timestamp::now() - config.gap_grace).await)?;
+                continue;
+            }
             delivery = consumer.next() => delivery,
         };
         let Some(delivery) = delivery else { break };
@@ -54,16 +66,28 @@ pub async fn run(
         match journal.take_receipts(delivery.bytes.clone(), in_force).await {
             Ok(Standing::NotYet) => delivery.drop_back(),
             Ok(Standing::Taken | Standing::Refused) => delivery.done(),
-            Err(error) if error.may_pass() => {
-                tracing::error!(%error, alarm = "journal-unavailable", "receipts not taken, again later");
-                tokio::time::sleep(JOURNAL_PAUSE).await;
+            Err(error) => {
+                passes(Err(error))?;
                 delivery.drop_back();
+                // each further one would only be counted as an attempt
+                while !shutdown.is_cancelled() && !journal.is_writable().await {
+                    tokio::time::sleep(JOURNAL_PAUSE).await;
+                }
             }
-            Err(error) => return Err(error),
         }
     }
     consumer.cancel().await;
     Ok(())
+}
+
+fn passes(done: Result<(), JournalError>) -> Result<(), JournalError> {
+    match done {
+        Err(error) if error.may_pass() => {
+            tracing::error!(%error, alarm = "journal-unavailable", "receipts not taken, again later");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 impl Journal {
@@ -103,6 +127,66 @@ impl Journal {
         };
         self.fold_batch(batch, tables).await?;
         Ok(Standing::Taken)
+    }
+
+    /// What a batch that has been missing since `before` may have told is asked for again: messages that its custodian
+    /// may have, or that nobody is known to have, are published once more. Each gap is asked for once.
+    pub async fn ask_for_gaps(&self, before: Timestamp) -> Result<(), JournalError> {
+        let me = self.custodian().clone();
+        let asked = self.store.write(move |tx| {
+            let now = Timestamp::now().as_millisecond();
+            let silent: Vec<String> = tx.all(
+                "SELECT DISTINCT custodian FROM batch_in WHERE follows = 0 AND destination = ? AND taken_at <= ?
+                 ORDER BY custodian",
+                params![me.as_str(), before.as_millisecond()],
+                |row| Ok::<_, JournalError>(row.at(0)?),
+            )?;
+            let mut asked = 0;
+            for custodian in &silent {
+                asked += tx.run(
+                    "UPDATE message SET due_at = ? WHERE side = 'sent' AND work = 'publish' AND attempts > 0
+                     AND due_at > ? AND (target IS NULL OR target = ?)",
+                    params![now, now, custodian],
+                )?;
+            }
+            tx.run(
+                "UPDATE batch_in SET follows = 1 WHERE follows = 0 AND destination = ? AND taken_at <= ?",
+                params![me.as_str(), before.as_millisecond()],
+            )?;
+            Ok::<_, JournalError>((silent, asked))
+        });
+        let (silent, asked) = asked.await?;
+        for custodian in silent {
+            tracing::warn!(
+                custodian,
+                asked,
+                alarm = "receipt-gap",
+                "receipts are missing: what they may have told is asked for"
+            );
+        }
+        if asked > 0 {
+            self.shared.publish_wanted.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Forgets batches taken before `before`, but for the newest of each chain, and octets that did not verify then.
+    pub async fn forget_evidence(&self, before: Timestamp) -> Result<u64, JournalError> {
+        let forgotten = self.store.write(move |tx| {
+            let before = before.as_millisecond();
+            let batches = tx.run(
+                "DELETE FROM batch_in WHERE taken_at < ? AND sequence < (SELECT max(newest.sequence) FROM batch_in newest
+                    WHERE newest.custodian = batch_in.custodian AND newest.destination = batch_in.destination)",
+                params![before],
+            )?;
+            tx.run(
+                "DELETE FROM refusal_due WHERE refusal IN (SELECT seq FROM refused_octets WHERE time < ?)",
+                params![before],
+            )?;
+            let octets = tx.run("DELETE FROM refused_octets WHERE time < ?", params![before])?;
+            Ok::<_, JournalError>(batches + octets)
+        });
+        Ok(forgotten.await?)
     }
 
     /// Folds the events of a verified batch into what is known of our own messages.
@@ -145,35 +229,46 @@ fn remember_head(tx: &Change<'_>, batch: &VerifiedBatch) -> Result<bool, Journal
     let head = batch.head();
     let (custodian, destination) = (head.custodian.as_str(), head.destination.as_str());
     let digest = batch.head_digest();
+    let number = head.sequence.cast_signed();
+    let before: Option<[u8; 32]> = tx.first(
+        "SELECT head FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ?",
+        params![custodian, destination, number - 1],
+        |row| row.at(0),
+    )?;
+    // of a chain that is known, what comes late from before the oldest that is kept opens no gap
+    let late = tx.exists(
+        "SELECT 1 FROM batch_in WHERE custodian = ? AND destination = ? AND sequence > ?",
+        params![custodian, destination, number],
+    )?;
+    let follows = match before {
+        Some(before) => before == *head.previous.octets(),
+        None => late || head.sequence == 1 && head.previous == Digest::ZERO,
+    };
     let inserted = tx.run(
         "INSERT INTO batch_in (custodian, destination, sequence, head, previous, taken_at, follows)
-         VALUES (?,?,?,?,?,?,0)
-         ON CONFLICT DO NOTHING",
+         VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         params![
             custodian,
             destination,
-            head.sequence.cast_signed(),
+            number,
             digest.octets(),
             head.previous.octets(),
-            Timestamp::now().as_millisecond()
+            Timestamp::now().as_millisecond(),
+            follows
         ],
     )?;
     if inserted == 0 {
         return Ok(false);
     }
+    // the one that was waited for: its successor follows after all
+    tx.run(
+        "UPDATE batch_in SET follows = 1 WHERE custodian = ? AND destination = ? AND sequence = ? AND previous = ?",
+        params![custodian, destination, number + 1, digest.octets()],
+    )?;
     let forked = tx.exists(
         "SELECT 1 FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ? AND head <> ?",
-        params![custodian, destination, head.sequence.cast_signed(), digest.octets()],
+        params![custodian, destination, number, digest.octets()],
     )?;
-    let before: Option<[u8; 32]> = tx.first(
-        "SELECT head FROM batch_in WHERE custodian = ? AND destination = ? AND sequence = ?",
-        params![custodian, destination, head.sequence.cast_signed() - 1],
-        |row| row.at(0),
-    )?;
-    let follows = match before {
-        Some(before) => before == *head.previous.octets(),
-        None => head.sequence == 1 && head.previous == Digest::ZERO,
-    };
     if forked {
         tracing::error!(
             custodian,

@@ -1,7 +1,8 @@
 //! Events into signed batches, one chain for each destination.
 //!
 //! Guarantees: a batch is on disk before it is published and stays there until it is confirmed, so a crash sends the
-//! same octets again and never two batches of one number. Does not: wait for anything but the link; nobody's
+//! same octets again and never two batches of one number. Of several instances that share a journal one does this for
+//! all; one that only believes it is on duty finds its number taken. Does not: wait for anything but the link; nobody's
 //! acknowledgement depends on a receipt.
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use viereck_store::{Look, SqlError, params};
 use viereck_transport::{Address, Link};
 
 use crate::outbox::{FAREWELL, doubled, pause_until};
-use crate::{Journal, JournalError};
+use crate::{Duty, JOURNAL_PAUSE, Journal, JournalError};
 
 /// How a batch reaches its destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Road {
     Direct,
 }
 
-/// How batches are made.
+/// How batches are made and taken.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// How long events are gathered before they are signed.
@@ -38,6 +39,8 @@ pub struct Config {
     pub largest: usize,
     /// Destinations served at once.
     pub destinations: usize,
+    /// How long a batch may be missing before what it told is asked for.
+    pub gap_grace: Duration,
 }
 
 impl Default for Config {
@@ -46,6 +49,7 @@ impl Default for Config {
             gather: Duration::from_millis(100),
             largest: 1000,
             destinations: 16,
+            gap_grace: Duration::from_secs(60),
         }
     }
 }
@@ -94,18 +98,24 @@ pub async fn run(
     let mut resting = Resting::default();
     loop {
         let sent = tokio::select! {
-            sent = sender.round(&mut resting) => sent?,
+            sent = sender.round(&mut resting) => sent,
             () = shutdown.cancelled() => break,
         };
-        if sent {
-            continue;
-        }
+        let again = match sent {
+            Ok(true) => continue,
+            Ok(false) => pause_until(resting.next()),
+            Err(error) if error.may_pass() => {
+                tracing::error!(%error, alarm = "receipts-held", "receipts wait");
+                JOURNAL_PAUSE
+            }
+            Err(error) => return Err(error),
+        };
         tokio::select! {
             () = wanted.notified() => tokio::select! {
                 () = tokio::time::sleep(sender.config.gather) => {}
                 () = shutdown.cancelled() => {}
             },
-            () = tokio::time::sleep(pause_until(resting.next())) => {}
+            () = tokio::time::sleep(again) => {}
             () = shutdown.cancelled() => {}
         }
     }
@@ -159,6 +169,9 @@ struct Sender {
 impl Sender {
     /// One batch for every destination that has events due and does not rest. Whether any went out.
     async fn round(&self, resting: &mut Resting) -> Result<bool, JournalError> {
+        if !self.journal.on_duty(Duty::Receipts).await? {
+            return Ok(false);
+        }
         let now = Timestamp::now();
         let mut destinations = self.journal.receipt_destinations().await?;
         destinations.retain(|to| !resting.rests(to, now));
@@ -241,7 +254,8 @@ impl Journal {
         Ok(batch.await?)
     }
 
-    /// Signs what is due into the next batch and puts it on disk. Only one task of a journal does this.
+    /// Signs what is due into the next batch and puts it on disk. `None` as well when somebody else made the batch of that
+    /// number meanwhile, however long ago: of a chain the last batch always stays.
     async fn make_batch(&self, to: &GatewayId, signer: &Signer, largest: usize) -> Result<Option<Batch>, JournalError> {
         let destination = to.clone();
         let gathered = self.store.read(move |conn| gather(conn, &destination, largest)).await?;
@@ -266,14 +280,16 @@ impl Journal {
         let (bytes, head, destination) = (sealed.bytes().clone(), sealed.head_digest(), to.clone());
         self.store
             .write(move |tx| {
+                let sequence = gathered.sequence.cast_signed();
+                if tx.exists(
+                    "SELECT 1 FROM batch_out WHERE destination = ? AND sequence >= ?",
+                    params![destination.as_str(), sequence],
+                )? {
+                    return Ok(None);
+                }
                 tx.run(
                     "INSERT INTO batch_out (destination, sequence, head, bytes) VALUES (?,?,?,?)",
-                    params![
-                        destination.as_str(),
-                        gathered.sequence.cast_signed(),
-                        head.octets(),
-                        &bytes[..]
-                    ],
+                    params![destination.as_str(), sequence, head.octets(), &bytes[..]],
                 )?;
                 for (source, _) in &gathered.events {
                     match source {

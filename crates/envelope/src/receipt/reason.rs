@@ -78,6 +78,7 @@ reasons! {
     CompetenceChanged = own "competence-changed", "Another Behörde is competent by now.";
     NotOurCase = own "not-our-case", "The message belongs to no case of this reader and author.";
     Replaced = own "replaced", "Another message that replaces this one was taken before.";
+    ReplacedLives = own "replaced-lives", "The message that this one replaces may have been handed over.";
     Obsolete = own "obsolete", "The message lost its purpose before it was taken over.";
     Discarded = own "discarded", "An operator discarded the message.";
     AdapterMisconfigured = own "adapter-misconfigured", "The hand-over to the Fachverfahren is not set up correctly.";

@@ -1,0 +1,328 @@
+//! Sealing anew: another message takes the place of one that did not and will not reach its reader.
+//!
+//! Only what was surely never published, or has ended as undeliverable, expired, or rejected for the reader's key, may be
+//! replaced: never what is overdue, because somebody may have it. The new message names the old one (`Replaces`) in its
+//! header, belongs to the same case and has the same FiledAt; the client's id stays that of the first, whose status is
+//! that of the newest. The reader's gateway takes one of the two, whichever way they meet there.
+//!
+//! Guarantees: the old one's end, the new one's promise and the case are one transaction, and the rule is asked inside
+//! it; a message that is just being published is not replaced. Does not: read a content or seal, the gateway does.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use viereck_envelope::{Header, KeptKey, Reason, SealedEnvelope, Stage};
+use viereck_routing::{Class, MessageId};
+use viereck_store::{Change, Look, params};
+
+use crate::cases::{self, Case};
+use crate::claims::Candidate;
+use crate::journal::{MessageKey, Occurrence};
+use crate::machine::State;
+use crate::rows::{self, MessageRow, NewMessage, Side, Work};
+use crate::step::Step;
+use crate::{Journal, JournalError, facts};
+
+/// What the gateway needs to seal a message anew.
+#[derive(Debug, Clone)]
+pub struct Replaceable {
+    /// Which one.
+    pub key: MessageKey,
+    /// The octets as they were sealed.
+    pub bytes: Bytes,
+    /// The key with which this gateway reads them.
+    pub content_key: KeptKey,
+}
+
+/// The message that takes the place of another one.
+#[derive(Debug)]
+pub struct Replacement {
+    /// Sealed anew, naming the one it replaces.
+    pub envelope: SealedEnvelope,
+    /// Its content key.
+    pub content_key: KeptKey,
+    /// The lane in which it waits.
+    pub class: Class,
+    /// The case as it stands from now on, where the replaced message opened one.
+    pub case: Option<Case>,
+}
+
+/// Why a message is not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// No message of this id was sent from here.
+    #[error("message-unknown: no such message was sent from here")]
+    Unknown,
+    /// It was published, or may have been, and has not ended: somebody may have it.
+    #[error("message-living: it was published and has not ended")]
+    Living,
+    /// It ended in a way that sealing anew does not mend.
+    #[error("message-ended: it has ended as {0}")]
+    Ended(Stage),
+    /// It was rejected for something else than the reader's key.
+    #[error("not-the-readers-key: it was rejected for {}", rows::reasons_text(.0))]
+    NotTheReadersKey(Vec<Reason>),
+    /// Another one has taken its place already.
+    #[error("message-replaced: {0} has taken its place")]
+    Replaced(MessageId),
+    /// The journal no longer has its content, or never had its key.
+    #[error("no-content: the content can no longer be read here")]
+    NoContent,
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl ReplaceError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ReplaceError::Unknown => "message-unknown",
+            ReplaceError::Living => "message-living",
+            ReplaceError::Ended(_) => "message-ended",
+            ReplaceError::NotTheReadersKey(_) => "not-the-readers-key",
+            ReplaceError::Replaced(_) => "message-replaced",
+            ReplaceError::NoContent => "no-content",
+            ReplaceError::Journal(_) => "journal-unavailable",
+        }
+    }
+}
+
+impl From<viereck_store::SqlError> for ReplaceError {
+    fn from(error: viereck_store::SqlError) -> Self {
+        ReplaceError::Journal(error.into())
+    }
+}
+
+impl From<viereck_store::StoreError> for ReplaceError {
+    fn from(error: viereck_store::StoreError) -> Self {
+        ReplaceError::Journal(error.into())
+    }
+}
+
+impl From<viereck_store::WriteError<ReplaceError>> for ReplaceError {
+    fn from(error: viereck_store::WriteError<ReplaceError>) -> Self {
+        match error {
+            viereck_store::WriteError::Refused(error) => error,
+            viereck_store::WriteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl Journal {
+    /// A message that was sent from here and may be replaced.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub async fn replaceable(&self, key: &MessageKey) -> Result<Replaceable, ReplaceError> {
+        let key = key.clone();
+        let found = self.store.read(move |conn| {
+            let row = MessageRow::find(conn, Side::Sent, &key)?.ok_or(ReplaceError::Unknown)?;
+            may_be_replaced(conn, &row)?;
+            let content_key = kept_key(conn, row.seq)?;
+            let bytes = rows::sealed(conn, row.seq)?;
+            let (bytes, content_key) = bytes.zip(content_key).ok_or(ReplaceError::NoContent)?;
+            Ok::<_, ReplaceError>(Replaceable {
+                key,
+                bytes,
+                content_key,
+            })
+        });
+        found.await.map_err(ReplaceError::from)
+    }
+
+    /// Puts `replacement` in the place of `old`: on disk when it returns, and due to be published.
+    ///
+    /// # Errors
+    /// Why `old` may not be replaced; nothing was changed then.
+    pub async fn replace(&self, old: &MessageKey, replacement: Replacement) -> Result<(), ReplaceError> {
+        // in nobody's hands while it is decided: whoever publishes it now keeps it
+        let claimed = old.clone();
+        let ours = self.claim(Side::Sent, move |conn, taken| {
+            let row = MessageRow::find(conn, Side::Sent, &claimed)?;
+            let free = row.filter(|row| row.ended.is_none() && row.work.is_some() && !taken.contains(row.seq));
+            Ok(free.map(|row| Candidate::new(&row, ())).into_iter().collect())
+        });
+        let ours = !ours.await?.is_empty();
+        let (journal, key) = (self.clone(), old.clone());
+        let replaced = self.store.write(move |tx| {
+            let row = MessageRow::find(tx, Side::Sent, &key)?.ok_or(ReplaceError::Unknown)?;
+            if row.ended.is_none() && row.work.is_some() && !ours {
+                return Err(ReplaceError::Living);
+            }
+            may_be_replaced(tx, &row)?;
+            Ok(journal.exchange(tx, &row, &replacement, Timestamp::now())?)
+        });
+        match replaced.await {
+            // what has been replaced stays in our hands: nobody is to publish what he saw of it before
+            Ok(told) => self.tell(told),
+            Err(error) => {
+                if ours {
+                    self.put_down(Side::Sent, old);
+                }
+                return Err(error.into());
+            }
+        }
+        self.shared.publish_wanted.notify_one();
+        Ok(())
+    }
+
+    fn exchange(
+        &self,
+        tx: &Change<'_>,
+        old: &MessageRow,
+        replacement: &Replacement,
+        now: Timestamp,
+    ) -> Result<Vec<Occurrence>, JournalError> {
+        let envelope = &replacement.envelope;
+        let header = envelope.header();
+        let mut told = vec![];
+        self.release(tx, old.seq)?;
+        if old.ended.is_none() {
+            told.push(self.state(tx, old, Stage::Withdrawn, None, &[Reason::Replaced], now)?);
+        }
+        tx.run(
+            "UPDATE message SET replaced_by = ? WHERE seq = ?",
+            params![header.message_id.to_string(), old.seq],
+        )?;
+        tx.run("DELETE FROM sealed WHERE message = ?", params![old.seq])?;
+        told.push(self.step(tx, old, Step::Replaced, None, &[], now)?);
+        NewMessage {
+            owner: old.owner.as_deref(),
+            work: Some((Work::Publish, now)),
+            class: replacement.class,
+            content_key: Some(&replacement.content_key),
+            reference: reference(tx, old.seq)?,
+            trace: old.trace,
+            ..NewMessage::of(Side::Sent, header, envelope.digest(), envelope.bytes(), now)
+        }
+        .insert(tx)?;
+        if let Some(case) = &replacement.case {
+            case.replace(tx, cases::Side::Author)?;
+        }
+        let row = MessageRow::find(tx, Side::Sent, &MessageKey::of(header))?.ok_or(JournalError::Unknown)?;
+        told.push(self.state(tx, &row, Stage::Received, None, &[], now)?);
+        Ok(told)
+    }
+
+    /// Messages rejected for the reader's key that nobody has replaced and that replace none themselves, the oldest
+    /// first: what the rule seals anew once, as soon as the table has another key.
+    pub async fn rejected_for_readers_key(&self, limit: usize) -> Result<Vec<MessageKey>, JournalError> {
+        let found = self.store.read(move |conn| {
+            let rows = conn.all(
+                "SELECT message.* FROM message JOIN sealed ON sealed.message = message.seq
+                 WHERE side = ? AND ended = ? AND ended_at IS NOT NULL AND replaced_by IS NULL AND replaces IS NULL
+                 AND content_key IS NOT NULL ORDER BY ended_at, seq LIMIT ?",
+                params![Side::Sent.as_str(), Stage::Rejected.as_str(), limit as i64],
+                MessageRow::read,
+            )?;
+            let mut keys = vec![];
+            for row in rows {
+                match may_be_replaced(conn, &row) {
+                    Ok(()) => keys.push(row.key),
+                    Err(ReplaceError::Journal(error)) => return Err(error),
+                    Err(_) => {}
+                }
+            }
+            Ok::<_, JournalError>(keys)
+        });
+        Ok(found.await?)
+    }
+}
+
+/// The rule.
+fn may_be_replaced(conn: &Look<'_>, row: &MessageRow) -> Result<(), ReplaceError> {
+    if let Some(by) = row.replaced_by {
+        return Err(ReplaceError::Replaced(by));
+    }
+    let Some(ended) = row.ended else {
+        return match State::of(row) {
+            State::Waiting | State::Parked => Ok(()),
+            State::Tried | State::ParkedTried | State::Ended => Err(ReplaceError::Living),
+        };
+    };
+    match ended {
+        Stage::Undeliverable | Stage::Expired => Ok(()),
+        Stage::Rejected => {
+            let reasons = facts::status_of(conn, row)?.map_or_else(Vec::new, |status| status.reasons);
+            match !reasons.is_empty() && reasons.iter().all(|reason| reason.is_of_readers_key()) {
+                true => Ok(()),
+                false => Err(ReplaceError::NotTheReadersKey(reasons)),
+            }
+        }
+        ended => Err(ReplaceError::Ended(ended)),
+    }
+}
+
+fn kept_key(conn: &Look<'_>, seq: i64) -> Result<Option<KeptKey>, JournalError> {
+    let octets = conn.first(
+        "SELECT content_key FROM sealed WHERE message = ?",
+        params![seq],
+        |row| row.at::<Option<Vec<u8>>>(0),
+    )?;
+    Ok(octets.flatten().and_then(|octets| KeptKey::from_octets(&octets)))
+}
+
+fn reference(conn: &Look<'_>, seq: i64) -> Result<Option<viereck_routing::Digest>, JournalError> {
+    let octets = conn.first("SELECT reference FROM message WHERE seq = ?", params![seq], |row| {
+        row.at::<Option<[u8; 32]>>(0)
+    })?;
+    Ok(octets.flatten().map(viereck_routing::Digest::from_octets))
+}
+
+/// What the reader's gateway finds of the messages that `header` replaces, or is replaced by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Nothing that stands in its way.
+    Nothing,
+    /// A message that replaces it was taken before.
+    Replaced,
+    /// What it replaces has been handed over.
+    HandedOver,
+    /// What it replaces may have been handed over: an attempt has begun.
+    Living,
+    /// What it replaces waits and was never tried: that one ends.
+    Waiting(i64),
+}
+
+/// Looks for the other messages of `header`'s chain among those taken here. An application has a case of its own, so its
+/// whole case is looked at: a chain counts even where one of its links never came.
+pub(crate) fn meet(conn: &Look<'_>, header: &Header) -> Result<Met, JournalError> {
+    let of_chain = conn.all(
+        "SELECT * FROM message WHERE side = 'taken' AND author = ? AND message_id <> ?
+         AND (message_id = ? OR replaces = ? OR case_id = ? AND kind = ? AND kind = 'application') ORDER BY seq",
+        params![
+            header.author.as_str(),
+            header.message_id.to_string(),
+            header.replaces.map(|id| id.to_string()),
+            header.message_id.to_string(),
+            header.process_ref.to_string(),
+            header.kind.as_str()
+        ],
+        |row| {
+            Ok::<_, JournalError>((
+                MessageRow::read(row)?,
+                row.get::<Option<String>>("replaces")?,
+                rows::instant(row, "obsolete_after")?,
+            ))
+        },
+    )?;
+    let me = header.message_id.to_string();
+    let mut met = Met::Nothing;
+    for (row, replaces, obsolete_after) in &of_chain {
+        // whoever was sealed later replaces; times count anew with each sealing
+        if replaces.as_ref() == Some(&me) || replaces.is_some() && *obsolete_after > header.obsolete_after {
+            return Ok(Met::Replaced);
+        }
+        if header.replaces.is_none() {
+            continue;
+        }
+        met = match (State::of(row), row.ended) {
+            (_, Some(Stage::Accepted | Stage::Transferred)) => return Ok(Met::HandedOver),
+            (State::Ended, _) => met,
+            (State::Tried | State::ParkedTried, _) => Met::Living,
+            (State::Waiting | State::Parked, _) if met == Met::Living => met,
+            (State::Waiting | State::Parked, _) => Met::Waiting(row.seq),
+        };
+    }
+    Ok(met)
+}
