@@ -5,12 +5,17 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{BehoerdeId, CaseId, ClientId, CustodianId, GatewayId, Kind, LeistungId, MessageId, Region};
-use viereck_store::{Look, params};
+use viereck_routing::{
+    BehoerdeId, CaseId, ClientId, CustodianId, Digest, GatewayId, Kind, LeistungId, MessageId, Region,
+};
+use viereck_store::{Look, Row, ToParam, params};
 
 use crate::rows::{self, MessageRow, Side, Work};
 use crate::status::{self, Flags, Parked, Status, Told};
-use crate::{Entry, Journal, JournalError, facts};
+use crate::{Entry, Journal, JournalError, MessageKey, facts};
+
+/// How often a message may be sealed anew before the last one is no longer looked for.
+const CHAIN: usize = 64;
 
 /// A message as one custodian knows it.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +23,8 @@ use crate::{Entry, Journal, JournalError, facts};
 pub struct MessageView {
     /// Its id.
     pub message_id: MessageId,
+    /// The id that whoever posted it knows: that of the message that was sealed first.
+    pub submission_id: MessageId,
     /// Its case.
     pub case_id: CaseId,
     /// What it is within the case.
@@ -30,8 +37,22 @@ pub struct MessageView {
     pub leistung: LeistungId,
     /// The region whose entry decided.
     pub region: Option<Region>,
+    /// The release of the routing table that decided.
+    pub release: Option<Digest>,
     /// When the application was filed.
     pub filed_at: Timestamp,
+    /// When it came into this journal.
+    pub entered_at: Timestamp,
+    /// When it loses its purpose.
+    pub obsolete_after: Timestamp,
+    /// From which side this journal sees it.
+    pub side: Side,
+    /// The message that this one was sealed anew for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<MessageId>,
+    /// The message that goes on in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<MessageId>,
     /// The online service that posted it, where it was posted here.
     pub client: Option<ClientId>,
     /// The furthest stage that counts.
@@ -42,6 +63,11 @@ pub struct MessageView {
     pub overdue: bool,
     /// What else is to be known of its state.
     pub flags: Flags,
+    /// How often it was tried here to pass it on: published, or handed over.
+    pub attempts: u32,
+    /// When that is tried next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
     /// Who holds it now, or held it at its end.
     pub holder: CustodianId,
     /// Where it is, what happens next, and whose turn it is, for people.
@@ -73,48 +99,158 @@ pub struct EventView {
     pub internal: bool,
 }
 
+/// By what a message is looked for.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// Its id.
+    Message(MessageId),
+    /// The case it belongs to.
+    Case(CaseId),
+    /// The key under which it was posted, and by whom.
+    Key {
+        /// The online service.
+        client: ClientId,
+        /// The Idempotency-Key.
+        key: String,
+    },
+    /// The client's own reference, as the keyed digest that stands in the journal.
+    Reference(Digest),
+}
+
+/// A row with what only a look at it needs.
+pub(crate) struct Seen {
+    pub(crate) row: MessageRow,
+    pub(crate) entered_at: Timestamp,
+    obsolete_after: Timestamp,
+    replaces: Option<MessageId>,
+}
+
+impl Seen {
+    /// A row of `SELECT * FROM message`.
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self, JournalError> {
+        Ok(Self {
+            entered_at: rows::instant(row, "entered_at")?,
+            obsolete_after: rows::instant(row, "obsolete_after")?,
+            replaces: rows::name_if_any(row, "replaces")?,
+            row: MessageRow::read(row)?,
+        })
+    }
+}
+
 impl Journal {
     /// The message of this id that was sent from here, else the one that was taken or relayed here.
     pub async fn message(&self, id: &MessageId) -> Result<Option<MessageView>, JournalError> {
-        let id = *id;
-        Ok(self
-            .store
-            .read(move |conn| Ok::<_, JournalError>(select(conn, "message_id", &id.to_string())?.pop()))
-            .await?)
+        Ok(self.find(Lookup::Message(*id)).await?.pop())
     }
 
     /// Every message of a case that this custodian knows.
     pub async fn messages_of_case(&self, case_id: &CaseId) -> Result<Vec<MessageView>, JournalError> {
-        let id = *case_id;
-        Ok(self
-            .store
-            .read(move |conn| select(conn, "case_id", &id.to_string()))
-            .await?)
+        self.find(Lookup::Case(*case_id)).await
+    }
+
+    /// Every message that `lookup` names and this custodian knows.
+    pub async fn find(&self, lookup: Lookup) -> Result<Vec<MessageView>, JournalError> {
+        Ok(self.store.read(move |look| find(look, &lookup)).await?)
+    }
+
+    /// The submission that a client knows by the id of its first message, as the message that stands for it now.
+    pub async fn submission(&self, first: &MessageId) -> Result<Option<MessageView>, JournalError> {
+        let id = first.to_string();
+        let look = move |look: &Look<'_>| {
+            let first = look.first(
+                "SELECT * FROM message WHERE message_id = ? AND side = 'sent' AND replaces IS NULL ORDER BY seq",
+                params![id],
+                Seen::read,
+            )?;
+            first.map(|first| view(look, newest(look, first)?)).transpose()
+        };
+        Ok(self.store.read(look).await?)
     }
 }
 
+/// The message that stands for the one of `seen` now: the last that was sealed anew in its place.
+pub(crate) fn newest(look: &Look<'_>, mut seen: Seen) -> Result<Seen, JournalError> {
+    for _ in 0..CHAIN {
+        let Some(next) = seen.row.replaced_by else { break };
+        let next = look.first(
+            "SELECT * FROM message WHERE side = 'sent' AND author = ? AND message_id = ?",
+            params![seen.row.key.author.as_str(), next.to_string()],
+            Seen::read,
+        )?;
+        match next {
+            Some(next) => seen = next,
+            None => break,
+        }
+    }
+    Ok(seen)
+}
+
+/// The id of the message that was sealed first, of one that `replaces` another.
+pub(crate) fn first_of(
+    look: &Look<'_>,
+    key: &MessageKey,
+    mut replaces: Option<MessageId>,
+) -> Result<MessageId, JournalError> {
+    let mut first = key.message_id;
+    for _ in 0..CHAIN {
+        let Some(before) = replaces else { break };
+        first = before;
+        let row: Option<Option<MessageId>> = look.first(
+            "SELECT replaces FROM message WHERE side = 'sent' AND author = ? AND message_id = ?",
+            params![key.author.as_str(), before.to_string()],
+            |row| rows::name_if_any(row, "replaces"),
+        )?;
+        replaces = row.flatten();
+    }
+    Ok(first)
+}
+
 /// Sorted so that the last is the one seen from its author's side.
-fn select(conn: &Look<'_>, column: &'static str, value: &str) -> Result<Vec<MessageView>, JournalError> {
-    let rows = conn.all(
-        &format!(
-            "SELECT * FROM message WHERE {column} = ?
-             ORDER BY CASE side WHEN 'relayed' THEN 0 WHEN 'taken' THEN 1 ELSE 2 END, seq"
-        ),
-        params![value],
-        MessageRow::read,
-    )?;
+fn find(look: &Look<'_>, lookup: &Lookup) -> Result<Vec<MessageView>, JournalError> {
+    let by = |condition: &str, value: &dyn ToParam| {
+        look.all(
+            &format!(
+                "SELECT * FROM message WHERE {condition}
+                 ORDER BY CASE side WHEN 'relayed' THEN 0 WHEN 'taken' THEN 1 ELSE 2 END, seq"
+            ),
+            &[value.param()],
+            Seen::read,
+        )
+    };
+    let found = match lookup {
+        Lookup::Message(id) => by("message_id = ?", &id.to_string())?,
+        Lookup::Case(id) => by("case_id = ?", &id.to_string())?,
+        Lookup::Reference(digest) => by("reference = ?", digest.octets())?,
+        Lookup::Key { client, key } => {
+            let promised: Option<String> = look.first(
+                "SELECT message_id FROM promise WHERE owner = ? AND key = ?",
+                params![owner_of(client), key],
+                |row| Ok::<_, JournalError>(row.at(0)?),
+            )?;
+            match promised {
+                Some(id) => by("message_id = ?", &id)?,
+                None => Vec::new(),
+            }
+        }
+    };
     let mut views: Vec<MessageView> = vec![];
-    for row in rows {
+    for seen in found {
         // one message seen from two sides of one gateway is one message
-        views.retain(|view| view.message_id != row.key.message_id || view.author != row.key.author);
-        views.push(view(conn, row)?);
+        views.retain(|view| view.message_id != seen.row.key.message_id || view.author != seen.row.key.author);
+        views.push(view(look, seen)?);
     }
     Ok(views)
 }
 
-fn view(conn: &Look<'_>, row: MessageRow) -> Result<MessageView, JournalError> {
-    // a message that was only just taken note of has no fact yet that counts: it stands as received
-    let status = facts::status_of(conn, &row)?.unwrap_or_else(|| Status {
+/// How an online service stands in the column `owner`.
+pub(crate) fn owner_of(client: &ClientId) -> String {
+    format!("client:{client}")
+}
+
+/// What the facts about a row add up to; a message that was only just taken note of has none that counts and stands as
+/// received.
+pub(crate) fn status_of(look: &Look<'_>, row: &MessageRow) -> Result<Status, JournalError> {
+    Ok(facts::status_of(look, row)?.unwrap_or_else(|| Status {
         stage: Stage::Received,
         holder: row.gateway.clone(),
         since: row.filed_at,
@@ -122,36 +258,52 @@ fn view(conn: &Look<'_>, row: MessageRow) -> Result<MessageView, JournalError> {
         conflict: false,
         reader_spoke: false,
         at: None,
-    });
+    }))
+}
+
+/// Everything about one row.
+pub(crate) fn view(look: &Look<'_>, seen: Seen) -> Result<MessageView, JournalError> {
+    let row = seen.row;
+    let status = status_of(look, &row)?;
     let client = row
         .owner
         .as_deref()
         .and_then(|owner| owner.strip_prefix("client:"))
         .and_then(|id| id.parse().ok());
-    let flags = flags(conn, &row, &status)?;
+    let flags = flags(look, &row, &status)?;
+    let submission_id = first_of(look, &row.key, seen.replaces)?;
     Ok(MessageView {
-        events: events(conn, &row)?,
+        events: events(look, &row)?,
         message_id: row.key.message_id,
+        submission_id,
         case_id: row.case_id,
         kind: row.kind,
         author: row.key.author,
         reader: row.reader,
         leistung: row.leistung,
         region: row.region,
+        release: row.routing_table,
         filed_at: row.filed_at,
+        entered_at: seen.entered_at,
+        obsolete_after: seen.obsolete_after,
+        side: row.side,
+        replaces: seen.replaces,
+        replaced_by: row.replaced_by,
         client,
         status: status.stage,
         terminal: status.stage.is_terminal(),
         overdue: flags.overdue.is_some(),
         told: status::told(status.stage, flags.hindrance()),
         flags,
+        attempts: row.attempts,
+        next_attempt_at: row.due_at,
         holder: status.holder,
         reasons: status.reasons,
     })
 }
 
 /// What stands in the way of the message of `row`.
-fn flags(conn: &Look<'_>, row: &MessageRow, status: &Status) -> Result<Flags, JournalError> {
+pub(crate) fn flags(conn: &Look<'_>, row: &MessageRow, status: &Status) -> Result<Flags, JournalError> {
     if row.ended.is_some() {
         return Ok(Flags {
             conflict: status.conflict,

@@ -23,10 +23,7 @@ pub use calls::{Call, Delivery, Limits};
 use crate::rows::{self, MessageRow};
 use crate::status::Status;
 use crate::step::UnknownEntry;
-use crate::{Journal, JournalError};
-
-/// How often a message may be sealed anew before its first id is no longer looked for.
-const CHAIN: usize = 64;
+use crate::{Journal, JournalError, view};
 
 /// A webhook as it was entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -394,7 +391,7 @@ pub(crate) fn announce(tx: &Change<'_>, row: &MessageRow, status: &Status) -> Re
         id: Uuid::new_v4().to_string(),
         time: now,
         news: News::Status {
-            submission: first_of(tx, row)?,
+            submission: view::first_of(tx, &row.key, Some(row.key.message_id))?,
             case_id: row.case_id,
             status: status.stage,
         },
@@ -403,21 +400,4 @@ pub(crate) fn announce(tx: &Change<'_>, row: &MessageRow, status: &Status) -> Re
         event.enqueue(tx, webhook, Some(now))?;
     }
     Ok(())
-}
-
-/// The id that the client knows: that of the message that was sealed first.
-fn first_of(look: &Look<'_>, row: &MessageRow) -> Result<MessageId, JournalError> {
-    let mut first = row.key.message_id;
-    for _ in 0..CHAIN {
-        let before: Option<Option<MessageId>> = look.first(
-            "SELECT replaces FROM message WHERE side = 'sent' AND author = ? AND message_id = ?",
-            params![row.key.author.as_str(), first.to_string()],
-            |row| rows::name_if_any(row, "replaces"),
-        )?;
-        match before.flatten() {
-            Some(before) => first = before,
-            None => break,
-        }
-    }
-    Ok(first)
 }
