@@ -209,7 +209,7 @@ fn key_files(folder: &Path, purpose: &str) -> Result<Vec<(PathBuf, String)>, Key
         .collect()
 }
 
-fn octets(file: &Path) -> Result<[u8; 32], KeysError> {
+pub(crate) fn octets(file: &Path) -> Result<[u8; 32], KeysError> {
     let text = read(file)?;
     // a secret of 32 octets is spelled as a digest is
     let digits: Digest = text

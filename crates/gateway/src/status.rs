@@ -1,8 +1,11 @@
-//! What a client may look at of what it filed: `GET /v1/submissions/{id}` and its events.
+//! What a client may look at of what it filed: `GET /v1/submissions`, `GET /v1/submissions/{id}` and its events.
 //!
 //! Only the client that filed a submission sees it; for everybody else there is nothing there. With `Prefer: wait=N`
 //! (RFC 7240) the answer waits for a change, at most [`LONGEST_WAIT`], as long as what the client has (`If-None-Match`)
-//! is still the newest and the submission has not ended.
+//! is still the newest and the submission has not ended; `Preference-Applied` says whether it did.
+
+pub(crate) mod list;
+pub(crate) mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +15,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
-use viereck_custody::{MessageView, Occurrence};
+use viereck_custody::MessageView;
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{BehoerdeId, CaseId, CustodianId, Digest, LeistungId, MessageId, Region};
+use viereck_routing::{BehoerdeId, CaseId, CustodianId, Digest, LeistungId, MessageId, Region, Tables};
 
 use crate::gateway::Gateway;
 use crate::http::access;
@@ -63,27 +64,35 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seen = headers.get(header::IF_NONE_MATCH);
-    // listening before looking: nothing that happens in between is missed
-    let mut news = gateway.journal.subscribe();
     let mut view = find(&gateway, &id, &headers).await?;
-    if let Some(wait) = wait(&headers) {
-        let until = Instant::now() + wait;
-        while !view.terminal && seen.is_none_or(|seen| *seen == tag(&gateway, &view)) {
-            if !next_of(&mut news, view.message_id, until, &gateway).await {
-                break;
-            }
-            let before = view.status;
+    let newest = |view: &MessageView| seen.is_none_or(|seen| *seen == tag(&gateway, view));
+    let mut applied = None;
+    if let Some(seconds) = wait(&headers).filter(|_| !view.terminal && newest(&view)) {
+        // with every place taken the preference is not honoured, and the answer says so by not saying that it was
+        if let Some(mut place) = gateway.waiting.place(view.message_id) {
+            applied = Some(seconds);
+            let until = Instant::now() + Duration::from_secs(seconds);
+            let before = (view.message_id, view.status);
+            // the place is taken: nothing that happens from here on is missed
             view = find(&gateway, &id, &headers).await?;
-            if view.status != before {
-                break;
+            while (view.message_id, view.status) == before
+                && newest(&view)
+                && place.news(until, &gateway.draining).await
+            {
+                view = find(&gateway, &id, &headers).await?;
             }
         }
     }
-    let (tag, body) = (tag(&gateway, &view), body(&gateway, &view));
-    if seen.is_some_and(|seen| *seen == tag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    let body = body(&gateway, &view);
+    let tag = tag_of(&body);
+    let mut response = match seen.is_some_and(|seen| *seen == tag) {
+        true => (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response(),
+        false => (private(tag), body).into_response(),
+    };
+    if let Some(Ok(applied)) = applied.map(|seconds| HeaderValue::try_from(format!("wait={seconds}"))) {
+        response.headers_mut().insert("preference-applied", applied);
     }
-    Ok((private(tag), body).into_response())
+    Ok(response)
 }
 
 /// `GET /v1/submissions/{id}/events`.
@@ -93,7 +102,7 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let view = find(&gateway, &id, &headers).await?;
-    let body = json!({ "submissionId": view.message_id, "caseId": view.case_id, "events": view.events }).to_string();
+    let body = json!({ "submissionId": view.submission_id, "caseId": view.case_id, "events": view.events }).to_string();
     let tag = tag_of(&body);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
@@ -106,42 +115,43 @@ async fn find(gateway: &Gateway, id: &str, headers: &HeaderMap) -> Result<Messag
     let client = access::client(headers, &tables, &gateway.config.id)?;
     let missing = || Problem::of(Code::NotFound);
     let id: MessageId = id.parse().map_err(|_| missing())?;
-    let view = gateway.journal.message(&id).await?;
+    let view = gateway.journal.submission(&id).await?;
     view.filter(|view| view.client.as_ref() == Some(&client.id))
         .ok_or_else(missing)
 }
 
+impl<'a> Submission<'a> {
+    fn of(view: &'a MessageView, tables: &Tables) -> Self {
+        let here = format!("/v1/submissions/{}", view.submission_id);
+        let told = |reason: &Reason| Told {
+            code: *reason,
+            text: reason.sentence(),
+        };
+        Self {
+            submission_id: view.submission_id,
+            case_id: view.case_id,
+            status: view.status,
+            status_text: view.status.german(),
+            terminal: view.terminal,
+            overdue: view.overdue,
+            holder: &view.holder,
+            next_step: view.told.next_step.english,
+            behoerde: &view.reader,
+            leistung: &view.leistung,
+            region: view.region,
+            filed_at: instant(view.filed_at),
+            reasons: view.reasons.iter().map(told).collect(),
+            contact: tables
+                .participant(&view.reader)
+                .and_then(|behoerde| behoerde.contact.clone()),
+            links: json!({ "self": here, "events": format!("{here}/events") }),
+        }
+    }
+}
+
 fn body(gateway: &Gateway, view: &MessageView) -> String {
-    let tables = gateway.tables();
-    let here = format!("/v1/submissions/{}", view.message_id);
-    let submission = Submission {
-        submission_id: view.message_id,
-        case_id: view.case_id,
-        status: view.status,
-        status_text: view.status.german(),
-        terminal: view.terminal,
-        overdue: view.overdue,
-        holder: &view.holder,
-        next_step: view.told.next_step.english,
-        behoerde: &view.reader,
-        leistung: &view.leistung,
-        region: view.region,
-        filed_at: instant(view.filed_at),
-        reasons: view
-            .reasons
-            .iter()
-            .map(|reason| Told {
-                code: *reason,
-                text: reason.sentence(),
-            })
-            .collect(),
-        contact: tables
-            .participant(&view.reader)
-            .and_then(|behoerde| behoerde.contact.clone()),
-        links: json!({ "self": here, "events": format!("{here}/events") }),
-    };
     // plain texts under fixed names: nothing that could fail
-    serde_json::to_string(&submission).unwrap_or_default()
+    serde_json::to_string(&Submission::of(view, &gateway.tables())).unwrap_or_default()
 }
 
 fn tag(gateway: &Gateway, view: &MessageView) -> HeaderValue {
@@ -162,7 +172,7 @@ fn private(tag: HeaderValue) -> [(header::HeaderName, HeaderValue); 3] {
 }
 
 /// The seconds of `Prefer: wait=N`, bounded.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
+fn wait(headers: &HeaderMap) -> Option<u64> {
     let preferences = headers
         .get_all("prefer")
         .iter()
@@ -171,23 +181,5 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
     let seconds = preferences
         .filter_map(|one| one.trim().strip_prefix("wait=")?.parse::<u64>().ok())
         .next()?;
-    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
-}
-
-/// Waits for something to happen to this message. `false` = the time is over, or the gateway is being stopped.
-async fn next_of(news: &mut Receiver<Occurrence>, id: MessageId, until: Instant, gateway: &Gateway) -> bool {
-    loop {
-        let occurrence = tokio::select! {
-            () = tokio::time::sleep_until(until) => return false,
-            () = gateway.draining.cancelled() => return false,
-            occurrence = news.recv() => occurrence,
-        };
-        match occurrence {
-            Ok(occurrence) if occurrence.message_id == id => return true,
-            // something was missed, perhaps about this one: look again
-            Err(RecvError::Lagged(_)) => return true,
-            Ok(_) => {}
-            Err(RecvError::Closed) => return false,
-        }
-    }
+    Some(seconds.min(LONGEST_WAIT))
 }

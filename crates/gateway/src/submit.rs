@@ -30,6 +30,7 @@ use crate::gateway::Gateway;
 use crate::http::form::{self, Form};
 use crate::http::problem::{Code, Problem};
 use crate::http::{access, traced};
+use crate::reference;
 use crate::sealing::{earlier_answer, files, fingerprint, instant, obsolete_after, sealed, unsealable};
 use metadata::Metadata;
 
@@ -92,6 +93,7 @@ struct Sealed {
     envelope: SealedEnvelope,
     content_key: KeptKey,
     class: Class,
+    reference: Option<Digest>,
     idempotency: Idempotency,
     case: Case,
     answer: String,
@@ -207,6 +209,8 @@ impl Routed {
             reply_token: reply_token.clone(),
         };
         let answer = Accepted::new(&case, &files).to_json();
+        let reference = metadata.client_reference.as_deref();
+        let reference = reference.map(|text| reference::digest(&gateway.keys.fingerprint, text));
         let draft = Draft {
             environment: tables.environment(),
             message_id,
@@ -236,6 +240,7 @@ impl Routed {
         Ok(Sealed {
             class: lanes::class_of(envelope.header(), &tables),
             content_key,
+            reference,
             envelope,
             idempotency,
             case,
@@ -252,6 +257,7 @@ impl Sealed {
             envelope,
             content_key,
             class,
+            reference,
             idempotency,
             case,
             answer,
@@ -261,6 +267,7 @@ impl Sealed {
             case: Some(case),
             class,
             content_key: Some(content_key),
+            reference,
             trace: Some(trace),
             ..Promise::new(envelope, idempotency, answer.clone())
         };

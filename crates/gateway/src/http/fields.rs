@@ -24,17 +24,9 @@ impl Fields {
                 object,
                 errors: Vec::new(),
             }),
-            Ok(_) => Err(FieldError::new(
-                "",
-                "not-an-object",
-                "the part metadata is one JSON object",
-            )),
+            Ok(_) => Err(FieldError::new("", "not-an-object", "one JSON object")),
             Err(error) => {
-                let detail = format!(
-                    "the part metadata is JSON up to line {} column {}",
-                    error.line(),
-                    error.column()
-                );
+                let detail = format!("JSON up to line {} column {}", error.line(), error.column());
                 Err(FieldError::new("", "not-json", detail))
             }
         }
