@@ -84,6 +84,8 @@ pub struct Delivery {
     pub leistung: For<LeistungId>,
     /// How many at once.
     pub concurrency: usize,
+    /// How many a minute at most, spread evenly; unbounded where it is not set.
+    pub per_minute: Option<u32>,
     /// By which adapter.
     pub adapter: Adapter,
 }
@@ -257,6 +259,7 @@ struct DeliveryKeys {
     leistung: String,
     adapter: AdapterName,
     concurrency: Option<usize>,
+    per_minute: Option<u32>,
     url: Option<String>,
     token_file: Option<PathBuf>,
     timeout_seconds: Option<u64>,
@@ -282,6 +285,10 @@ impl TryFrom<DeliveryKeys> for Delivery {
         if !(1..=1024).contains(&concurrency) {
             return Err("concurrency: a number from 1 to 1024".to_owned());
         }
+        let per_minute = keys.per_minute;
+        if per_minute.is_some_and(|most| !(1..=60_000).contains(&most)) {
+            return Err("per_minute: a number from 1 to 60000".to_owned());
+        }
         let adapter = match keys.adapter {
             AdapterName::Http => Adapter::Http(keys.endpoint()?),
             AdapterName::Postfach => Adapter::Postfach(keys.endpoint()?),
@@ -291,6 +298,7 @@ impl TryFrom<DeliveryKeys> for Delivery {
             behoerde,
             leistung,
             concurrency,
+            per_minute,
             adapter,
         })
     }

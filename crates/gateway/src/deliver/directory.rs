@@ -9,10 +9,10 @@
 //!
 //! Guarantees: a folder appears whole or not at all (written and fsynced beside its place, renamed, both folders
 //! fsynced). What became of a message can be told from the files alone, whatever moment a crash chose, see [`look`]:
-//! so it is handed over again only if the Fachverfahren never saw it. Between two looks for a marker a message is only a
-//! row of the journal; a look itself takes a seat of its lane and reads the sealed octets. An unknown reason code is no
-//! refusal: it alarms and waits. A folder that is taken away was taken over. Does not: make the folder, or delete what
-//! the Fachverfahren was given.
+//! so it is handed over again only if the Fachverfahren never saw it. A look reads a few
+//! names and writes nothing. An unknown reason code is no refusal: it alarms and waits. A folder that is taken away was
+//! taken over. Two instances may share a folder: both say the same of every message in it. Does not: make the folder, or
+//! delete what the Fachverfahren was given.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -33,8 +33,6 @@ const MARKER: u64 = 256;
 
 /// An empty `rejected` marker may be written to for this long; after that it is unclear.
 const FRESH: Duration = Duration::from_secs(60);
-/// How often a marker is looked for: a tenth of the time it has been waited for, within these bounds.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// A folder that a Fachverfahren reads from.
 #[derive(Debug, Clone)]
@@ -50,6 +48,8 @@ pub(crate) enum Seen {
     NotHandedOver,
     /// It has it, and this is how far it is.
     HandedOver(Outcome),
+    /// It has it, and what it says about it cannot be understood; what is wrong.
+    Unclear(&'static str),
 }
 
 impl Directory {
@@ -59,6 +59,11 @@ impl Directory {
             Ok(_) => Ok(Self { folder, acknowledge }),
             Err(error) => Err(AdapterError::NoFolder { folder, error }),
         }
+    }
+
+    /// Whether anything was ever handed over here, so that what is missing is missing: a mount that is away fails.
+    pub(crate) fn is_there(&self) -> io::Result<()> {
+        fs::metadata(self.folder.join(".viereck/handed")).map(|_| ())
     }
 
     /// What became of a message so far.
@@ -77,7 +82,7 @@ impl Directory {
             return Ok(Seen::HandedOver(Outcome::Rejected(Reason::MessageIdConflict)));
         }
         match (exists(&place)?, exists(&self.staged(key))?, handed) {
-            (true, _, Some(_)) => Ok(Seen::HandedOver(self.markers(&place, key)?)),
+            (true, _, Some(_)) => self.markers(&place),
             (true, _, None) => Ok(Seen::HandedOver(Outcome::Rejected(Reason::MessageIdConflict))),
             (false, false, Some(_)) => Ok(Seen::HandedOver(Outcome::Accepted)),
             (false, true, _) | (false, false, None) => Ok(Seen::NotHandedOver),
@@ -109,7 +114,7 @@ impl Directory {
         sync_parent(&place)?;
         match self.acknowledge {
             Acknowledge::Rename => Ok(Outcome::Accepted),
-            Acknowledge::Marker => Ok(Outcome::Waiting(LOOKS.0)),
+            Acknowledge::Marker => Ok(Outcome::Waiting),
         }
     }
 
@@ -131,54 +136,40 @@ impl Directory {
         }
     }
 
-    fn markers(&self, place: &Path, key: &MessageKey) -> io::Result<Outcome> {
+    fn markers(&self, place: &Path) -> io::Result<Seen> {
         if self.acknowledge == Acknowledge::Rename {
-            return Ok(Outcome::Accepted);
+            return Ok(Seen::HandedOver(Outcome::Accepted));
         }
-        let waits = |what: Option<&str>| {
-            if let Some(what) = what {
-                alarm(key, what);
-            }
-            Ok(Outcome::Waiting(self.next_look(place)))
-        };
+        let waits = Ok(Seen::HandedOver(Outcome::Waiting));
         if !fs::symlink_metadata(place)?.is_dir() {
-            return waits(Some("its folder is no folder any more"));
+            return Ok(Seen::Unclear("its folder is no folder any more"));
         }
         match (
             Marker::at(&place.join("accepted"))?,
             Marker::at(&place.join("rejected"))?,
         ) {
-            (Marker::Absent, Marker::Absent) => waits(None),
-            (Marker::File { .. }, Marker::Absent) => Ok(Outcome::Accepted),
+            (Marker::Absent, Marker::Absent) => waits,
+            (Marker::File { .. }, Marker::Absent) => Ok(Seen::HandedOver(Outcome::Accepted)),
             (
                 Marker::Absent,
                 Marker::File {
                     empty: true,
                     fresh: true,
                 },
-            ) => waits(None),
+            ) => waits,
             (Marker::Absent, Marker::File { .. }) => {
                 let mut line = String::new();
                 let read = File::open(place.join("rejected"))?
                     .take(MARKER)
                     .read_to_string(&mut line);
                 match line.trim().parse::<Reason>() {
-                    Ok(reason) if read.is_ok() => Ok(Outcome::Rejected(reason)),
-                    _ => waits(Some("the marker rejected holds no reason code of the list")),
+                    Ok(reason) if read.is_ok() => Ok(Seen::HandedOver(Outcome::Rejected(reason))),
+                    _ => Ok(Seen::Unclear("the marker rejected holds no reason code of the list")),
                 }
             }
-            (Marker::File { .. }, Marker::File { .. }) => waits(Some("both markers are set")),
-            (Marker::NoFile, _) | (_, Marker::NoFile) => waits(Some("a marker is no plain file")),
+            (Marker::File { .. }, Marker::File { .. }) => Ok(Seen::Unclear("both markers are set")),
+            (Marker::NoFile, _) | (_, Marker::NoFile) => Ok(Seen::Unclear("a marker is no plain file")),
         }
-    }
-
-    fn next_look(&self, place: &Path) -> Duration {
-        let since = fs::symlink_metadata(place.join("message.json")).and_then(|file| file.modified());
-        let waited = since
-            .ok()
-            .and_then(|since| SystemTime::now().duration_since(since).ok())
-            .unwrap_or_default();
-        (waited / 10).clamp(LOOKS.0, LOOKS.1)
     }
 
     fn place(&self, key: &MessageKey) -> PathBuf {
@@ -192,10 +183,6 @@ impl Directory {
     fn handed(&self, key: &MessageKey) -> PathBuf {
         self.folder.join(".viereck/handed").join(key.message_id.to_string())
     }
-}
-
-fn alarm(key: &MessageKey, what: &str) {
-    tracing::error!(message_id = %key.message_id, alarm = "marker-unclear", "{what}; it waits");
 }
 
 /// Who reads these folders shares a group with the gateway; nobody else is to read what stands in them.

@@ -1,85 +1,75 @@
 //! The way of one message from the journal to its Fachverfahren.
 //!
-//! Looked for (a folder may say what became of an earlier attempt) -> verified again, because what a journal holds is
-//! octets and not a proof -> opened -> found to belong to its case -> attempt noted -> adapter -> end or delay noted.
+//! Looked for (a folder may say what became of an earlier attempt) -> its octets read and verified again, because what a
+//! journal holds is octets and not a proof -> opened -> found to belong to its case -> attempt noted -> adapter -> end
+//! or delay noted.
 //!
-//! Guarantees: an adapter acts only after the attempt is on disk; every attempt of a message is the same request under
-//! the same key; one attempt sees one routing table; what was opened is never written down by us. Whatever fails is the
-//! message's fault (rejected), the Fachverfahren's or the operator's (later), or nobody's yet (parked); none of it holds
-//! up another message.
+//! Guarantees: an adapter acts only after the attempt is on disk, and never for what an operator has paused by then;
+//! every attempt of a message is the same request under the same key; one attempt sees one routing table; what was
+//! opened is never written down by us. Whatever fails is the message's fault (rejected), the Fachverfahren's or the
+//! operator's (later), or nobody's yet (parked); none of it holds up another message.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use viereck_custody::{Conclusion, Deferral, DueHandOver, Journal, JournalError, MessageKey};
+use viereck_custody::hand_over::{Acted, Begun, GivenOut};
+use viereck_custody::{Conclusion, Deferral, Journal, JournalError, MessageKey};
 use viereck_envelope::{OpenedEnvelope, Reason};
 use viereck_routing::Tables;
 
 use super::adapter::Adapter;
 use super::case::{self, InCase};
+use super::delivery::Attempt;
 use super::directory::{Directory, Seen};
-use super::lane::{Lane, Later, backoff};
+use super::health::backoff;
 use super::message::HandOver;
 use super::outcome::Outcome;
 use super::{http, postfach};
 use crate::gateway::Gateway;
 
-/// When a message without a lane is looked at again; only a changed configuration helps, and that needs a restart.
-const NO_LANE: Duration = Duration::from_secs(60);
-
 /// Hands one message over, or notes why not. It is in nobody's hands afterwards.
 pub(crate) async fn hand_over(
     gateway: Arc<Gateway>,
-    lane: Option<Arc<Lane>>,
-    due: DueHandOver,
+    mut attempt: Attempt,
+    message: GivenOut,
 ) -> Result<(), JournalError> {
-    let key = due.key.clone();
-    let ended = one(&gateway, lane, due).await;
-    match ended {
+    match one(&gateway, &mut attempt, &message).await {
         // somebody else has ended it in the meantime, e.g. an operator: that end stands
         Err(JournalError::Unknown) => {
-            tracing::warn!(message_id = %key.message_id, "it has ended while it was being handed over");
+            tracing::warn!(message_id = %message.key.message_id, "it has ended while it was being handed over");
+            gateway.journal.give_back(&message.key);
             Ok(())
         }
-        other => other,
+        Err(error) => {
+            gateway.journal.give_back(&message.key);
+            Err(error)
+        }
+        Ok(()) => Ok(()),
     }
 }
 
-async fn one(gateway: &Gateway, lane: Option<Arc<Lane>>, due: DueHandOver) -> Result<(), JournalError> {
+async fn one(gateway: &Gateway, attempt: &mut Attempt, message: &GivenOut) -> Result<(), JournalError> {
     let journal = &gateway.journal;
-    let key = due.key.clone();
-    let Some(lane) = lane else {
-        tracing::error!(behoerde = %due.reader, leistung = %due.leistung, alarm = "adapter-misconfigured", "no delivery is configured for it");
-        let until = Timestamp::now() + NO_LANE;
-        return journal.defer(&key, until, Deferral::AdapterMisconfigured).await;
-    };
-    let _seat = match lane.seat(Timestamp::now()) {
-        Ok(seat) => seat,
-        Err(later) => return journal.defer(&key, later.until, later.why).await,
-    };
-    // a lane ends only with the program
-    let Some(_turn) = lane.turn().await else { return Ok(()) };
-    // those before it may have found out meanwhile that nobody answers
-    if let Some(later) = lane.rests(Timestamp::now()) {
-        return journal.defer(&key, later.until, later.why).await;
-    }
-    if let Adapter::Directory(directory) = &lane.adapter
-        && let Some(seen) = look(gateway, directory, &key).await
+    let key = &message.key;
+    if let Adapter::Directory(directory) = attempt.adapter()
+        && let Some(seen) = look(gateway, directory, key).await
     {
-        return note(journal, &lane, &key, due.attempts, seen).await;
+        return note(journal, attempt, message, seen).await;
     }
-    let attempts = due.attempts;
     let tables = gateway.tables();
-    let (message, in_case) = match prepare(gateway, &tables, due).await {
+    let (prepared, in_case) = match prepare(gateway, &tables, message).await {
         Ok(prepared) => prepared,
-        Err(Stop::Ended(end)) => return journal.conclude(&key, end).await,
-        Err(Stop::Parked(reason)) => return journal.park(&key, reason).await,
+        Err(Stop::Ended(end)) => return journal.conclude(key, end).await,
+        Err(Stop::Parked(reason)) => return journal.park(key, reason).await,
         Err(Stop::Journal(error)) => return Err(error),
     };
-    begin(journal, &key, &in_case).await?;
-    let outcome = attempt(gateway, &tables, &lane, &key, message, in_case).await;
-    note(journal, &lane, &key, attempts, outcome).await
+    match begin(journal, key, &in_case).await? {
+        Begun::Yes => {}
+        Begun::Paused => return Ok(()),
+    }
+    let outcome = act(gateway, &tables, attempt.adapter(), key, prepared, in_case).await;
+    note(journal, attempt, message, outcome).await
 }
 
 /// What a folder says about an earlier attempt; `None` when there was none that counts.
@@ -88,6 +78,7 @@ async fn look(gateway: &Gateway, directory: &Directory, key: &MessageKey) -> Opt
     match gateway.aside(move || directory.look(&key)).await {
         Ok(Seen::NotHandedOver) => None,
         Ok(Seen::HandedOver(outcome)) => Some(outcome),
+        Ok(Seen::Unclear(_)) => Some(Outcome::Waiting),
         Err(error) => Some(of_files(&error)),
     }
 }
@@ -103,11 +94,15 @@ enum Stop {
 }
 
 /// From sealed octets to a message that its adapter may act on.
-async fn prepare(gateway: &Gateway, tables: &Arc<Tables>, due: DueHandOver) -> Result<(HandOver, InCase), Stop> {
-    let attempts = due.attempts;
-    let opened = open(gateway, Arc::clone(tables), due).await?;
+async fn prepare(gateway: &Gateway, tables: &Arc<Tables>, message: &GivenOut) -> Result<(HandOver, InCase), Stop> {
+    let octets = gateway
+        .journal
+        .octets_taken(&message.key)
+        .await
+        .map_err(Stop::Journal)?;
+    let opened = open(gateway, Arc::clone(tables), &message.key, octets).await?;
     // once an adapter may have acted, only its answer says what became of it
-    if attempts == 0 && opened.header().obsolete_at(Timestamp::now()) {
+    if message.attempts == 0 && opened.header().obsolete_at(Timestamp::now()) {
         return Err(Stop::Ended(Conclusion::Expired));
     }
     match case::find(&gateway.journal, &opened).await.map_err(Stop::Journal)? {
@@ -120,12 +115,12 @@ fn rejected(reason: Reason) -> Stop {
     Stop::Ended(Conclusion::Rejected(vec![reason]))
 }
 
-async fn open(gateway: &Gateway, tables: Arc<Tables>, due: DueHandOver) -> Result<OpenedEnvelope, Stop> {
+async fn open(gateway: &Gateway, tables: Arc<Tables>, key: &MessageKey, octets: Bytes) -> Result<OpenedEnvelope, Stop> {
     let readers = Arc::clone(&gateway.keys.readers);
     let environment = gateway.journal.environment();
-    let (id, octets) = (due.key.message_id, due.bytes.len());
+    let (id, length) = (key.message_id, octets.len());
     let opening = move || {
-        let verified = viereck_envelope::verify(due.bytes, tables.as_ref(), environment, Timestamp::now());
+        let verified = viereck_envelope::verify(octets, tables.as_ref(), environment, Timestamp::now());
         let verified = verified.map_err(|refused| {
             tracing::error!(message_id = %id, code = refused.code(), alarm = "refused", "it no longer verifies: parked");
             Stop::Parked(refused.reason())
@@ -135,18 +130,18 @@ async fn open(gateway: &Gateway, tables: Arc<Tables>, due: DueHandOver) -> Resul
             rejected(error.reason())
         })
     };
-    gateway.work(octets, opening).await
+    gateway.work(length, opening).await
 }
 
-async fn attempt(
+async fn act(
     gateway: &Gateway,
     tables: &Tables,
-    lane: &Lane,
+    adapter: &Adapter,
     key: &MessageKey,
     message: HandOver,
     in_case: InCase,
 ) -> Outcome {
-    match &lane.adapter {
+    match adapter {
         Adapter::Http(endpoint) => http::hand_over(endpoint, &message).await,
         Adapter::Postfach(endpoint) => {
             let case = match &in_case {
@@ -163,7 +158,8 @@ async fn attempt(
     }
 }
 
-/// A full disk may empty itself; a folder that is not there, or not ours, does not mend itself.
+/// A full disk may empty itself; a folder that is not there, or not ours, does not mend itself. Whether the message is in
+/// its place by then, the next look tells.
 fn of_files(error: &std::io::Error) -> Outcome {
     match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotADirectory => {
@@ -171,39 +167,43 @@ fn of_files(error: &std::io::Error) -> Outcome {
         }
         _ => {
             tracing::warn!(%error, "the folder cannot be written to");
-            Outcome::Unavailable(None)
+            Outcome::Unclear(None)
         }
     }
 }
 
-/// Notes what became of an attempt, in the lane and in the journal.
+/// Notes what became of an attempt, in the delivery and in the journal.
 async fn note(
     journal: &Journal,
-    lane: &Lane,
-    key: &MessageKey,
-    attempts: u32,
+    attempt: &mut Attempt,
+    message: &GivenOut,
     outcome: Outcome,
 ) -> Result<(), JournalError> {
-    let now = Timestamp::now();
-    let rest = lane.note(&outcome, now);
+    let (now, key) = (Timestamp::now(), &message.key);
+    // random in every id, so no two messages keep step
+    let spread = key.message_id.as_bytes()[15];
+    attempt.note(&message.pair, &outcome, now, spread);
+    let own = backoff(message.attempts, spread);
+    let later = |asked: Option<std::time::Duration>| now + own.max(asked.unwrap_or_default().try_into().unwrap_or(own));
+    let unavailable = Deferral::FachverfahrenUnavailable;
     match outcome {
         Outcome::Accepted => journal.conclude(key, Conclusion::Accepted).await?,
         Outcome::Rejected(reason) => journal.conclude(key, Conclusion::Rejected(vec![reason])).await?,
-        Outcome::Waiting(pause) => return journal.defer(key, now + pause, Deferral::Waiting).await,
-        Outcome::Unavailable(_) | Outcome::Misconfigured(_) => {
-            let why = Deferral::FachverfahrenUnavailable;
-            let rest = rest.unwrap_or(Later { until: now, why });
-            let own = now + backoff(attempts, key.message_id.as_bytes()[15]);
-            return journal.defer(key, own.max(rest.until), rest.why).await;
+        Outcome::Waiting => return journal.handed_over(key).await,
+        Outcome::Unavailable(asked) => return journal.defer(key, later(asked), unavailable, Acted::No).await,
+        Outcome::Unclear(asked) => return journal.defer(key, later(asked), unavailable, Acted::Perhaps).await,
+        Outcome::Misconfigured(_) => {
+            let why = Deferral::AdapterMisconfigured;
+            return journal.defer(key, now + own, why, Acted::No).await;
         }
     }
-    if let Adapter::Directory(directory) = &lane.adapter {
+    if let Adapter::Directory(directory) = attempt.adapter() {
         directory.forget(key);
     }
     Ok(())
 }
 
-async fn begin(journal: &Journal, key: &MessageKey, in_case: &InCase) -> Result<(), JournalError> {
+async fn begin(journal: &Journal, key: &MessageKey, in_case: &InCase) -> Result<Begun, JournalError> {
     let case = match in_case {
         InCase::Opens(case) => Some(case.clone()),
         InCase::Belongs(_) | InCase::Nowhere => None,

@@ -2,8 +2,9 @@
 //!
 //! The table of answers is the contract with whoever writes a Fachverfahren: 2xx takes the message over, 409 has taken it
 //! over before under the same key (the key is the digest of the message, so it can be no other), 422 with
-//! `application/problem+json` and a `code` refuses it. 408, 425, 429, 5xx and silence mean again later. Everything else
-//! says that the address, the credentials or the server are wrong, not the message.
+//! `application/problem+json` and a `code` refuses it. 408, 425, 429 and 503, or no connection at all, mean again later:
+//! it has not acted. 5xx of another kind and silence mean again later too, but nobody knows whether it has acted.
+//! Everything else says that the address, the credentials or the server are wrong, not the message.
 
 use std::time::Duration;
 
@@ -24,12 +25,24 @@ pub(crate) enum Outcome {
     Accepted,
     /// Refused for good.
     Rejected(Reason),
-    /// Handed over; the Fachverfahren has not said yes or no yet. Look again after this time.
-    Waiting(Duration),
-    /// Not now; perhaps with a time that was asked for.
+    /// Handed over; the Fachverfahren has not said yes or no yet.
+    Waiting,
+    /// Not now, and surely nothing was done; perhaps with a time that was asked for.
     Unavailable(Option<Duration>),
+    /// It failed, and the Fachverfahren may have acted or not; perhaps with a time that was asked for.
+    Unclear(Option<Duration>),
     /// An operator has to act; what is wrong, in words of ours.
     Misconfigured(String),
+}
+
+impl Outcome {
+    /// Whether the Fachverfahren took the message out of our hands, whatever it says of it.
+    pub(crate) fn is_taken(&self) -> bool {
+        match self {
+            Self::Accepted | Self::Rejected(_) | Self::Waiting => true,
+            Self::Unavailable(_) | Self::Unclear(_) | Self::Misconfigured(_) => false,
+        }
+    }
 }
 
 /// What an answer says before its refusal is understood.
@@ -51,21 +64,26 @@ pub(crate) async fn verdict(answer: Result<Response, reqwest::Error>) -> Verdict
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) if error.is_builder() => return misconfigured("the request cannot be built".to_owned()),
-        // no connection, a broken one, or no answer in time
-        Err(_) => return Verdict::Ended(Outcome::Unavailable(None)),
+        // nobody was there to act
+        Err(error) if error.is_connect() => return Verdict::Ended(Outcome::Unavailable(None)),
+        // a connection that broke, or no answer in time
+        Err(_) => return Verdict::Ended(Outcome::Unclear(None)),
     };
     let status = answer.status();
     match status {
         _ if status.is_success() => Verdict::Ended(Outcome::Accepted),
         StatusCode::CONFLICT => Verdict::Ended(Outcome::Accepted),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => later(answer.headers()),
-        _ if status.is_server_error() => later(answer.headers()),
+        StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_EARLY
+        | StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::SERVICE_UNAVAILABLE => Verdict::Ended(Outcome::Unavailable(asked(answer.headers()))),
+        _ if status.is_server_error() => Verdict::Ended(Outcome::Unclear(asked(answer.headers()))),
         StatusCode::UNPROCESSABLE_ENTITY if is_problem(answer.headers()) => match bounded(answer).await {
             Some(body) => match serde_json::from_slice(&body) {
                 Ok(ProblemJson { code: Some(code) }) => Verdict::Refused(code),
                 _ => misconfigured("answer 422 without a code".to_owned()),
             },
-            None => Verdict::Ended(Outcome::Unavailable(None)),
+            None => Verdict::Ended(Outcome::Unclear(None)),
         },
         _ => misconfigured(format!("answer {}", status.as_u16())),
     }
@@ -75,13 +93,12 @@ fn misconfigured(what: String) -> Verdict {
     Verdict::Ended(Outcome::Misconfigured(what))
 }
 
-fn later(headers: &HeaderMap) -> Verdict {
+/// The time that a server asks us to wait.
+fn asked(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    Verdict::Ended(Outcome::Unavailable(
-        seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)),
-    ))
+    seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 fn is_problem(headers: &HeaderMap) -> bool {

@@ -7,32 +7,57 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::JournalError;
+use viereck_custody::hand_over::Begun;
+use viereck_custody::pause::Scope;
+use viereck_custody::{Actor, JournalError, StatedReason};
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::CaseId;
 
-use crate::deliver::{self, Lanes};
+use crate::Breaker;
+use crate::deliver::backlog::Backlogs;
+use crate::deliver::{self, Deliveries, markers};
 use crate::gateway::Gateway;
 use crate::testing::{BEHOERDE, Network, RECEIVER, SENDER, Scripted, eventually, hear, take, until};
 
 /// A gateway that hands over.
 pub(super) struct Delivering {
     pub(super) gateway: Arc<Gateway>,
+    backlogs: Backlogs,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), JournalError>>,
+    tasks: [JoinHandle<Result<(), JournalError>>; 2],
 }
 
 impl Delivering {
     pub(super) fn start(gateway: Arc<Gateway>) -> Self {
         let stop = CancellationToken::new();
-        let lanes = Lanes::new(&gateway.config.deliveries).unwrap();
-        let task = tokio::spawn(deliver::run(Arc::clone(&gateway), lanes, stop.clone()));
-        Self { gateway, stop, task }
+        let deliveries = Arc::new(Deliveries::new(&gateway.config.deliveries).unwrap());
+        let backlogs = Backlogs::default();
+        backlogs.begin(
+            gateway.journal.clone(),
+            Arc::clone(&deliveries),
+            gateway.config.id.clone(),
+        );
+        let tasks = [
+            tokio::spawn(deliver::run(
+                Arc::clone(&gateway),
+                Arc::clone(&deliveries),
+                stop.clone(),
+            )),
+            tokio::spawn(markers::run(Arc::clone(&gateway), deliveries, stop.clone())),
+        ];
+        Self {
+            gateway,
+            backlogs,
+            stop,
+            tasks,
+        }
     }
 
     pub(super) async fn stop(self) {
         self.stop.cancel();
-        self.task.await.unwrap().unwrap();
+        for task in self.tasks {
+            task.await.unwrap().unwrap();
+        }
     }
 }
 
@@ -176,30 +201,117 @@ async fn what_is_not_set_up_waits_for_the_operator() {
         network.sealed(|_| {}),
         network.sealed(|draft| draft.reader = "wgb:010020000000".parse().unwrap()),
     );
+    let heard = Arc::new(AtomicBool::new(false));
+    let _hearing = hear({
+        let heard = Arc::clone(&heard);
+        move |_, fields| {
+            heard.store(
+                heard.load(Ordering::Relaxed) || fields.contains("no delivery"),
+                Ordering::Relaxed,
+            )
+        }
+    });
     let mut news = here.gateway.journal.subscribe();
     take(&here.gateway, &envelope).await;
     take(&here.gateway, &nowhere).await;
-    let mut deferred = vec![];
-    while deferred.len() < 2 {
-        let news = tokio::time::timeout(std::time::Duration::from_secs(20), news.recv())
-            .await
-            .unwrap()
-            .unwrap();
-        if news.reasons == [Reason::AdapterMisconfigured] {
-            deferred.push(news.message_id);
-        }
-    }
+    assert_eq!(next(&mut news, "deferred").await, [Reason::AdapterMisconfigured]);
+    eventually("told", || heard.load(Ordering::Relaxed)).await;
     for message in [&envelope, &nowhere] {
-        assert!(deferred.contains(&message.header().message_id));
-        let view = here
-            .gateway
-            .journal
-            .message(&message.header().message_id)
-            .await
-            .unwrap()
-            .unwrap();
+        let id = message.header().message_id;
+        let view = here.gateway.journal.message(&id).await.unwrap().unwrap();
         assert_eq!(view.status, Stage::Delivered);
     }
+    let backlogs = here.backlogs.list().await.unwrap();
+    let breakers: Vec<_> = backlogs
+        .iter()
+        .map(|backlog| (backlog.waiting, backlog.breaker))
+        .collect();
+    assert!(
+        matches!(breakers[..], [(1, Some(Breaker::Open { .. })), (1, None)]),
+        "{breakers:?}"
+    );
+    here.stop().await;
+}
+
+fn operator() -> (StatedReason, Actor) {
+    ("ticket 1".parse().unwrap(), Actor::operator("anna").unwrap())
+}
+
+#[tokio::test]
+async fn a_paused_authority_waits_and_no_other_one() {
+    let network = Network::new();
+    let (paused, other) = (Scripted::start([]).await, Scripted::start([]).await);
+    let both = deliveries(&[http(BEHOERDE, &paused.url), http("wgb:010020000000", &other.url)]);
+    let here = Delivering::start(network.gateway(RECEIVER, &both).await);
+    let journal = here.gateway.journal.clone();
+    let ((reason, actor), scope) = (operator(), Scope::Behoerde(BEHOERDE.parse().unwrap()));
+    journal
+        .pause(scope.clone(), reason.clone(), actor.clone())
+        .await
+        .unwrap();
+    let held = network.sealed(|_| {});
+    let behind = network.sealed(|draft| draft.reader = "wgb:010020000000".parse().unwrap());
+    take(&here.gateway, &held).await;
+    take(&here.gateway, &behind).await;
+    until(&journal, behind.header().message_id, Stage::Accepted).await;
+    let backlogs = here.backlogs.list().await.unwrap();
+    assert_eq!(backlogs[0].paused.as_ref().map(|pause| &pause.reason), Some(&reason));
+    assert_eq!((backlogs[0].waiting, backlogs[0].ready_at), (1, None));
+    // a message that was given out before the pause: it does not begin either
+    let key = crate::testing::key_of(&held);
+    assert_eq!(journal.begin_hand_over(&key, None).await.unwrap(), Begun::Paused);
+    assert!(paused.asked().is_empty());
+    journal.resume(scope, reason, actor).await.unwrap();
+    until(&journal, held.header().message_id, Stage::Accepted).await;
+    assert_eq!((paused.asked().len(), other.asked().len()), (1, 1));
+    here.stop().await;
+}
+
+#[tokio::test]
+async fn looking_for_markers_writes_nothing() {
+    let network = Network::new();
+    let folder = network.folder.path().join("in");
+    fs::create_dir(&folder).unwrap();
+    let delivery = json!({ "behoerde": BEHOERDE, "leistung": "default", "adapter": "directory", "folder": folder });
+    let gateway = network.gateway(RECEIVER, &deliveries(&[delivery])).await;
+    let here = Delivering::start(Arc::clone(&gateway));
+    let envelopes: Vec<_> = (0..8).map(|_| network.sealed(|_| {})).collect();
+    for envelope in &envelopes {
+        take(&gateway, envelope).await;
+    }
+    let place = |n: usize| folder.join(envelopes[n].header().message_id.to_string());
+    eventually("in place", || (0..8).all(|n| place(n).exists())).await;
+    let unanswered = async || {
+        here.backlogs
+            .list()
+            .await
+            .unwrap()
+            .first()
+            .map_or(0, |backlog| backlog.unanswered)
+    };
+    while unanswered().await < 8 {
+        tokio::task::yield_now().await;
+    }
+    // a marker that comes after some looks shows that there were looks; none of them wrote a row
+    let file = network.folder.path().join(format!("{RECEIVER}.sqlite"));
+    let look = rusqlite::Connection::open(file).unwrap();
+    let version = || {
+        look.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    let before = version();
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert_eq!(version(), before);
+    fs::write(place(3).join("accepted"), "").unwrap();
+    until(&gateway.journal, envelopes[3].header().message_id, Stage::Accepted).await;
+    assert_ne!(version(), before);
+    // one that lost its folder and every trace of it is handed over anew
+    let record = folder
+        .join(".viereck/handed")
+        .join(envelopes[5].header().message_id.to_string());
+    fs::remove_file(record).unwrap();
+    fs::remove_dir_all(place(5)).unwrap();
+    eventually("again", || place(5).exists()).await;
     here.stop().await;
 }
 

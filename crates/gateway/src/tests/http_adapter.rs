@@ -78,9 +78,14 @@ async fn every_answer_has_its_meaning() {
             (503, vec![("retry-after", "999999".to_owned())], String::new()),
             Outcome::Unavailable(Some(Duration::from_secs(3600))),
         ),
-        (plain(500), later.clone()),
-        (plain(502), later.clone()),
-        (plain(507), later),
+        (plain(503), later),
+        (plain(500), Outcome::Unclear(None)),
+        (plain(502), Outcome::Unclear(None)),
+        (plain(507), Outcome::Unclear(None)),
+        (
+            (500, vec![("retry-after", "7".to_owned())], String::new()),
+            Outcome::Unclear(Some(Duration::from_secs(7))),
+        ),
         (
             (302, vec![("location", "/elsewhere".to_owned())], String::new()),
             misconfigured("answer 302"),
@@ -123,7 +128,7 @@ async fn silence_and_nobody_there_mean_again_later() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let outcome = http::hand_over(&endpoint(&url, r#","timeout_seconds":1"#), &message).await;
-    assert_eq!(outcome, Outcome::Unavailable(None));
+    assert_eq!(outcome, Outcome::Unclear(None), "nobody knows");
     drop(silent);
     assert_eq!(
         http::hand_over(&endpoint(&url, ""), &message).await,
