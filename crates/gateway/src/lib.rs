@@ -31,6 +31,8 @@ pub use config::{
     Timeouts, TokenDigest,
 };
 pub use deliver::adapter::AdapterError;
+pub use deliver::backlog::{Backlog, Backlogs};
+pub use deliver::health::Breaker;
 pub use http::access::AccessError;
 pub use http::serve::{Bounds, serve};
 pub use keys::{Keys, KeysError};

@@ -149,6 +149,7 @@ impl Network {
             journal: self.opened(&id)?,
             keys,
             listener,
+            backlogs: viereck_gateway::Backlogs::default(),
         };
         let shutdown = self.shutdown.child_token();
         tracing::info!(gateway = %id, %address, "gateway listens");
