@@ -161,10 +161,12 @@ impl Journal {
     }
 }
 
-/// Marks a row as `me`'s, if it is still as it was found and nobody living has it.
+/// Marks a row as `me`'s, if it is still as it was found and nobody living has it. What a dead instance had in hand may
+/// have gone out without anybody noting it.
 fn mark<T>(tx: &Change<'_>, me: &str, candidate: &Candidate<T>) -> Result<bool, JournalError> {
     let marked = tx.run(
-        "UPDATE message SET claimed_by = ? WHERE seq = ? AND work IS NOT NULL AND due_at = ?
+        "UPDATE message SET claimed_by = ?, doubtful = CASE WHEN claimed_by IS NULL THEN doubtful ELSE 1 END
+         WHERE seq = ? AND work IS NOT NULL AND due_at = ?
          AND (claimed_by IS NULL OR claimed_by = ?
               OR claimed_by NOT IN (SELECT id FROM instance WHERE alive_until > ?))",
         params![me, candidate.seq, candidate.due_at, me, tx.clock()?],

@@ -72,7 +72,10 @@ pub(crate) async fn live(journal: Weak<Shared>, store: viereck_store::Store) {
             }
         };
         let Some(shared) = journal.upgrade() else { return };
-        let journal = Journal { store: store.clone(), shared };
+        let journal = Journal {
+            store: store.clone(),
+            shared,
+        };
         let more = match heard {
             None => journal.sign_of_life().await,
             Some(Ok(Signal::Text(text))) => {
@@ -91,8 +94,8 @@ pub(crate) async fn live(journal: Weak<Shared>, store: viereck_store::Store) {
 }
 
 impl Journal {
-    /// Says that this instance lives, takes back marks of messages it has put down, and buries who has fallen silent.
-    /// Whether that left work for us.
+    /// Says that this instance lives, takes back marks of messages it has put down, and buries who has fallen silent. What
+    /// was in hand without an end that is noted may be out. Whether this left work for us.
     async fn sign_of_life(&self) -> bool {
         let Some(me) = self.shared.instance.clone() else {
             return false;
@@ -104,11 +107,11 @@ impl Journal {
                 row.at::<i64>(0)
             })?;
             for seq in mine.into_iter().filter(|seq| !in_hand.contains(seq)) {
-                tx.run("UPDATE message SET claimed_by = NULL WHERE seq = ?", params![seq])?;
+                tx.run("UPDATE message SET claimed_by = NULL, doubtful = 1 WHERE seq = ?", params![seq])?;
             }
             let buried = tx.run("DELETE FROM instance WHERE alive_until <= ?", params![tx.clock()?])?;
             let freed = tx.run(
-                "UPDATE message SET claimed_by = NULL
+                "UPDATE message SET claimed_by = NULL, doubtful = 1
                  WHERE claimed_by IS NOT NULL AND claimed_by NOT IN (SELECT id FROM instance)",
                 &[],
             )?;
@@ -135,7 +138,7 @@ impl Journal {
             return;
         };
         let leave = move |tx: &Change<'_>| {
-            tx.run("UPDATE message SET claimed_by = NULL WHERE claimed_by = ?", params![me])?;
+            tx.run("UPDATE message SET claimed_by = NULL, doubtful = 1 WHERE claimed_by = ?", params![me])?;
             tx.run("DELETE FROM duty WHERE instance = ?", params![me])?;
             tx.run("DELETE FROM instance WHERE id = ?", params![me])?;
             tx.signal(LEFT);
@@ -170,5 +173,6 @@ fn occurrence(journal: &Journal, text: &str) -> Option<Occurrence> {
         stage: words.next()?.parse().ok()?,
         custodian: words.next()?.parse().ok()?,
         reasons: words.map(str::parse).collect::<Result<_, _>>().ok()?,
+        since_filing: None,
     })
 }

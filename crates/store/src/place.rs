@@ -1,7 +1,7 @@
 //! Where a database lies.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::PostgresUrl;
 
@@ -21,5 +21,23 @@ impl fmt::Display for Place {
             Place::File(path) => path.display().fmt(f),
             Place::Postgres(url) => url.fmt(f),
         }
+    }
+}
+
+impl From<&Path> for Place {
+    fn from(path: &Path) -> Self {
+        Place::File(path.to_owned())
+    }
+}
+
+impl From<&PathBuf> for Place {
+    fn from(path: &PathBuf) -> Self {
+        Place::File(path.clone())
+    }
+}
+
+impl From<&Place> for Place {
+    fn from(place: &Place) -> Self {
+        place.clone()
     }
 }
