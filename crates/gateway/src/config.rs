@@ -15,6 +15,9 @@ use reqwest::Url;
 use serde::Deserialize;
 use viereck_routing::{BehoerdeId, Digest, GatewayId, InvalidId, LeistungId};
 
+use crate::custody::{Inbox, Outbox, Receipts};
+use crate::webhooks::Webhooks;
+
 /// One gateway.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +41,18 @@ pub struct Config {
     /// Who may send replies.
     #[serde(default)]
     pub fachverfahren: Vec<Fachverfahren>,
+    /// Telling clients of a status.
+    #[serde(default)]
+    pub webhooks: Webhooks,
+    /// How what is promised is published.
+    #[serde(default)]
+    pub outbox: Outbox,
+    /// How much is taken.
+    #[serde(default)]
+    pub inbox: Inbox,
+    /// How custody events are told.
+    #[serde(default)]
+    pub receipts: Receipts,
 }
 
 /// What a gateway takes at most; together they bound its memory.
@@ -60,6 +75,8 @@ pub struct Limits {
     pub connections: usize,
     /// Messages that are being handed over at one moment, over all Fachverfahren.
     pub hand_overs: usize,
+    /// Requests that wait for news of a submission at one moment; a further one is answered at once.
+    pub waiting: usize,
 }
 
 /// How long a gateway waits at most.
@@ -237,6 +254,7 @@ impl Default for Limits {
             bytes_in_flight: 256 << 20,
             connections: 1024,
             hand_overs: 64,
+            waiting: 512,
         }
     }
 }
@@ -404,6 +422,10 @@ impl Config {
             self.obsolete_after_days.into(),
             90,
         ));
+        findings.extend(self.webhooks.check());
+        findings.extend(self.outbox.check());
+        findings.extend(self.inbox.check());
+        findings.extend(self.receipts.check());
         let mut seen = BTreeMap::new();
         for (index, delivery) in self.deliveries.iter().enumerate() {
             let key = format!("delivery[{index}]");
@@ -457,6 +479,7 @@ impl Limits {
             ("limits.bytes_in_flight", self.bytes_in_flight, 1 << 40),
             ("limits.connections", self.connections, 65_536),
             ("limits.hand_overs", self.hand_overs, 4096),
+            ("limits.waiting", self.waiting, 65_536),
         ] {
             findings.extend(Finding::range(key, value as u64, most as u64));
         }
@@ -510,12 +533,12 @@ impl Endpoint {
 }
 
 impl Finding {
-    fn range(key: &str, value: u64, most: u64) -> Option<Self> {
+    pub(crate) fn range(key: &str, value: u64, most: u64) -> Option<Self> {
         let outside = !(1..=most).contains(&value);
         outside.then(|| Self::error("out-of-range", key, &format!("It is a number from 1 to {most}.")))
     }
 
-    fn error(code: &'static str, key: &str, sentence: &str) -> Self {
+    pub(crate) fn error(code: &'static str, key: &str, sentence: &str) -> Self {
         Self {
             severity: Severity::Error,
             code,
@@ -524,7 +547,7 @@ impl Finding {
         }
     }
 
-    fn warning(code: &'static str, key: &str, sentence: &str) -> Self {
+    pub(crate) fn warning(code: &'static str, key: &str, sentence: &str) -> Self {
         Self {
             severity: Severity::Warning,
             code,

@@ -9,27 +9,32 @@
 //! - `sealing`: what both have in common.
 //! - `deliver`: what was taken is opened and handed over by the adapter of its Behörde and Leistung.
 //! - `status`, `routes`: what clients may look at.
+//! - `webhooks`: clients' servers are told that there is something to look at.
 //!
 //! Guarantees: no yes before the record is on disk; nothing that a client typed in a log line, an error or a file name;
 //! memory bounded by [`Limits`]. Does not: know the other corner's keys, or decide who is competent.
 
 mod config;
+mod custody;
 mod deliver;
 mod gateway;
 mod http;
 mod keys;
 pub mod metrics;
+pub mod reference;
 mod reply;
 mod routes;
 mod run;
 mod sealing;
 mod status;
 mod submit;
+mod webhooks;
 
 pub use config::{
     Acknowledge, Adapter, Behoerden, Config, Delivery, Endpoint, Fachverfahren, Finding, For, Limits, Severity,
     Timeouts, TokenDigest,
 };
+pub use custody::{Inbox, Outbox, Receipts};
 pub use deliver::adapter::AdapterError;
 pub use deliver::backlog::{Backlog, Backlogs};
 pub use deliver::health::Breaker;
@@ -37,6 +42,7 @@ pub use http::access::AccessError;
 pub use http::serve::{Bounds, serve};
 pub use keys::{Keys, KeysError};
 pub use run::{Error, Inputs, readable, run};
+pub use webhooks::Webhooks;
 
 #[cfg(test)]
 mod testing;

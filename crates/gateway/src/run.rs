@@ -106,7 +106,7 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
 
     let span = tracing::info_span!("gateway", id = %config.id);
     let me = config.id.clone();
-    let (inbox, outbox) = (inbox::Config::default(), outbox::Config::default());
+    let (inbox, outbox) = (config.inbox.config(), config.outbox.config());
     let (taking, telling) = (&stages.taking, &stages.telling);
     let mut fetchers = JoinSet::new();
     let take = inbox::run(
@@ -123,7 +123,7 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         link.clone(),
         me,
         tables,
-        receipts::Config::default(),
+        config.receipts.config(),
         taking.clone(),
     );
     fetchers.spawn(hear.instrument(span.clone()));
@@ -143,7 +143,7 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let mut tellers = JoinSet::new();
     let publish = outbox::run(journal.clone(), link.clone(), outbox, telling.clone());
     tellers.spawn(publish.instrument(span.clone()));
-    let (road, receipts) = (receipts::Road::ThroughBroker, receipts::Config::default());
+    let (road, receipts) = (receipts::Road::ThroughBroker, config.receipts.config());
     let state = receipts::run_out(journal, link, keys.signer, road, receipts, telling.clone());
     tellers.spawn(state.instrument(span.clone()));
 
