@@ -14,6 +14,7 @@ use viereck_envelope::{Header, KeptKey, Reason, SealedEnvelope, Stage};
 use viereck_routing::{Class, MessageId};
 use viereck_store::{Change, Look, params};
 
+use crate::audit::{Actor, StatedReason, Verb};
 use crate::cases::{self, Case};
 use crate::claims::Candidate;
 use crate::journal::{MessageKey, Occurrence};
@@ -44,6 +45,17 @@ pub struct Replacement {
     pub class: Class,
     /// The case as it stands from now on, where the replaced message opened one.
     pub case: Option<Case>,
+    /// Who ordered it; nobody where it goes by rule.
+    pub order: Option<Order>,
+}
+
+/// An order of an operator.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub reason: StatedReason,
 }
 
 /// Why a message is not replaced.
@@ -186,6 +198,10 @@ impl Journal {
         )?;
         tx.run("DELETE FROM sealed WHERE message = ?", params![old.seq])?;
         told.push(self.step(tx, old, Step::Replaced, None, &[], now)?);
+        if let Some(Order { actor, reason }) = &replacement.order {
+            let (target, outcome) = (old.key.message_id.to_string(), header.message_id.to_string());
+            self.audit(tx, actor, Verb::SealAnew, &target, reason, &outcome)?;
+        }
         NewMessage {
             owner: old.owner.as_deref(),
             work: Some((Work::Publish, now)),
@@ -204,26 +220,22 @@ impl Journal {
         Ok(told)
     }
 
-    /// Messages rejected for the reader's key that nobody has replaced and that replace none themselves, the oldest
-    /// first: what the rule seals anew once, as soon as the table has another key.
-    pub async fn rejected_for_readers_key(&self, limit: usize) -> Result<Vec<MessageKey>, JournalError> {
+    /// Rejected messages, perhaps for the reader's key, that nobody has replaced and that replace none themselves, the oldest
+    /// first, from behind the number `after` on: what the rule seals anew once, as soon as the table has another key.
+    pub async fn rejected_for_readers_key(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, MessageKey)>, JournalError> {
         let found = self.store.read(move |conn| {
             let rows = conn.all(
                 "SELECT message.* FROM message JOIN sealed ON sealed.message = message.seq
-                 WHERE side = ? AND ended = ? AND ended_at IS NOT NULL AND replaced_by IS NULL AND replaces IS NULL
-                 AND content_key IS NOT NULL ORDER BY ended_at, seq LIMIT ?",
-                params![Side::Sent.as_str(), Stage::Rejected.as_str(), limit as i64],
+                 WHERE side = ? AND ended = ? AND replaced_by IS NULL AND replaces IS NULL
+                 AND content_key IS NOT NULL AND seq > ? ORDER BY seq LIMIT ?",
+                params![Side::Sent.as_str(), Stage::Rejected.as_str(), after, limit as i64],
                 MessageRow::read,
             )?;
-            let mut keys = vec![];
-            for row in rows {
-                match may_be_replaced(conn, &row) {
-                    Ok(()) => keys.push(row.key),
-                    Err(ReplaceError::Journal(error)) => return Err(error),
-                    Err(_) => {}
-                }
-            }
-            Ok::<_, JournalError>(keys)
+            Ok::<_, JournalError>(rows.into_iter().map(|row| (row.seq, row.key)).collect())
         });
         Ok(found.await?)
     }

@@ -151,6 +151,8 @@ impl Receipts {
 }
 
 fn in_range(values: &[(&str, u64, u64)]) -> Vec<Finding> {
-    let findings = values.iter().map(|(key, value, most)| Finding::range(key, *value, *most));
+    let findings = values
+        .iter()
+        .map(|(key, value, most)| Finding::range(key, *value, *most));
     findings.flatten().collect()
 }

@@ -6,7 +6,7 @@
 //!
 //! - `submit`: an HTTP request becomes a promise, in steps that consume each other.
 //! - `reply`: the same for what a Fachverfahren answers.
-//! - `sealing`: what both have in common.
+//! - `sealing`: what both have in common; `sealing_anew`: the same content for another key or reader.
 //! - `deliver`: what was taken is opened and handed over by the adapter of its Behörde and Leistung.
 //! - `status`, `routes`: what clients may look at.
 //! - `webhooks`: clients' servers are told that there is something to look at.
@@ -26,6 +26,7 @@ mod reply;
 mod routes;
 mod run;
 mod sealing;
+mod sealing_anew;
 mod status;
 mod submit;
 mod webhooks;
@@ -42,6 +43,7 @@ pub use http::access::AccessError;
 pub use http::serve::{Bounds, serve};
 pub use keys::{Keys, KeysError};
 pub use run::{Error, Inputs, readable, run};
+pub use sealing_anew::{SealAnewError, SealingAnew};
 pub use webhooks::Webhooks;
 
 #[cfg(test)]

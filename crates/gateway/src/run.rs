@@ -21,6 +21,7 @@ use crate::deliver::{self, Deliveries, markers};
 use crate::gateway::Gateway;
 use crate::http::access::{Access, AccessError};
 use crate::http::{router, serve};
+use crate::sealing_anew::{self, SealingAnew};
 use crate::{Config, Finding, Keys, webhooks};
 
 /// What a gateway is given.
@@ -122,7 +123,7 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         journal.clone(),
         link.clone(),
         me,
-        tables,
+        tables.clone(),
         config.receipts.config(),
         taking.clone(),
     );
@@ -139,6 +140,10 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     fetchers.spawn(call.instrument(span.clone()));
     let count = ledger::watch::run(journal.clone(), ledger::watch::Config::default(), taking.clone());
     fetchers.spawn(count.instrument(span.clone()));
+
+    let anew = SealingAnew::new(&config, journal.clone(), keys.clone(), tables);
+    let seal_anew = sealing_anew::run(anew, taking.clone());
+    fetchers.spawn(seal_anew.instrument(span.clone()));
 
     let mut tellers = JoinSet::new();
     let publish = outbox::run(journal.clone(), link.clone(), outbox, telling.clone());
