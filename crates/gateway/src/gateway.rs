@@ -12,6 +12,9 @@ use viereck_routing::Tables;
 
 use crate::http::access::Access;
 use crate::http::quota::Quotas;
+use crate::metrics::Measured;
+use crate::status::waiting::Waiting;
+use crate::webhooks::Calls;
 use crate::{Config, Keys};
 
 /// Octets above which sealing and opening leave the threads that serve connections.
@@ -27,6 +30,9 @@ pub(crate) struct Gateway {
     pub(crate) keys: Keys,
     pub(crate) access: Access,
     pub(crate) quotas: Quotas,
+    pub(crate) webhooks: Calls,
+    pub(crate) waiting: Waiting,
+    pub(crate) measured: Measured,
     /// Cancelled as soon as the gateway is told to stop: no new work from then on.
     pub(crate) draining: CancellationToken,
     tables: CurrentTables,
@@ -35,6 +41,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// # Errors
+    /// When the host's TLS cannot be set up.
     pub(crate) fn new(
         config: Config,
         journal: Journal,
@@ -42,19 +50,22 @@ impl Gateway {
         access: Access,
         tables: CurrentTables,
         draining: CancellationToken,
-    ) -> Self {
+    ) -> Result<Self, reqwest::Error> {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
+        Ok(Self {
             in_flight: Arc::new(Semaphore::new(config.limits.bytes_in_flight / OCTETS_A_PERMIT)),
             processors: Arc::new(Semaphore::new(processors)),
             quotas: Quotas::default(),
+            webhooks: Calls::new(&config, &keys.fingerprint)?,
+            waiting: Waiting::new(config.limits.waiting),
+            measured: Measured::of(&config.id),
             config,
             journal,
             keys,
             access,
             tables,
             draining,
-        }
+        })
     }
 
     /// The routing table in force at this moment; one piece of work keeps the one it began with.

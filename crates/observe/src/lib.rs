@@ -23,4 +23,4 @@ pub use span::{Ended, Span, SpanName, collect_with, collects};
 pub use trace::Trace;
 
 /// Handles of one series each, see [`Metric::counter`] and its siblings.
-pub use metrics::{Counter, Gauge, Histogram};
+pub use metrics::{Counter, Gauge, Histogram, SharedString};

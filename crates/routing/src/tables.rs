@@ -212,6 +212,12 @@ impl Tables {
         self.pins.as_ref()?.signing(custodian, sha256)
     }
 
+    /// Every certificate entered for a custodian to sign with, in force or not.
+    pub fn signing_certificates(&self, custodian: &CustodianId) -> impl Iterator<Item = &Certificate> {
+        let pins = self.pins.as_ref().and_then(|pins| pins.signing.get(custodian));
+        pins.into_iter().flatten().map(|pin| &pin.certificate)
+    }
+
     /// The certificate a custodian signs with at this instant.
     pub fn current_signing_certificate(&self, custodian: &CustodianId, at: Timestamp) -> Option<&Certificate> {
         self.pins.as_ref()?.current_signing(custodian, at)

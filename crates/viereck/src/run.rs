@@ -25,6 +25,7 @@ pub async fn command(args: &Run, part: Part) -> Result<(), Failure> {
     let (config, _) = args.source.load()?;
     telemetry::start(&config.log.level, config.log.format)?;
     let config = config.only(part)?;
+    let spans = telemetry::otlp::start(&config)?;
     let shutdown = CancellationToken::new();
     let told = told_to_stop()?;
     let stop = shutdown.clone();
@@ -33,7 +34,11 @@ pub async fn command(args: &Run, part: Part) -> Result<(), Failure> {
         tracing::info!("told to stop");
         stop.cancel();
     });
-    until(config, shutdown, Some(&args.source)).await
+    let ended = until(config, shutdown, Some(&args.source)).await;
+    if let Some(spans) = spans {
+        spans.end().await;
+    }
+    ended
 }
 
 /// Completes when SIGTERM or SIGINT comes; from this call on neither of them ends the process by itself.
@@ -71,11 +76,14 @@ pub async fn until(config: Config, shutdown: CancellationToken, source: Option<&
 async fn reload(network: &Network, source: Option<&Source>) {
     match network.reload().await {
         Ok(release) => tracing::info!(%release, "routing table reloaded"),
-        Err(failure) => tracing::error!(
-            code = failure.code,
-            place = place(&failure),
-            "routing table kept: {failure}"
-        ),
+        Err(failure) => {
+            telemetry::metrics::refused();
+            tracing::error!(
+                code = failure.code,
+                place = place(&failure),
+                "routing table kept: {failure}"
+            );
+        }
     }
     let Some(source) = source else { return };
     let changed = source

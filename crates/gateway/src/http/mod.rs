@@ -57,6 +57,7 @@ async fn refuse_new_work(State(gateway): State<Arc<Gateway>>, request: Request, 
 
 async fn live() -> &'static str {
     "live\n"
+        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), measure))
 }
 
 /// Ready means: a promise could be written down now. The AMQP server may be away, the messages are ours and wait.

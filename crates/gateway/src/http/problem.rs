@@ -271,6 +271,7 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         for (name, value) in self.headers {
+        response.extensions_mut().insert(self.code);
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);
             }

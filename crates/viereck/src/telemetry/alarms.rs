@@ -23,12 +23,28 @@ pub const ALARMS: &[(&str, &str)] = &[
         "A delivery cannot hand anything over until an operator mends its adapter.",
     ),
     ("certificate", "The own certificate does not allow to seal or to sign."),
+    (
+        "deadline-near",
+        "Nobody takes the messages of an authority over, and their time is running out.",
+    ),
+    (
+        "deadline-unclear",
+        "Messages are past their deadline, but a Fachverfahren may have acted on them.",
+    ),
+    (
+        "expired",
+        "Messages were not taken over in time: they are back at their authors' side.",
+    ),
     ("foreign-gateway", "A gateway handed in an envelope of another gateway."),
     ("internal", "A part of the program broke off: a mistake of ours."),
     ("journal-corrupt", "The journal holds what nobody wrote there."),
     (
         "journal-unavailable",
         "The journal cannot be written or read at present.",
+    ),
+    (
+        "late",
+        "Messages of an authority have used up half of the time in which they are to be taken over, or more.",
     ),
     ("link-closed", "The link was closed while the process was running."),
     (

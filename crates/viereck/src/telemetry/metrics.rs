@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use axum::http::header;
 use axum::response::IntoResponse;
+use jiff::Timestamp;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use viereck_observe::{Kind, Label, Metric, Values};
+use viereck_routing::Digest;
 
 use super::alarms;
 
@@ -78,6 +80,19 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
         }
     }
     Ok(builder.build_recorder())
+}
+
+/// Shows that this routing table is in force from now on, instead of the one `before`.
+pub fn in_force(release: Digest, before: Option<Digest>) {
+    for (release, value) in before.map(|before| (before, 0.0)).into_iter().chain([(release, 1.0)]) {
+        RELEASE.gauge(&[release.to_string().into()]).set(value);
+    }
+    RELEASE_LOADED.gauge(&[]).set(Timestamp::now().as_second() as f64);
+}
+
+/// Counts a routing table that did not load.
+pub fn refused() {
+    RELEASES_REFUSED.counter(&[]).increment(1);
 }
 
 /// The page that Prometheus reads.

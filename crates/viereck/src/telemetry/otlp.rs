@@ -21,6 +21,7 @@ use viereck_observe::{Counters, Ended, SpanName};
 use viereck_routing::Environment;
 
 use super::metrics::TRACED;
+use crate::config::Config;
 use crate::failure::{Exit, Failure};
 
 /// Spans that wait at most; a few MiB.
@@ -56,9 +57,18 @@ pub fn address(collector: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Begins to send spans, where the configuration names a collector.
+pub fn start(config: &Config) -> Result<Option<Sending>, Failure> {
+    let Some(collector) = &config.telemetry.otlp else {
+        return Ok(None);
+    };
+    let address = address(collector).map_err(|error| Failure::new(Exit::Usage, "config-invalid", error))?;
+    Sending::start(address, config.environment).map(Some)
+}
+
 impl Sending {
     /// Begins to send what ends in this process to `address`.
-    pub fn start(address: Url, environment: Environment) -> Result<Self, Failure> {
+    fn start(address: Url, environment: Environment) -> Result<Self, Failure> {
         let client = Client::builder().timeout(PATIENCE).build().map_err(|error| {
             Failure::new(
                 Exit::Unexpected,
