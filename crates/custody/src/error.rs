@@ -29,6 +29,12 @@ pub enum JournalError {
         /// For which environment it was made.
         environment: Environment,
     },
+    /// A copy of a journal: what happened since then is not in it.
+    #[error("journal-restored: it is a copy made at {at:.0}, and stays closed until it is reconciled")]
+    Restored {
+        /// When the copy was made.
+        at: jiff::Timestamp,
+    },
     /// A row does not hold what only we write there.
     #[error("journal-corrupt: column {column} holds no {expected}")]
     Corrupt {

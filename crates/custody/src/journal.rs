@@ -97,8 +97,28 @@ impl Journal {
     /// Opens the journal of `custodian`, or makes it. In a database each custodian has a schema of its own.
     ///
     /// # Errors
-    /// [`JournalError::OfAnother`] when it was made for another custodian or environment.
+    /// [`JournalError::OfAnother`] when it was made for another custodian or environment, [`JournalError::Restored`]
+    /// when it is a copy that was not reconciled.
     pub async fn open(
+        place: impl Into<Place>,
+        custodian: CustodianId,
+        environment: Environment,
+    ) -> Result<Self, JournalError> {
+        let journal = Self::open_restored(place, custodian, environment).await?;
+        match journal.restored().await? {
+            None => Ok(journal),
+            Some(at) => {
+                journal.close().await;
+                Err(JournalError::Restored { at })
+            }
+        }
+    }
+
+    /// The same for whoever reconciles a copy: it may be one.
+    ///
+    /// # Errors
+    /// [`JournalError::OfAnother`].
+    pub async fn open_restored(
         place: impl Into<Place>,
         custodian: CustodianId,
         environment: Environment,

@@ -13,6 +13,7 @@
 mod aside;
 pub mod audit;
 pub mod authorise;
+pub mod backup;
 pub mod cases;
 pub mod checkup;
 mod claims;
@@ -40,6 +41,7 @@ pub mod relay;
 pub mod replace;
 pub mod report;
 mod room;
+pub mod retention;
 mod rows;
 pub mod status;
 mod step;
