@@ -1,10 +1,13 @@
 //! What a link promises, tried on both: the same tests run against the embedded link and against RabbitMQ.
 //!
-//! What only AMQP can do wrong stands in `amqp`.
+//! What only AMQP can do wrong stands in `amqp` and `surprises`, what happens to a cluster in `cluster`.
 
 mod amqp;
+mod cluster;
 mod fixture;
+mod load;
 mod rights;
+mod surprises;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -3,8 +3,6 @@
 use std::io::Read;
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::process::repository;
@@ -12,24 +10,10 @@ use harness::rabbitmq::{self, Node};
 use harness::wait::until;
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use tokio::task::JoinSet;
 use viereck_transport::{AmqpConfig, Link, LinkError, Origin, Queue, Tls};
 
 use super::fixture::*;
-
-async fn within_deadline(test: impl Future<Output = ()>) {
-    tokio::time::timeout(DEADLINE, test).await.expect("within the deadline");
-}
-
-async fn own_node() -> Arc<Node> {
-    Arc::new(tokio::task::spawn_blocking(Node::start).await.unwrap())
-}
-
-/// Does something slow to a node without holding up the test's other tasks.
-async fn on_node<T: Send + 'static>(node: &Arc<Node>, work: impl FnOnce(&Node) -> T + Send + 'static) -> T {
-    let node = Arc::clone(node);
-    tokio::task::spawn_blocking(move || work(&node)).await.unwrap()
-}
+use super::load::Load;
 
 /// Built without a certificate store lapin would speak plaintext to this address, and say nothing.
 #[tokio::test(flavor = "multi_thread")]
@@ -95,56 +79,24 @@ async fn done_on_a_dead_connection_is_no_error_and_the_message_comes_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_confirmed_message_survives_kill_9_of_the_only_node() {
     within_deadline(async {
-        let node = own_node().await;
-        let url = on_node(&node, Node::vhost).await;
-        let link = Link::amqp(AmqpConfig { patience: Duration::from_secs(10), ..AmqpConfig::new(&url) }).unwrap();
+        let node = Node::start().await.unwrap();
+        let link = Link::amqp(AmqpConfig {
+            patience: Duration::from_secs(10),
+            ..AmqpConfig::new(&node.vhost().await.unwrap())
+        })
+        .unwrap();
         link.reconcile(&topology(&[])).await.unwrap();
-
-        let (confirmed, attempts, stop) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
-        let mut publishers = JoinSet::new();
-        for publisher in 0..64_u32 {
-            let (link, stop) = (link.clone(), Arc::clone(&stop));
-            let (confirmed, attempts): (Arc<AtomicU32>, Arc<AtomicU32>) = (Arc::clone(&confirmed), Arc::clone(&attempts));
-            publishers.spawn(async move {
-                let mut sent = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let bytes = numbered(publisher * 10_000 + u32::try_from(sent.len()).unwrap());
-                    attempts.fetch_add(publish_until_confirmed(&link, &submit(), &bytes).await, Ordering::Relaxed);
-                    confirmed.fetch_add(1, Ordering::Relaxed);
-                    sent.push(bytes);
-                }
-                sent
-            });
-        }
-        let many = async |more: u32| {
-            let goal = confirmed.load(Ordering::Relaxed) + more;
-            until(DEADLINE, "publishing goes on", async || (confirmed.load(Ordering::Relaxed) >= goal).then_some(())).await;
-        };
-        many(1_000).await;
-        on_node(&node, Node::kill).await;
+        let load = Load::start(&link);
+        load.confirms(1_000).await;
+        node.kill().await.unwrap();
         let killed = Instant::now();
-        on_node(&node, Node::restart).await;
-        many(1).await;
+        node.restart().await.unwrap();
+        load.confirms(1).await;
         let back = killed.elapsed();
-        many(1_000).await;
-        stop.store(true, Ordering::Relaxed);
-        let sent: Vec<_> = publishers.join_all().await.into_iter().flatten().collect();
-
-        let mut consumer = link.consume(&Queue::Ingress, 256).await.unwrap();
-        let mut received = receive(&mut consumer, sent.len()).await;
-        while let Ok(Some(delivery)) = tokio::time::timeout(Duration::from_secs(1), consumer.next()).await {
-            *received.entry(delivery.bytes.clone()).or_default() += 1;
-            delivery.done();
-        }
-        let lost = sent.iter().filter(|bytes| !received.contains_key(*bytes)).count();
-        let deliveries: u32 = received.values().sum();
-        println!(
-            "confirmed {}, attempts {}, delivered {deliveries}, lost {lost}, duplicates {}, publishing again after {back:.1?}",
-            sent.len(),
-            attempts.load(Ordering::Relaxed),
-            deliveries as usize - received.len(),
-        );
-        assert_eq!(lost, 0);
+        load.confirms(1_000).await;
+        let account = load.stop().await;
+        assert_eq!(account.lost, 0);
+        println!("{account}, publishing again after {back:.1?}");
         link.close().await;
     })
     .await;
@@ -155,8 +107,8 @@ async fn every_confirmed_message_survives_kill_9_of_the_only_node() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_node_holds_nobody_for_ever() {
     within_deadline(async {
-        let node = own_node().await;
-        let url = on_node(&node, Node::vhost).await;
+        let node = Node::start().await.unwrap();
+        let url = node.vhost().await.unwrap();
         let config = AmqpConfig {
             heartbeat: Duration::from_secs(1),
             patience: Duration::from_secs(3),
@@ -167,7 +119,7 @@ async fn a_frozen_node_holds_nobody_for_ever() {
         link.publish(&submit(), numbered(1)).await.unwrap();
         let mut consumer = link.consume(&Queue::Ingress, 8).await.unwrap();
         let in_hand = next(&mut consumer).await;
-        node.freeze();
+        node.freeze().unwrap();
         let frozen = Instant::now();
         let answer = link.publish(&submit(), numbered(2)).await;
         assert!(
@@ -182,7 +134,7 @@ async fn a_frozen_node_holds_nobody_for_ever() {
             matches!(link.depth(&Queue::Ingress).await, Err(LinkError::Unreachable)).then_some(())
         })
         .await;
-        node.thaw();
+        node.thaw().unwrap();
         in_hand.done();
         publish_until_confirmed(&link, &submit(), &numbered(3)).await;
         let received = receive(&mut consumer, 2).await;
@@ -408,17 +360,15 @@ async fn set_policy(url: &str, pattern: &str, definition: &str) {
     let vhost = url.rsplit('/').next().unwrap().to_owned();
     let (pattern, definition) = (format!("^{pattern}$"), definition.to_owned());
     let node = rabbitmq::shared().await;
-    let set = move || {
-        node.ctl(&[
-            "set_policy",
-            "--vhost",
-            &vhost,
-            "--priority",
-            "20",
-            "test",
-            &pattern,
-            &definition,
-        ]);
-    };
-    tokio::task::spawn_blocking(set).await.unwrap();
+    let set = [
+        "set_policy",
+        "--vhost",
+        &vhost,
+        "--priority",
+        "20",
+        "test",
+        &pattern,
+        &definition,
+    ];
+    node.ctl(&set).await.unwrap();
 }

@@ -15,6 +15,10 @@ use viereck_transport::{Address, AmqpConfig, Consumer, Delivery, Link, LinkError
 /// No test of the contract may take longer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 
+pub(super) async fn within_deadline(test: impl Future<Output = ()>) {
+    tokio::time::timeout(DEADLINE, test).await.expect("within the deadline");
+}
+
 /// Where a link lives, so that it can be opened, crashed and opened again.
 pub(super) enum Fixture {
     Embedded(TempDir),
@@ -70,8 +74,9 @@ impl Fixture {
 pub(super) async fn cut_connections(url: &str) {
     let vhost = url.rsplit('/').next().unwrap().to_owned();
     let node = rabbitmq::shared().await;
-    let cut = move || node.ctl(&["close_all_connections", "--vhost", &vhost, "a test cuts them"]);
-    tokio::task::spawn_blocking(cut).await.unwrap();
+    node.ctl(&["close_all_connections", "--vhost", &vhost, "a test cuts them"])
+        .await
+        .unwrap();
 }
 
 pub(super) fn gateway(number: u32) -> GatewayId {

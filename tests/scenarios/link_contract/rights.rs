@@ -112,31 +112,25 @@ async fn give_rights(url: &str) -> String {
     let (head, vhost) = url.rsplit_once('/').unwrap();
     let (_, host) = head.rsplit_once('@').unwrap();
     let as_gateway = format!("amqp://gw-1:example@{host}/{vhost}");
-    let (vhost, node) = (vhost.to_owned(), rabbitmq::shared().await);
-    let give = move || {
-        node.ctl(&["add_user", "gw-1", "example"]);
-        let own_queues = r"^(gateway|receipts)\.gw-1$";
-        node.ctl(&[
-            "set_permissions",
-            "-p",
-            &vhost,
-            "gw-1",
-            "^$",
-            r"^viereck\.ingress$",
-            own_queues,
-        ]);
-        let own_keys = r"^(submit|receipt)\.gw-1$";
-        node.ctl(&[
+    let node = rabbitmq::shared().await;
+    let own_queues = r"^(gateway|receipts)\.gw-1$";
+    let own_keys = r"^(submit|receipt)\.gw-1$";
+    let exchange = r"^viereck\.ingress$";
+    for command in [
+        &["add_user", "gw-1", "example"][..],
+        &["set_permissions", "-p", vhost, "gw-1", "^$", exchange, own_queues],
+        &[
             "set_topic_permissions",
             "-p",
-            &vhost,
+            vhost,
             "gw-1",
             "viereck.ingress",
             own_keys,
             "^$",
-        ]);
-    };
-    tokio::task::spawn_blocking(give).await.unwrap();
+        ],
+    ] {
+        node.ctl(command).await.unwrap();
+    }
     as_gateway
 }
 

@@ -13,6 +13,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use viereck_observe::Trace;
@@ -23,13 +24,24 @@ use crate::{LARGEST_MESSAGE, PUBLISH_WINDOW};
 
 use super::TRACE;
 use super::line::{Line, backoff};
-use super::session::close_channel;
+use super::session::{Session, close_channel};
 
 /// All messages under way together hold at most this many units of [`UNIT`] bytes: eight of the largest.
 const UNITS: usize = 8 * LARGEST_MESSAGE / UNIT;
 const UNIT: usize = 1024;
 
 const PERSISTENT: u8 = 2;
+
+/// How long an answer to a publish may stay away before its channel is given up.
+///
+/// A channel of RabbitMQ remembers the leader that a queue had when the channel first published to it. If that leader was
+/// dead or frozen at that moment, the channel goes on asking it: it refuses everything, or says nothing, for as long as it
+/// lives. A new channel finds the new leader.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// How long after a refusal a channel is replaced, for the same reason. A queue may also be full in earnest, so it is
+/// replaced without giving up anything, and not more often than this.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// How often a channel is looked at while nothing is heard from it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -126,7 +138,7 @@ async fn run(line: Line, mut orders: mpsc::Receiver<Order>, closing: Cancellatio
         };
         match session.confirming_channel().await {
             Ok(channel) => {
-                let served = serve(&channel, &mut orders, &closing).await;
+                let served = serve(&session, &channel, &mut orders, &closing).await;
                 close_channel(&channel).await;
                 failures = if served { 0 } else { failures + 1 };
             }
@@ -143,25 +155,55 @@ async fn run(line: Line, mut orders: mpsc::Receiver<Order>, closing: Cancellatio
     }
 }
 
-/// Publishes until the channel fails or the link closes. When it closes, what is under way is waited for; when the
-/// channel failed it is given up, which answers it as unconfirmed. Whether anything was confirmed at all.
-async fn serve(channel: &Channel, orders: &mut mpsc::Receiver<Order>, closing: &CancellationToken) -> bool {
+/// What came of one publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// RabbitMQ keeps the message.
+    Kept,
+    /// RabbitMQ has refused it.
+    Refused,
+    /// The channel failed under it.
+    Failed,
+    /// Nobody says anything.
+    Silent,
+}
+
+/// Publishes until the channel fails or has to be replaced, or the link closes. What is under way is waited for, unless
+/// the channel failed or is silent: then it is given up, which answers it as unconfirmed. Whether anything was kept.
+async fn serve(
+    session: &Session,
+    channel: &Channel,
+    orders: &mut mpsc::Receiver<Order>,
+    closing: &CancellationToken,
+) -> bool {
     let mut under_way = FuturesUnordered::new();
     let mut open = true;
     let mut served = false;
+    let mut replace_at = None;
     let mut looks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             order = orders.recv(), if open => match order {
                 // Nobody waits for it any more: it would only be a duplicate.
                 Some(order) if order.answer.is_closed() => {}
-                Some(order) => under_way.push(publish(channel, order)),
+                Some(order) => under_way.push(publish(session, channel, order)),
                 None => open = false,
             },
-            Some(confirmed) = under_way.next() => served |= confirmed,
+            Some(outcome) = under_way.next() => match outcome {
+                Outcome::Kept => served = true,
+                Outcome::Refused => _ = replace_at.get_or_insert_with(|| Instant::now() + REFUSED),
+                Outcome::Failed => {}
+                Outcome::Silent => {
+                    tracing::warn!(silent_for = ?SILENCE, "a publish was not answered; publishing goes on on another channel");
+                    return served;
+                }
+            },
             // lapin leaves a publish that meets a closing channel without an answer for ever, so its end is looked for
             _ = looks.tick() => {}
             () = closing.cancelled(), if open => open = false,
+        }
+        if replace_at.is_some_and(|at| Instant::now() >= at) {
+            open = false;
         }
         let finished = !open && under_way.is_empty();
         if finished || !channel.status().connected() {
@@ -170,8 +212,8 @@ async fn serve(channel: &Channel, orders: &mut mpsc::Receiver<Order>, closing: &
     }
 }
 
-/// Publishes one message and answers for it. False when the channel failed under it.
-async fn publish(channel: &Channel, order: Order) -> bool {
+/// Publishes one message and answers for it.
+async fn publish(session: &Session, channel: &Channel, order: Order) -> Outcome {
     let Order {
         trace,
         to,
@@ -193,16 +235,26 @@ async fn publish(channel: &Channel, order: Order) -> bool {
             .await?
             .await
     };
-    let (result, alive) = match confirmed.await {
-        Ok(Confirmation::Ack(_)) => (Ok(()), true),
-        Ok(Confirmation::Nack(_)) => (Err(LinkError::Full), true),
-        Ok(Confirmation::NotRequested) => (Err(LinkError::Unconfirmed), true),
-        Err(error) => {
-            tracing::debug!(%error, "a publish was not confirmed");
-            (Err(LinkError::Unconfirmed), false)
+    let mut confirmed = std::pin::pin!(confirmed);
+    let confirmed = loop {
+        match tokio::time::timeout(SILENCE, &mut confirmed).await {
+            Ok(confirmed) => break Some(confirmed),
+            // It says that it takes nothing now; another channel would change nothing.
+            Err(_) if session.is_blocked() => {}
+            Err(_) => break None,
         }
+    };
+    let (result, outcome) = match confirmed {
+        Some(Ok(Confirmation::Ack(_))) => (Ok(()), Outcome::Kept),
+        Some(Ok(Confirmation::Nack(_))) => (Err(LinkError::Full), Outcome::Refused),
+        Some(Ok(Confirmation::NotRequested)) => (Err(LinkError::Unconfirmed), Outcome::Failed),
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a publish was not confirmed");
+            (Err(LinkError::Unconfirmed), Outcome::Failed)
+        }
+        None => (Err(LinkError::Unconfirmed), Outcome::Silent),
     };
     // The caller may have given up waiting.
     let _ = answer.send(result);
-    alive
+    outcome
 }

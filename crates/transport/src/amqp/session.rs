@@ -52,6 +52,11 @@ impl Session {
         self.connection.status().connected()
     }
 
+    /// Whether RabbitMQ has said that it takes no messages for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
     /// Returns once the connection is gone, for whatever reason.
     pub(super) async fn ended(&self) {
         let mut events = std::pin::pin!(self.connection.events_listener());
