@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Part;
 use crate::config::commands as config;
 use crate::failure::{Exit, Failure};
-use crate::{demo, drill, envelope, keys, routes, run, send, telemetry, trace};
+use crate::{demo, doctor, drill, envelope, journal, keys, parked, pauses, routes, run, send, telemetry, trace};
 
 /// Viereck carries applications to the authority that is competent for them, and its answers back.
 #[derive(Debug, Parser)]
@@ -52,6 +52,18 @@ enum Command {
     /// Messages and their life
     #[command(subcommand)]
     Message(trace::Command),
+    /// What was taken out of the flow: look, put back, end
+    #[command(subcommand)]
+    Parked(parked::Command),
+    /// Let a Behörde or a gateway rest
+    Pause(pauses::Order),
+    /// Let it go on
+    Resume(pauses::Order),
+    /// One look at everything that can be wrong
+    Doctor(doctor::Doctor),
+    /// Copies of journals and their way back, and the trail of what operators did
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// The configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -103,6 +115,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             Command::Routes(command) => routes::run(command),
             Command::Envelope(command) => envelope::run(command),
             Command::Message(command) => trace::run(command).await,
+            Command::Parked(command) => parked::run(command).await,
+            Command::Pause(args) => pauses::pause(args).await,
+            Command::Resume(args) => pauses::resume(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Journal(command) => journal::run(command).await,
             Command::Config(command) => config::run(command),
         }
     })

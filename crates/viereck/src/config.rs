@@ -7,6 +7,7 @@
 //! decided here.
 
 pub mod commands;
+mod journal;
 mod layer;
 pub mod layers;
 
@@ -16,12 +17,13 @@ use std::path::{Path, PathBuf};
 
 use config::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
+use viereck_custody::Place;
 use viereck_gateway::Severity;
 use viereck_routing::{Environment, GatewayId};
 
 use self::layers::{BUILT_IN, Layers, Sources};
 use crate::failure::{Exit, Failure};
-use crate::telemetry;
+use crate::{operations, telemetry};
 
 /// What one process is to run.
 #[derive(Debug, Clone)]
@@ -30,14 +32,18 @@ pub struct Config {
     pub environment: Environment,
     /// Logs.
     pub log: Log,
+    /// What metrics and traces there are.
+    pub telemetry: Telemetry,
     /// The folder of the routing table.
     pub table: PathBuf,
     /// How the roles reach each other.
     pub link: Link,
     /// The broker, if this process has one.
-    pub broker: Option<viereck_broker::Config>,
+    pub broker: Option<Broker>,
     /// The gateways of this process.
     pub gateways: Vec<Gateway>,
+    /// What operators see and do over HTTP, if this process has that.
+    pub operations: Option<operations::Settings>,
 }
 
 /// Logs: section `log`.
@@ -48,6 +54,16 @@ pub struct Log {
     pub level: String,
     /// Text or JSON.
     pub format: telemetry::Format,
+}
+
+/// Metrics and traces: section `telemetry`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Whether every Behörde has metrics of its own.
+    pub behoerden: bool,
+    /// The OpenTelemetry collector that traces are sent to.
+    pub otlp: Option<String>,
 }
 
 /// How the roles reach each other: section `link`.
@@ -79,6 +95,15 @@ pub struct AmqpUrl {
     further_nodes: Vec<String>,
 }
 
+/// The broker: section `broker`.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Where its journal lies.
+    pub journal: Place,
+    /// What the broker itself wants to know.
+    pub settings: viereck_broker::Config,
+}
+
 /// One gateway: an element of `gateway`.
 #[derive(Debug, Clone)]
 pub struct Gateway {
@@ -86,8 +111,8 @@ pub struct Gateway {
     pub role: Role,
     /// Folder of its private keys; it bears the gateway's name.
     pub keys: PathBuf,
-    /// File of its journal.
-    pub journal: PathBuf,
+    /// Where its journal lies.
+    pub journal: Place,
     /// What the gateway itself wants to know.
     pub settings: viereck_gateway::Config,
 }
@@ -121,6 +146,7 @@ pub enum Part {
 struct Root {
     environment: Environment,
     log: Log,
+    telemetry: Telemetry,
     table: TableSection,
     link: LinkSection,
 }
@@ -150,14 +176,22 @@ enum LinkKind {
 }
 
 /// The keys of a gateway's section that say where its things lie.
-const PLACES: &[&str] = &["role", "keys", "journal"];
+const PLACES: &[&str] = &["role", "keys", "journal", "journal_url_file"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GatewayPlaces {
     role: Role,
     keys: PathBuf,
-    journal: PathBuf,
+    journal: Option<String>,
+    journal_url_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BrokerPlaces {
+    journal: Option<String>,
+    journal_url_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -171,21 +205,30 @@ impl Config {
         let mut root = table_of(layers, "", layers.root().clone())?;
         let broker = root
             .remove("broker")
-            .map(|value| layers.typed("broker", value))
+            .map(|value| read_broker(layers, value))
             .transpose()?;
         let gateways = root
             .remove("gateway")
             .map(|value| read_gateways(layers, value))
             .transpose()?;
+        let operations = root
+            .remove("operations")
+            .map(|value| layers.typed("operations", value))
+            .transpose()?;
         let root: Root = layers.typed("", Value::new(None, ValueKind::Table(root)))?;
         telemetry::filter(&root.log.level).map_err(|error| layers.refuse("log.level", &error))?;
+        if let Some(Err(error)) = root.telemetry.otlp.as_deref().map(telemetry::otlp::address) {
+            return Err(layers.refuse("telemetry.otlp", &error));
+        }
         let config = Config {
             environment: root.environment,
             log: root.log,
+            telemetry: root.telemetry,
             table: root.table.folder,
             link: read_link(layers, root.link)?,
             broker,
             gateways: gateways.unwrap_or_default(),
+            operations,
         };
         config.free_of_contradictions(layers)?;
         Ok(config)
@@ -246,22 +289,27 @@ impl Config {
                 return Err(layers.refuse(&format!("gateway[{index}].keys"), &sentence));
             }
         }
-        let mut addresses = BTreeSet::new();
+        let mut addresses: BTreeSet<_> = self.operations.iter().map(|operations| operations.listen).collect();
         for (index, gateway) in self.gateways.iter().enumerate() {
             let address = gateway.settings.listen;
             if address.port() != 0 && !addresses.insert(address) {
-                let sentence = format!("Another gateway of this configuration listens on {address}.");
+                let sentence = format!("Something else of this configuration listens on {address}.");
                 return Err(layers.refuse(&format!("gateway[{index}].listen"), &sentence));
             }
         }
-        let mut custodians: BTreeSet<&GatewayId> = self.broker.iter().map(|broker| &broker.id).collect();
-        let mut journals: BTreeSet<&Path> = self.broker.iter().map(|broker| broker.journal.as_path()).collect();
+        let mut custodians: BTreeSet<&GatewayId> = self.broker.iter().map(|broker| &broker.settings.id).collect();
+        // in a database each custodian has tables of its own
+        let file = |place| match place {
+            &Place::File(ref file) => Some(file.as_path()),
+            Place::Postgres(_) => None,
+        };
+        let mut journals: BTreeSet<&Path> = self.broker.iter().filter_map(|broker| file(&broker.journal)).collect();
         for (index, gateway) in self.gateways.iter().enumerate() {
             if !custodians.insert(&gateway.settings.id) {
                 let sentence = format!("{} is used twice.", gateway.settings.id);
                 return Err(layers.refuse(&format!("gateway[{index}].id"), &sentence));
             }
-            if !journals.insert(&gateway.journal) {
+            if file(&gateway.journal).is_some_and(|file| !journals.insert(file)) {
                 let sentence = "Two custodians cannot share one journal.";
                 return Err(layers.refuse(&format!("gateway[{index}].journal"), sentence));
             }
@@ -292,19 +340,28 @@ fn read_link(layers: &Layers, link: LinkSection) -> Result<Link, Failure> {
     }
 }
 
+fn read_broker(layers: &Layers, value: Value) -> Result<Broker, Failure> {
+    let (places, settings) = split(layers, "broker", value, journal::KEYS)?;
+    let places: BrokerPlaces = layers.typed("broker", places)?;
+    Ok(Broker {
+        journal: journal::place(layers, "broker", places.journal, places.journal_url_file)?,
+        settings: layers.typed("broker", settings)?,
+    })
+}
+
 fn read_gateways(layers: &Layers, value: Value) -> Result<Vec<Gateway>, Failure> {
     let ValueKind::Array(elements) = value.kind else {
         return Err(layers.refuse("gateway", "Write each gateway as [[gateway]]."));
     };
     let read = |(index, value)| {
         let key = format!("gateway[{index}]");
-        let (places, settings) = split(layers, &key, value)?;
-        let GatewayPlaces { role, keys, journal } = layers.typed(&key, places)?;
+        let (places, settings) = split(layers, &key, value, PLACES)?;
+        let places: GatewayPlaces = layers.typed(&key, places)?;
         let settings = layers.typed(&key, settings)?;
         Ok(Gateway {
-            role,
-            keys,
-            journal,
+            role: places.role,
+            keys: places.keys,
+            journal: journal::place(layers, &key, places.journal, places.journal_url_file)?,
             settings,
         })
     };
@@ -312,9 +369,9 @@ fn read_gateways(layers: &Layers, value: Value) -> Result<Vec<Gateway>, Failure>
 }
 
 /// A section as the keys that say where its things lie, and what the component itself wants to know.
-fn split(layers: &Layers, key: &str, value: Value) -> Result<(Value, Value), Failure> {
+fn split(layers: &Layers, key: &str, value: Value, names: &[&str]) -> Result<(Value, Value), Failure> {
     let table = table_of(layers, key, value)?;
-    let (places, settings) = table.into_iter().partition(|(name, _)| PLACES.contains(&name.as_str()));
+    let (places, settings) = table.into_iter().partition(|(name, _)| names.contains(&name.as_str()));
     let value = |table| Value::new(None, ValueKind::Table(table));
     Ok((value(places), value(settings)))
 }
@@ -374,8 +431,14 @@ fn around_host(url: &str) -> (&str, &str) {
     (&url[..host], &url[end..])
 }
 
-/// An URL with `***` for whatever stands before the host.
+/// An URL with `***` for whatever stands before the host, and for a query that names a password.
 fn without_password(url: &str) -> String {
+    if let Some((url, query)) = url.split_once('?')
+        && url.contains("://")
+        && query.contains("password")
+    {
+        return format!("{}?***", without_password(url));
+    }
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };

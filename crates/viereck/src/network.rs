@@ -9,6 +9,7 @@
 //! Does not listen to signals and does not read configuration files; `run` does.
 
 mod prepared;
+mod sampling;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,19 +21,22 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::{Journal, JournalError};
+use viereck_custody::metrics::Detail;
+use viereck_custody::{Journal, JournalError, Place};
 use viereck_envelope::Signer;
-use viereck_gateway::Keys;
+use viereck_gateway::{Backlogs, Keys};
 use viereck_routing::{CustodianId, Digest, Environment, GatewayId, Tables};
 use viereck_store::StoreError;
 use viereck_transport::Link;
 
 use crate::config::{self, Config};
 use crate::failure::{Exit, Failure};
-use crate::link;
+use crate::operations::{self, Operations};
+use crate::{link, telemetry};
 
 pub use self::prepared::Prepared;
 use self::prepared::{Sources, gateway_keys};
+use self::sampling::Sampling;
 
 /// How much longer than its longest hand-over a process may take to end.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -45,6 +49,12 @@ pub struct Network {
     link: Link,
     tables: watch::Sender<Arc<Tables>>,
     roles: JoinSet<(CustodianId, Result<(), Failure>)>,
+    /// Looks at what the roles do, and ends with them.
+    sampling: JoinSet<()>,
+    backlogs: BTreeMap<GatewayId, Backlogs>,
+    operations: Option<SocketAddr>,
+    /// Cancelled when the roles have ended: operators can look until then.
+    ended: CancellationToken,
     shutdown: CancellationToken,
     patience: Duration,
 }
@@ -71,20 +81,28 @@ impl Network {
             broker,
             gateways,
         } = prepared;
+        telemetry::metrics::record();
         let sources = Sources::of(&config);
         let mut listeners = Vec::new();
         for gateway in &config.gateways {
-            listeners.push(bind(&gateway.settings).await?);
+            listeners.push(bind(gateway.settings.id.as_str(), gateway.settings.listen).await?);
         }
+        let operations = match &config.operations {
+            Some(settings) => Some(bind("the operations interface", settings.listen).await?),
+            None => None,
+        };
+        let whole = config.clone();
         let mut journals = BTreeMap::new();
         let places = config
             .gateways
             .iter()
             .map(|gateway| (&gateway.settings.id, &gateway.journal));
-        for (custodian, path) in places.chain(config.broker.iter().map(|broker| (&broker.id, &broker.journal))) {
+        for (custodian, place) in
+            places.chain(config.broker.iter().map(|broker| (&broker.settings.id, &broker.journal)))
+        {
             journals.insert(
                 custodian.clone(),
-                open_journal(path, custodian, config.environment).await?,
+                open_journal(place, custodian, config.environment).await?,
             );
         }
         let names: Vec<&str> = journals.keys().map(CustodianId::as_str).collect();
@@ -102,17 +120,70 @@ impl Network {
             link,
             tables: watch::Sender::new(Arc::new(tables)),
             roles: JoinSet::new(),
+            sampling: JoinSet::new(),
+            backlogs: BTreeMap::new(),
+            operations: None,
+            ended: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             patience: Duration::from_secs(stop_seconds.unwrap_or_default()) + STOP_MARGIN,
         };
         tracing::info!(%release, environment = %config.environment, "routing table loaded");
+        telemetry::metrics::in_force(release, None);
         if let (Some(settings), Some(signer)) = (config.broker, broker) {
-            network.spawn_broker(settings, signer)?;
+            network.spawn_broker(settings.settings, signer)?;
         }
         for ((gateway, keys), listener) in config.gateways.into_iter().zip(gateways).zip(listeners) {
             network.spawn_gateway(gateway, keys, listener)?;
         }
+        network.spawn_jobs();
+        if let Some(listener) = operations {
+            network.spawn_operations(whole, listener)?;
+        }
+        network.spawn_sampling(match config.telemetry.behoerden {
+            true => Detail::PerBehoerde,
+            false => Detail::Sums,
+        });
         Ok(network)
+    }
+
+    /// What operators started goes on wherever its journal is open.
+    fn spawn_jobs(&mut self) {
+        for (id, journal) in &self.journals {
+            let (journal, link, tables) = (journal.clone(), self.link.clone(), self.tables.subscribe());
+            let (id, shutdown) = (id.clone(), self.shutdown.child_token());
+            self.roles.spawn(async move {
+                let outcome = viereck_custody::job::run(journal, link, tables, shutdown).await;
+                (id.clone(), outcome.map_err(|error| role_failed(&id, &error)))
+            });
+        }
+    }
+
+    fn spawn_operations(&mut self, config: Config, listener: TcpListener) -> Result<(), Failure> {
+        let operations = Operations::new(
+            config,
+            self.journals.clone(),
+            self.backlogs.clone(),
+            self.tables.subscribe(),
+            self.link.clone(),
+            self.shutdown.child_token(),
+        )?;
+        self.operations = listener.local_addr().ok();
+        tracing::info!(address = self.operations.map(tracing::field::display), "operations interface listens");
+        self.sampling
+            .spawn(operations::serve(listener, operations, self.ended.child_token()));
+        Ok(())
+    }
+
+    fn spawn_sampling(&mut self, detail: Detail) {
+        for journal in self.journals.values() {
+            let sampling = Sampling {
+                journal: journal.clone(),
+                tables: self.tables.subscribe(),
+                detail,
+                backlogs: self.backlogs.get(journal.custodian()).cloned(),
+            };
+            self.sampling.spawn(sampling.run(self.shutdown.child_token()));
+        }
     }
 
     fn spawn_broker(&mut self, settings: viereck_broker::Config, signer: Arc<Signer>) -> Result<(), Failure> {
@@ -149,7 +220,7 @@ impl Network {
             journal: self.opened(&id)?,
             keys,
             listener,
-            backlogs: viereck_gateway::Backlogs::default(),
+            backlogs: self.backlogs.entry(id.clone()).or_default().clone(),
         };
         let shutdown = self.shutdown.child_token();
         tracing::info!(gateway = %id, %address, "gateway listens");
@@ -173,6 +244,11 @@ impl Network {
     /// Where each gateway really listens; a configured port 0 is any free one.
     pub fn addresses(&self) -> &BTreeMap<GatewayId, SocketAddr> {
         &self.addresses
+    }
+
+    /// Where the operations interface really listens, if there is one.
+    pub fn operations(&self) -> Option<SocketAddr> {
+        self.operations
     }
 
     /// The journals of this process, by custodian.
@@ -214,7 +290,8 @@ impl Network {
             )
         })??;
         let release = tables.release();
-        self.tables.send_replace(Arc::new(tables));
+        let before = self.tables.send_replace(Arc::new(tables));
+        telemetry::metrics::in_force(release, Some(before.release()));
         Ok(release)
     }
 
@@ -248,9 +325,12 @@ impl Network {
                     )),
                 });
             }
+            self.ended.cancel();
+            while self.sampling.join_next().await.is_some() {}
         };
         if tokio::time::timeout(self.patience, all).await.is_err() {
             self.roles.shutdown().await;
+            self.sampling.shutdown().await;
             outcome = outcome.and(Err(Failure::new(
                 Exit::Unexpected,
                 "stop-timed-out",
@@ -265,8 +345,7 @@ impl Network {
     }
 }
 
-async fn bind(settings: &viereck_gateway::Config) -> Result<TcpListener, Failure> {
-    let (id, address) = (&settings.id, settings.listen);
+async fn bind(id: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::new(
             Exit::Conflict,
@@ -288,22 +367,28 @@ async fn bind(settings: &viereck_gateway::Config) -> Result<TcpListener, Failure
     })
 }
 
-async fn open_journal(path: &Path, custodian: &CustodianId, environment: Environment) -> Result<Journal, Failure> {
-    make_parent(path)?;
-    Journal::open(path, custodian.clone(), environment)
+async fn open_journal(place: &Place, custodian: &CustodianId, environment: Environment) -> Result<Journal, Failure> {
+    if let Place::File(path) = place {
+        make_parent(path)?;
+    }
+    Journal::open(place, custodian.clone(), environment)
         .await
         .map_err(|error| {
-            let sentence = format!(
-                "The journal {} of {custodian} cannot be opened: {error}",
-                path.display()
-            );
+            let sentence = format!("The journal {place} of {custodian} cannot be opened: {error}");
             match error {
                 JournalError::OfAnother { .. } => Failure::new(Exit::Conflict, "journal-of-another", sentence)
-                    .help("One journal serves one custodian in one environment: name another file with journal."),
+                    .help("One journal serves one custodian in one environment: name another file or database."),
+                JournalError::Restored { .. } => Failure::new(Exit::Conflict, "journal-restored", sentence)
+                    .help("Collect `viereck journal facts` at the others, then `viereck journal reconcile`."),
                 JournalError::Store(StoreError::InUse { .. }) => {
                     Failure::new(Exit::Conflict, "journal-in-use", sentence)
-                        .help("Another process runs this custodian; there can be only one at a time.")
+                        .help("Another process runs this custodian; several can only share a journal in a database.")
                 }
+                JournalError::Store(StoreError::NotDurable { .. }) => {
+                    Failure::new(Exit::Usage, "journal-not-durable", sentence)
+                        .help("A server that may lose what it confirmed cannot hold a journal: mend its configuration.")
+                }
+                JournalError::Store(StoreError::Url(_)) => Failure::new(Exit::Usage, "config-invalid", sentence),
                 _ => Failure::new(Exit::Unexpected, "journal-failed", sentence),
             }
         })

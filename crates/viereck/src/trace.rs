@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use viereck_custody::{EventView, Journal, MessageView};
+use viereck_custody::{EventView, Journal, MessageView, Place};
 use viereck_envelope::Stage;
 use viereck_routing::{CaseId, CustodianId, Environment, MessageId};
 
@@ -49,7 +49,7 @@ struct Traced {
 
 /// A journal that is asked.
 struct Source {
-    path: PathBuf,
+    place: Place,
     custodian: CustodianId,
     environment: Environment,
 }
@@ -89,13 +89,13 @@ fn sources(configs: &[PathBuf]) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for file in configs {
         let config = Config::load(file)?;
-        let broker = config.broker.map(|broker| (broker.journal, broker.id));
+        let broker = config.broker.map(|broker| (broker.journal, broker.settings.id));
         let gateways = config
             .gateways
             .into_iter()
             .map(|gateway| (gateway.journal, gateway.settings.id));
-        sources.extend(gateways.chain(broker).map(|(path, custodian)| Source {
-            path,
+        sources.extend(gateways.chain(broker).map(|(place, custodian)| Source {
+            place,
             custodian,
             environment: config.environment,
         }));
@@ -111,16 +111,12 @@ async fn ask(source: &Source, id: MessageId) -> Result<Vec<MessageView>, Failure
             format!("The journal of {}: {error}", source.custodian),
         )
     };
-    if !source.path.exists() {
-        let sentence = format!(
-            "The journal of {} is not there: {}.",
-            source.custodian,
-            source.path.display()
-        );
+    if matches!(&source.place, Place::File(path) if !path.exists()) {
+        let sentence = format!("The journal of {} is not there: {}.", source.custodian, source.place);
         return Err(Failure::new(Exit::NotFound, "journal-missing", sentence)
             .help("Paths count from the working directory; it is made when its process starts for the first time."));
     }
-    let journal = Journal::open_to_look(&source.path, source.custodian.clone(), source.environment)
+    let journal = Journal::open_to_look(&source.place, source.custodian.clone(), source.environment)
         .await
         .map_err(failed)?;
     let mut found: Vec<MessageView> = journal.message(&id).await.map_err(failed)?.into_iter().collect();

@@ -39,7 +39,7 @@ impl Prepared {
         let broker = config
             .broker
             .as_ref()
-            .map(|broker| broker_signer(&broker.keys, &broker.id, &tables))
+            .map(|broker| broker_signer(&broker.settings.keys, &broker.settings.id, &tables))
             .transpose()?;
         let gateways = sources
             .keys
@@ -59,6 +59,11 @@ impl Prepared {
             broker,
             gateways,
         })
+    }
+
+    /// The table alone, for whoever only looks.
+    pub(crate) fn into_tables(self) -> Tables {
+        self.tables
     }
 }
 

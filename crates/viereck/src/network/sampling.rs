@@ -3,13 +3,13 @@
 //! A look that fails is left out and told in the log; the values of the last one stay. What takes long is done less
 //! often: sampling never takes more than a twentieth of a reader's time.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::metrics::Detail;
 use viereck_custody::{CurrentTables, Journal};
+use viereck_gateway::Backlogs;
 use viereck_routing::{Certificate, CustodianId, Tables};
 
 use crate::telemetry::metrics::{CERTIFICATE, SAMPLED_EVERY, WRITABLE, keep_up};
@@ -22,6 +22,8 @@ pub(super) struct Sampling {
     pub(super) journal: Journal,
     pub(super) tables: CurrentTables,
     pub(super) detail: Detail,
+    /// What waits at a gateway; nothing at the broker.
+    pub(super) backlogs: Option<Backlogs>,
 }
 
 impl Sampling {
@@ -55,6 +57,11 @@ impl Sampling {
                 let seconds = ends.as_second() as f64;
                 CERTIFICATE.gauge(&[label(&custodian), of.into()]).set(seconds);
             }
+        }
+        if let Some(backlogs) = &self.backlogs
+            && let Err(error) = viereck_gateway::metrics::show(backlogs).await
+        {
+            tracing::warn!(%custodian, %error, "what waits was not looked at for the metrics");
         }
         keep_up();
     }
