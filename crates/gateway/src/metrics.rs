@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
 use axum::response::Response;
+use viereck_custody::JournalError;
 use viereck_observe::{Counters, Histograms, Kind, Label, SharedString, Values};
 use viereck_routing::GatewayId;
 
+use crate::deliver::backlog::Backlogs;
+use crate::deliver::health::Breaker;
 use crate::deliver::outcome::Outcome;
 use crate::http::problem::Code;
 
@@ -185,6 +188,34 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
         Outcome::Unclear(_) => "unclear",
         Outcome::Misconfigured(_) => "misconfigured",
     }
+}
+
+/// Shows how the deliveries of a gateway fare, and when what waits will have been handed over.
+///
+/// # Errors
+/// Of the journal, which is asked for what waits.
+pub async fn show(backlogs: &Backlogs) -> Result<(), JournalError> {
+    let Some((gateway, breakers)) = backlogs.breakers() else {
+        return Ok(());
+    };
+    let me = || SharedString::from(gateway.as_str().to_owned());
+    for (delivery, breaker) in breakers {
+        let state = match breaker {
+            Breaker::Closed => 0.0,
+            Breaker::HalfOpen => 1.0,
+            Breaker::Open { .. } => 2.0,
+        };
+        DELIVERY_STATE.gauge(&[me(), delivery.to_owned().into()]).set(state);
+    }
+    let waiting = backlogs.list().await?;
+    let ready = waiting.iter().filter_map(|backlog| backlog.ready_at).max();
+    BACKLOG_READY
+        .gauge(&[me()])
+        .set(ready.map_or(0.0, |ready| ready.as_second() as f64));
+    let open = waiting.iter().filter(|backlog| backlog.ready_at.is_none());
+    let open: u64 = open.map(|backlog| backlog.waiting).sum();
+    BACKLOG_OPEN.gauge(&[me()]).set(open as f64);
+    Ok(())
 }
 
 #[cfg(test)]

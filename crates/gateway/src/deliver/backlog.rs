@@ -97,6 +97,18 @@ impl Backlogs {
     }
 }
 
+impl Backlogs {
+    /// The gateway, and how each of its deliveries fares; `None` until it runs.
+    pub(crate) fn breakers(&self) -> Option<(&GatewayId, Vec<(&str, Breaker)>)> {
+        let source = self.0.get()?;
+        let all = source.deliveries.all().iter();
+        Some((
+            &source.me,
+            all.map(|delivery| (delivery.name(), delivery.breaker())).collect(),
+        ))
+    }
+}
+
 fn ready_at_rate(now: Timestamp, breaker: Breaker, waiting: u64, per_minute: f64) -> Option<Timestamp> {
     let begins = match breaker {
         Breaker::Open { until } => until.max(now),

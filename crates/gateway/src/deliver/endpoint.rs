@@ -7,11 +7,13 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, redirect};
+use viereck_observe::Trace;
 use viereck_routing::Digest;
 
 use super::adapter::AdapterError;
 use super::outcome::{Verdict, verdict};
 use crate::config;
+use crate::http::traced::TRACEPARENT;
 
 /// An HTTP server of corner 4, ready to be posted to.
 pub(crate) struct Endpoint {
@@ -47,14 +49,17 @@ impl Endpoint {
         })
     }
 
-    /// Posts `form`, the same every time under the same `digest`.
-    pub(crate) async fn post(&self, digest: Digest, form: Form) -> Verdict {
+    /// Posts `form`, the same every time under the same `digest`; the trace is for those who look at traces.
+    pub(crate) async fn post(&self, digest: Digest, trace: Option<Trace>, form: Form) -> Verdict {
         let mut request = self
             .client
             .post(self.config.url.clone())
             .timeout(self.config.timeout)
             .header("idempotency-key", digest.to_string())
             .multipart(form);
+        if let Some(trace) = trace {
+            request = request.header(TRACEPARENT, trace.to_string());
+        }
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }

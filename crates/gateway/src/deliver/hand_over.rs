@@ -10,12 +10,14 @@
 //! operator's (later), or nobody's yet (parked); none of it holds up another message.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_custody::hand_over::{Acted, Begun, GivenOut};
 use viereck_custody::{Conclusion, Deferral, Journal, JournalError, MessageKey};
 use viereck_envelope::{OpenedEnvelope, Reason};
+use viereck_observe::{Span, SpanName};
 use viereck_routing::Tables;
 
 use super::adapter::Adapter;
@@ -27,6 +29,7 @@ use super::message::HandOver;
 use super::outcome::Outcome;
 use super::{http, postfach};
 use crate::gateway::Gateway;
+use crate::metrics;
 
 /// Hands one message over, or notes why not. It is in nobody's hands afterwards.
 pub(crate) async fn hand_over(
@@ -58,7 +61,7 @@ async fn one(gateway: &Gateway, attempt: &mut Attempt, message: &GivenOut) -> Re
         return note(journal, attempt, message, seen).await;
     }
     let tables = gateway.tables();
-    let (prepared, in_case) = match prepare(gateway, &tables, message).await {
+    let (mut prepared, in_case) = match prepare(gateway, &tables, message).await {
         Ok(prepared) => prepared,
         Err(Stop::Ended(end)) => return journal.conclude(key, end).await,
         Err(Stop::Parked(reason)) => return journal.park(key, reason).await,
@@ -68,7 +71,17 @@ async fn one(gateway: &Gateway, attempt: &mut Attempt, message: &GivenOut) -> Re
         Begun::Yes => {}
         Begun::Paused => return Ok(()),
     }
+    let custodian = gateway.config.id.as_str();
+    let mut span = Span::begin_if_traced(SpanName::HandOver, message.trace.as_ref(), custodian);
+    prepared.trace = span.as_ref().map(Span::trace);
+    let began = Instant::now();
     let outcome = act(gateway, &tables, attempt.adapter(), key, prepared, in_case).await;
+    gateway.measured.handed_over(&outcome, began.elapsed());
+    if let Some(span) = &mut span {
+        span.of_message(key.message_id);
+        span.came_to(metrics::word(&outcome));
+    }
+    drop(span);
     note(journal, attempt, message, outcome).await
 }
 

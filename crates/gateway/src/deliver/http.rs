@@ -17,7 +17,7 @@ pub(crate) async fn hand_over(endpoint: &Endpoint, message: &HandOver) -> Outcom
     for file in &message.files {
         form = form.part(file.file.clone(), part(&file.file, &file.media_type, &file.octets));
     }
-    match endpoint.post(message.opened.digest(), form).await {
+    match endpoint.post(message.opened.digest(), message.trace, form).await {
         Verdict::Ended(outcome) => outcome,
         Verdict::Refused(code) => match code.parse::<Reason>() {
             Ok(reason) => Outcome::Rejected(reason),

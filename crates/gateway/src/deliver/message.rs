@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use viereck_envelope::{OpenedEnvelope, Reason, Role};
+use viereck_observe::Trace;
 use viereck_routing::{BehoerdeId, CaseId, Digest, Kind, LeistungId, MessageId, Region};
 
 use crate::sealing::instant;
@@ -20,6 +21,8 @@ pub(crate) struct HandOver {
     pub(crate) json: Bytes,
     /// The files, in order.
     pub(crate) files: Vec<HandedFile>,
+    /// The trace of this attempt.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// One file under our name.
@@ -110,6 +113,7 @@ impl HandOver {
             json: Bytes::from(json),
             files,
             opened,
+            trace: None,
         })
     }
 }

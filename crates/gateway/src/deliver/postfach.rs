@@ -82,7 +82,7 @@ pub(crate) async fn hand_over(
         let part = part(&name, &file.media_type, &file.octets);
         form = form.part(name, part);
     }
-    match endpoint.post(message.opened.digest(), form).await {
+    match endpoint.post(message.opened.digest(), message.trace, form).await {
         Verdict::Ended(outcome) => outcome,
         Verdict::Refused(_) => Outcome::Rejected(Reason::MailboxRefused),
     }
