@@ -146,6 +146,7 @@ CREATE TABLE batch_in (
     follows     INTEGER NOT NULL,               -- 0: its predecessor is not here, and what it told has not been asked for
     PRIMARY KEY (custodian, destination, sequence, head)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX batch_in_taken ON batch_in (taken_at);
 
 -- One promise per key of a client; the first answer is repeated to the same request.
 CREATE TABLE promise (

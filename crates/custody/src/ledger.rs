@@ -127,7 +127,6 @@ pub(crate) fn set_end(
 }
 
 /// Counts a message whose row is taken out because its time of retention is over; only what has ended may be.
-#[expect(dead_code, reason = "called by retention, which is built beside this")]
 pub(crate) fn removed(tx: &Change<'_>, side: Side, participant: &BehoerdeId) -> Result<(), JournalError> {
     count(tx, side, participant, [0, 0, 1])
 }

@@ -54,6 +54,8 @@ steps! {
     Parked = "parked", "geparkt";
     /// Put back into the flow by an operator.
     Requeued = "requeued", "wieder eingereiht";
+    /// Its sealed octets are no longer kept here.
+    Erased = "erased", "gelöscht";
     /// Sealed anew: another message goes on in its place.
     Replaced = "replaced", "neu versiegelt";
 }

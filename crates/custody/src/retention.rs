@@ -1,0 +1,522 @@
+//! Retention: what is no longer needed is deleted, and what an author has not seen is not.
+//!
+//! | what | how long |
+//! |---|---|
+//! | sealed octets at the author's gateway | until `accepted`; after another end 30 days; of what expired or never arrived for as long as nothing was sealed anew from them |
+//! | sealed octets at the reader's gateway and at the broker | 7 days after the end |
+//! | messages, events and the case | 730 days after the end of the case's last message |
+//! | promises: a client's key and its first answer | 30 days |
+//! | octets that did not verify | 90 days, and no more than ten thousand of them |
+//! | heads of receipt batches | 90 days, and the newest of each custodian |
+//!
+//! Guarantees: a filed application is never deleted unread; that sealed octets went is a step in their message's story; a
+//! row goes only together with its line in the ledger; a few rows are deleted at a time, so that nobody waits; one
+//! instance does it for all. Time is an argument. Does not: delete anything of a message that has not ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+use viereck_routing::CaseId;
+use viereck_store::{Change, params};
+
+use crate::rows::{self, MessageRow, Side};
+use crate::step::Step;
+use crate::{Duty, Journal, JournalError, ledger};
+
+/// How often the journal is gone through.
+const EACH: Duration = Duration::from_secs(600);
+/// Rows read at once.
+const PAGE: usize = 256;
+/// Rows changed in one commit.
+const STEP: usize = 32;
+/// The author of an end that comes late may have had another clock.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(24);
+/// A message is known as long as it may come again.
+const REPEATS: SignedDuration = SignedDuration::from_hours(24 * 30);
+
+/// How long things are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Days after the end for sealed octets that were taken or held for somebody else.
+    pub taken_days: u16,
+    /// Days after an end other than `accepted`, `expired` and `undeliverable` for sealed octets of the own author.
+    pub sent_days: u16,
+    /// Days after the end of a case's last message for everything that is known of the case.
+    pub case_days: u16,
+    /// Days for a client's key.
+    pub promise_days: u16,
+    /// Days for octets that did not verify and for the heads of receipt batches, but for the newest of each custodian.
+    pub evidence_days: u16,
+    /// The most of such octets.
+    pub refused_most: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            taken_days: 7,
+            sent_days: 30,
+            case_days: 730,
+            promise_days: 30,
+            evidence_days: 90,
+            refused_most: 10_000,
+        }
+    }
+}
+
+/// What one sweep deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Sealed octets of so many messages.
+    pub octets: u64,
+    /// So many messages with all that was known of them.
+    pub messages: u64,
+    /// Events of so many messages that never had a row.
+    pub events: u64,
+    /// So many promises.
+    pub promises: u64,
+    /// Octets that did not verify.
+    pub refused: u64,
+    /// Heads of receipt batches.
+    pub heads: u64,
+}
+
+/// How far octets were gone through, by side: what ended before is not looked at again.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(BTreeMap<&'static str, Timestamp>);
+
+/// Goes through the journal every ten minutes until `shutdown`, on the instance that is on duty.
+///
+/// # Errors
+/// Of the journal, and only what does not pass by itself.
+pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) -> Result<(), JournalError> {
+    let mut progress = Progress::default();
+    let mut each = tokio::time::interval(EACH);
+    each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = each.tick() => {}
+        }
+        let swept = async {
+            if journal.on_duty(Duty::Sweep).await? {
+                let deleted = journal
+                    .sweep_retention(Timestamp::now(), &config, &mut progress)
+                    .await?;
+                if deleted != Deleted::default() {
+                    tracing::info!(journal = %journal.custodian(), ?deleted, "deleted what is no longer needed");
+                }
+            }
+            Ok(())
+        };
+        // dropped between two small commits at the most
+        match shutdown.run_until_cancelled(swept).await {
+            Some(Err(error)) if JournalError::may_pass(&error) => {
+                tracing::warn!(%error, "what is no longer needed is deleted later");
+            }
+            Some(result) => result?,
+            None => return Ok(()),
+        }
+    }
+}
+
+impl Journal {
+    /// Deletes what is no longer needed at `now`.
+    pub async fn sweep_retention(
+        &self,
+        now: Timestamp,
+        config: &Config,
+        progress: &mut Progress,
+    ) -> Result<Deleted, JournalError> {
+        let mut deleted = Deleted::default();
+        for side in Side::ALL {
+            let days = match side {
+                Side::Sent => config.sent_days,
+                Side::Relayed | Side::Taken => config.taken_days,
+            };
+            deleted.octets += self.erase_octets(side, now - days_of(days), now, progress).await?;
+            deleted.messages += self.delete_cases(side, now - days_of(config.case_days), now).await?;
+        }
+        deleted.events = self.delete_rowless_events(now - days_of(config.case_days)).await?;
+        deleted.promises = self.delete_promises(now - days_of(config.promise_days)).await?;
+        let evidence = now - days_of(config.evidence_days);
+        deleted.refused = self.delete_refused(evidence, config.refused_most).await?;
+        deleted.heads = self.forget_evidence(evidence).await?;
+        Ok(deleted)
+    }
+
+    async fn erase_octets(
+        &self,
+        side: Side,
+        until: Timestamp,
+        now: Timestamp,
+        progress: &mut Progress,
+    ) -> Result<u64, JournalError> {
+        let from = progress
+            .0
+            .get(side.as_str())
+            .map_or(Timestamp::UNIX_EPOCH, |done| *done - CLOCKS);
+        let mut after = (from.as_millisecond(), i64::MIN);
+        let mut erased = 0;
+        loop {
+            let page = self.store.read(move |look| {
+                look.all(
+                    "SELECT seq, ended_at FROM message WHERE side = ? AND ended_at >= ? AND ended_at <= ?
+                     AND (ended_at > ? OR seq > ?) AND EXISTS (SELECT 1 FROM sealed WHERE sealed.message = message.seq)
+                     ORDER BY ended_at, seq LIMIT ?",
+                    params![
+                        side.as_str(),
+                        after.0,
+                        until.as_millisecond(),
+                        after.0,
+                        after.1,
+                        PAGE as i64
+                    ],
+                    |row| Ok::<(i64, i64), JournalError>((row.get("ended_at")?, row.get("seq")?)),
+                )
+            });
+            let page = page.await?;
+            let Some(last) = page.last() else { break };
+            after = *last;
+            for few in page.chunks(STEP) {
+                let seqs: Vec<i64> = few.iter().map(|(_, seq)| *seq).collect();
+                let journal = self.clone();
+                let change = self.store.write(move |change| {
+                    let mut erased = 0;
+                    for seq in seqs {
+                        erased += u64::from(journal.erase(change, seq, until, now)?);
+                    }
+                    Ok::<_, JournalError>(erased)
+                });
+                erased += change.await?;
+            }
+        }
+        progress.0.insert(side.as_str(), until);
+        Ok(erased)
+    }
+
+    /// Erases the octets of one message, if it has still ended and its author needs them no more.
+    fn erase(&self, change: &Change<'_>, seq: i64, until: Timestamp, now: Timestamp) -> Result<bool, JournalError> {
+        // what expired or never arrived belongs to its author until another message carries its content
+        let row = change.first(
+            "SELECT * FROM message WHERE seq = ? AND ended IS NOT NULL AND ended_at <= ?
+             AND (side <> 'sent' OR ended NOT IN ('expired', 'undeliverable') OR replaced_by IS NOT NULL)",
+            params![seq, until.as_millisecond()],
+            MessageRow::read,
+        )?;
+        let Some(row) = row else { return Ok(false) };
+        change.run("DELETE FROM sealed WHERE message = ?", params![seq])?;
+        // nobody waits for this: it is not told
+        self.step(change, &row, Step::Erased, None, &[], now)?;
+        Ok(true)
+    }
+
+    async fn delete_cases(&self, side: Side, until: Timestamp, now: Timestamp) -> Result<u64, JournalError> {
+        let mut after = (i64::MIN, i64::MIN);
+        let mut deleted = 0;
+        loop {
+            let page = self.store.read(move |look| {
+                look.all(
+                    "SELECT seq, ended_at, case_id FROM message WHERE side = ? AND ended_at <= ? AND ended_at >= ?
+                     AND (ended_at > ? OR seq > ?) ORDER BY ended_at, seq LIMIT ?",
+                    params![
+                        side.as_str(),
+                        until.as_millisecond(),
+                        after.0,
+                        after.0,
+                        after.1,
+                        PAGE as i64
+                    ],
+                    |row| {
+                        Ok::<((i64, i64), CaseId), JournalError>((
+                            (row.get("ended_at")?, row.get("seq")?),
+                            rows::name(row, "case_id")?,
+                        ))
+                    },
+                )
+            });
+            let page = page.await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(deleted);
+            };
+            after = *last;
+            let cases: BTreeSet<String> = page.iter().map(|(_, case)| case.to_string()).collect();
+            for case in cases {
+                let change = self.store.write(move |change| delete_case(change, &case, until, now));
+                deleted += change.await?;
+            }
+        }
+    }
+
+    /// Events about messages that were refused and so have no row.
+    async fn delete_rowless_events(&self, until: Timestamp) -> Result<u64, JournalError> {
+        let mut deleted = 0;
+        loop {
+            let change = self.store.write(move |change| {
+                // the numbers of events follow time; those of the last days are not looked at
+                let newer = change.first(
+                    "SELECT seq FROM event WHERE time > ? ORDER BY seq LIMIT 1",
+                    params![until.as_millisecond()],
+                    |row| row.at::<i64>(0),
+                )?;
+                let old = change.all(
+                    "SELECT seq FROM event WHERE seq < ? AND NOT EXISTS (SELECT 1 FROM message
+                        WHERE message.message_id = event.message_id AND message.author = event.author)
+                     ORDER BY seq LIMIT ?",
+                    params![newer.unwrap_or(i64::MAX), STEP as i64],
+                    |row| row.at::<i64>(0),
+                )?;
+                for seq in &old {
+                    change.run("DELETE FROM receipt_due WHERE event = ?", params![*seq])?;
+                    change.run("DELETE FROM event WHERE seq = ?", params![*seq])?;
+                }
+                Ok::<_, JournalError>(old.len())
+            });
+            let few = change.await?;
+            deleted += few as u64;
+            if few < STEP {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    async fn delete_promises(&self, until: Timestamp) -> Result<u64, JournalError> {
+        let mut deleted = 0;
+        loop {
+            let change = self.store.write(move |change| {
+                change
+                    .run(
+                        "DELETE FROM promise WHERE (owner, key) IN (
+                            SELECT owner, key FROM promise WHERE made_at <= ? ORDER BY made_at LIMIT ?)",
+                        params![until.as_millisecond(), STEP as i64],
+                    )
+                    .map_err(JournalError::from)
+            });
+            let few = change.await?;
+            deleted += few;
+            if few < STEP as u64 {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    async fn delete_refused(&self, until: Timestamp, most: u32) -> Result<u64, JournalError> {
+        let mut deleted = 0;
+        loop {
+            let change = self.store.write(move |change| {
+                let beyond = change.first(
+                    "SELECT seq FROM refused_octets ORDER BY seq DESC LIMIT 1 OFFSET ?",
+                    params![most],
+                    |row| row.at::<i64>(0),
+                )?;
+                let old = change.all(
+                    "SELECT seq FROM refused_octets WHERE time <= ? OR seq <= ? ORDER BY seq LIMIT ?",
+                    params![until.as_millisecond(), beyond.unwrap_or(i64::MIN), STEP as i64],
+                    |row| row.at::<i64>(0),
+                )?;
+                for seq in &old {
+                    change.run("DELETE FROM refusal_due WHERE refusal = ?", params![*seq])?;
+                    change.run("DELETE FROM refused_octets WHERE seq = ?", params![*seq])?;
+                }
+                Ok::<_, JournalError>(old.len())
+            });
+            let few = change.await?;
+            deleted += few as u64;
+            if few < STEP {
+                return Ok(deleted);
+            }
+        }
+    }
+}
+
+/// Deletes a case of which everything ended before `until`, and of which no octets are kept any more.
+fn delete_case(change: &Change<'_>, case: &str, until: Timestamp, now: Timestamp) -> Result<u64, JournalError> {
+    let needed = change.exists(
+        "SELECT 1 FROM message WHERE case_id = ? AND (ended_at IS NULL OR ended_at > ? OR obsolete_after > ?
+            OR EXISTS (SELECT 1 FROM sealed WHERE sealed.message = message.seq))",
+        params![case, until.as_millisecond(), (now - REPEATS).as_millisecond()],
+    )?;
+    if needed {
+        return Ok(0);
+    }
+    let messages = change.all(
+        "SELECT * FROM message WHERE case_id = ? ORDER BY seq",
+        params![case],
+        MessageRow::read,
+    )?;
+    for row in &messages {
+        let (id, author) = (row.key.message_id.to_string(), row.key.author.as_str());
+        change.run(
+            "DELETE FROM receipt_due WHERE event IN (SELECT seq FROM event WHERE message_id = ? AND author = ?)",
+            params![id, author],
+        )?;
+        change.run(
+            "DELETE FROM event WHERE message_id = ? AND author = ?",
+            params![id, author],
+        )?;
+        change.run("DELETE FROM message WHERE seq = ?", params![row.seq])?;
+        ledger::removed(
+            change,
+            row.side,
+            ledger::participant(row.side, &row.key.author, &row.reader),
+        )?;
+    }
+    change.run("DELETE FROM case_file WHERE case_id = ?", params![case])?;
+    Ok(messages.len() as u64)
+}
+
+fn days_of(days: u16) -> SignedDuration {
+    SignedDuration::from_hours(24 * i64::from(days))
+}
+
+#[cfg(test)]
+mod tests {
+    use viereck_routing::Environment;
+
+    use super::*;
+
+    const DAY: i64 = 24 * 3600 * 1000;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_800_000_000_000 + day * DAY).unwrap()
+    }
+
+    async fn journal() -> (tempfile::TempDir, Journal) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-r".parse().unwrap(), Environment::Test).await;
+        (dir, journal.unwrap())
+    }
+
+    /// A message with octets in a case of its own, or in that of `case`; ended on day 0 where it has ended.
+    async fn message(journal: &Journal, number: usize, case: usize, side: &'static str, ended: Option<&'static str>) {
+        let id = |number: usize| format!("6f0a6f6c-8f0e-4c3e-9a53-{number:012}");
+        let fill = journal.store.write(move |change| {
+            change.run(
+                "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
+                    leistung, gateway, filed_at, obsolete_after, entered_at, ended, ended_at)
+                 VALUES (?, 'wgp:010000000000', ?, ?, ?, ?, 'application', 'wgb:010010000000', '99107023037000', 'gw-s',
+                    0, ?, 0, ?, ?)",
+                params![
+                    side,
+                    id(number),
+                    &[0_u8; 32],
+                    &[0_u8; 32],
+                    id(case),
+                    at(30).as_millisecond(),
+                    ended,
+                    ended.map(|_| at(0).as_millisecond())
+                ],
+            )?;
+            change.run(
+                "INSERT INTO sealed (message, bytes) SELECT seq, ? FROM message WHERE message_id = ?",
+                params![&[1_u8, 2, 3], id(number)],
+            )?;
+            change.run(
+                "INSERT INTO event (message_id, author, envelope_digest, stage, time, custodian, standing)
+                 VALUES (?, 'wgp:010000000000', ?, 'delivered', ?, 'gw-r', 1)",
+                params![id(number), &[0_u8; 32], at(0).as_millisecond()],
+            )?;
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+    }
+
+    async fn count(journal: &Journal, sql: &'static str) -> i64 {
+        let counted = journal.store.read(move |look| {
+            let counted = look.first(sql, params![], |row| row.at::<i64>(0))?;
+            Ok::<_, JournalError>(counted.unwrap_or_default())
+        });
+        counted.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn octets_go_with_a_step_when_nobody_needs_them_and_an_unread_application_stays() {
+        let (_dir, journal) = journal().await;
+        message(&journal, 0, 0, "taken", Some("accepted")).await;
+        message(&journal, 1, 1, "taken", None).await;
+        message(&journal, 2, 2, "sent", Some("rejected")).await;
+        message(&journal, 3, 3, "sent", Some("expired")).await;
+        message(&journal, 4, 4, "sent", Some("undeliverable")).await;
+        let (config, mut progress) = (Config::default(), Progress::default());
+        let mut octets = async |day| {
+            let deleted = journal.sweep_retention(at(day), &config, &mut progress).await.unwrap();
+            deleted.octets
+        };
+        assert_eq!(
+            [octets(6).await, octets(7).await, octets(29).await, octets(30).await],
+            [0, 1, 0, 1]
+        );
+        assert_eq!(
+            count(&journal, "SELECT count(*) FROM event WHERE stage = 'erased'").await,
+            2
+        );
+        assert_eq!(octets(1000).await, 0);
+        assert_eq!(count(&journal, "SELECT count(*) FROM sealed").await, 3);
+        assert_eq!(
+            count(&journal, "SELECT count(*) FROM message").await,
+            3,
+            "two cases are over"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_case_goes_as_a_whole_and_no_earlier_than_its_last_message() {
+        let (_dir, journal) = journal().await;
+        for number in 0..3 * STEP {
+            message(&journal, number, number, "taken", Some("accepted")).await;
+        }
+        message(&journal, 500, 500, "taken", Some("accepted")).await;
+        message(&journal, 501, 500, "taken", None).await;
+        let (config, mut progress) = (Config::default(), Progress::default());
+        let early = journal.sweep_retention(at(729), &config, &mut progress).await.unwrap();
+        assert_eq!((early.messages, early.octets), (0, 3 * STEP as u64 + 1));
+        let deleted = journal.sweep_retention(at(730), &config, &mut progress).await.unwrap();
+        assert_eq!(deleted.messages, 3 * STEP as u64);
+        assert_eq!(count(&journal, "SELECT count(*) FROM message").await, 2);
+        assert_eq!(count(&journal, "SELECT count(DISTINCT message_id) FROM event").await, 2);
+        assert_eq!(
+            count(&journal, "SELECT removed FROM account WHERE side = 'taken'").await,
+            3 * STEP as i64
+        );
+    }
+
+    #[tokio::test]
+    async fn promises_and_what_did_not_verify_are_bounded() {
+        let (_dir, journal) = journal().await;
+        let fill = journal.store.write(|change| {
+            for number in 0..100_i64 {
+                change.run(
+                    "INSERT INTO promise (owner, key, fingerprint, answer, author, message_id, made_at)
+                     VALUES ('client:a', ?, ?, '', '', '', ?)",
+                    params![number.to_string(), &[0_u8; 32], at(number).as_millisecond()],
+                )?;
+                let digest: [u8; 32] = std::array::from_fn(|_| number as u8);
+                change.run(
+                    "INSERT INTO refused_octets (bytes_digest, reason, time, bytes) VALUES (?, 'T011', ?, ?)",
+                    params![&digest, at(number).as_millisecond(), &[1_u8]],
+                )?;
+            }
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        let config = Config {
+            refused_most: 40,
+            ..Config::default()
+        };
+        let deleted = journal
+            .sweep_retention(at(100), &config, &mut Progress::default())
+            .await
+            .unwrap();
+        assert_eq!((deleted.promises, deleted.refused), (71, 60));
+        let deleted = journal
+            .sweep_retention(at(189), &config, &mut Progress::default())
+            .await
+            .unwrap();
+        assert_eq!((deleted.promises, deleted.refused), (29, 40));
+    }
+}
