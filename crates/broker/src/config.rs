@@ -18,8 +18,6 @@ pub struct Config {
     pub id: CustodianId,
     /// The folder with its signing key.
     pub keys: PathBuf,
-    /// The file of its journal.
-    pub journal: PathBuf,
     /// Deliveries in hand at once, 1 to 256; with the largest document (8 MiB) this bounds the memory.
     #[serde(default = "default_prefetch")]
     pub prefetch: u16,
