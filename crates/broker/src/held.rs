@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use viereck_custody::held::{Held, HeldFor};
 use viereck_custody::{JOURNAL_PAUSE, JournalError, authorise, doubled, inbox};
 use viereck_envelope::{Reason, VerifiedEnvelope};
+use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::GatewayId;
 
 use crate::relay::next_hop;
@@ -100,9 +101,10 @@ impl Broker {
         envelope: &VerifiedEnvelope,
         gateway: GatewayId,
         reason: Reason,
+        trace: Option<Trace>,
     ) -> Result<(), JournalError> {
         self.journal
-            .hold(envelope, gateway, Some(reason), Timestamp::now())
+            .hold(envelope, gateway, Some(reason), Timestamp::now(), trace)
             .await?;
         self.room.more(envelope.bytes().len());
         Ok(())
@@ -233,13 +235,17 @@ async fn onward(broker: &Broker, pace: Pace, held: Held, stop: &CancellationToke
     let Some((address, target)) = next_hop(&tables, &envelope, now) else {
         return journal.undeliverable(&envelope, Reason::NoDelivery).await;
     };
+    let mut span = Span::begin_if_traced(SpanName::Relay, held.trace.as_ref(), journal.custodian().as_str());
+    if let Some(span) = &mut span {
+        span.of_message(held.key.message_id);
+    }
     match broker
-        .publish(held.trace, &address, envelope.bytes().clone(), stop)
+        .publish(span.as_ref().map(Span::trace), &address, envelope.bytes().clone(), stop)
         .await
     {
         Hop::Taken => {
             broker.refusals.took(&target);
-            journal.relayed(&envelope, target).await
+            journal.relayed(&envelope, target, held.returns).await
         }
         Hop::Full => {
             broker.refusals.refused(&target, pace.retry);

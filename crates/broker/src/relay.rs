@@ -7,11 +7,10 @@
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::pause::Pauses;
 use viereck_custody::relay::{Known, Seen};
 use viereck_custody::{authorise, inbox};
 use viereck_envelope::{Reason, VerifiedEnvelope};
-use viereck_observe::Trace;
+use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::{GatewayId, Tables, day_in_berlin};
 use viereck_transport::{Address, Delivery};
 
@@ -27,6 +26,12 @@ pub(crate) async fn message(
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
     let now = Timestamp::now();
+    let mut span = Span::begin_if_traced(
+        SpanName::Relay,
+        delivery.trace.as_ref(),
+        broker.journal.custodian().as_str(),
+    );
+    let trace = span.as_ref().map(Span::trace);
     let tables = broker.tables.borrow().clone();
     let verified = inbox::verify(
         delivery.bytes.clone(),
@@ -68,11 +73,14 @@ pub(crate) async fn message(
             .await?;
         return Ok(Handled::Done);
     }
-    let Seen { known, pauses } = broker.journal.known(&envelope).await?;
-    match known {
-        Known::Nothing => relay(broker, &tables, &envelope, &pauses, delivery.trace, stop).await,
+    if let Some(span) = &mut span {
+        span.of_message(envelope.header().message_id);
+    }
+    let seen = broker.journal.known(&envelope).await?;
+    match &seen.known {
+        Known::Nothing => relay(broker, &tables, &envelope, &seen, trace, stop).await,
         Known::Held => Ok(Handled::Done),
-        Known::Relayed(target) => again(broker, &tables, &envelope, target, delivery.trace, stop).await,
+        Known::Relayed(target) => again(broker, &tables, &envelope, target.clone(), trace, stop).await,
         Known::Answered => {
             broker.journal.answer_again(&envelope).await?;
             Ok(Handled::Done)
@@ -93,7 +101,7 @@ async fn relay(
     broker: &Broker,
     tables: &Tables,
     envelope: &VerifiedEnvelope,
-    pauses: &Pauses,
+    seen: &Seen,
     trace: Option<Trace>,
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
@@ -108,19 +116,19 @@ async fn relay(
         broker.journal.undeliverable(envelope, Reason::NoDelivery).await?;
         return Ok(Handled::Done);
     };
-    if pauses.of(&header.reader, &target).is_some() {
-        broker.hold(envelope, target, Reason::Paused).await?;
+    if seen.pauses.of(&header.reader, &target).is_some() {
+        broker.hold(envelope, target, Reason::Paused, trace).await?;
         return Ok(Handled::Done);
     }
     if broker.refusals.refuses(&target) {
-        broker.hold(envelope, target, Reason::QueueFull).await?;
+        broker.hold(envelope, target, Reason::QueueFull, trace).await?;
         return Ok(Handled::Done);
     }
     match broker.publish(trace, &address, envelope.bytes().clone(), stop).await {
-        Hop::Taken => broker.journal.relayed(envelope, target).await?,
+        Hop::Taken => broker.journal.relayed(envelope, target, seen.returns).await?,
         Hop::Full => {
             broker.refusals.refused(&target, broker.retry);
-            broker.hold(envelope, target, Reason::QueueFull).await?;
+            broker.hold(envelope, target, Reason::QueueFull, trace).await?;
         }
         Hop::NotNow => return Ok(Handled::NotNow),
     }

@@ -43,7 +43,7 @@ pub(crate) async fn take_back(broker: &Broker, delivery: &Delivery) -> Result<Ha
     };
     // longer from time to time; never so long that the number of returns matters
     let due_at = move |times: u32| now + PAUSE * i32::try_from(times.min(RETURNS)).unwrap_or(1);
-    let times = match broker.journal.returned(&envelope, due_at).await? {
+    let times = match broker.journal.returned(&envelope, due_at, delivery.trace).await? {
         Returned::Over => return Ok(Handled::Done),
         Returned::Again(times) => times,
     };

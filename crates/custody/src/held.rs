@@ -33,6 +33,8 @@ pub struct Held {
     pub bytes: Option<Bytes>,
     /// To which trace it belongs.
     pub trace: Option<Trace>,
+    /// How often it has come back so far.
+    pub returns: u32,
 }
 
 /// For whom messages are held.
@@ -61,12 +63,13 @@ impl Journal {
         gateway: GatewayId,
         reason: Option<Reason>,
         due_at: Timestamp,
+        trace: Option<Trace>,
     ) -> Result<(), JournalError> {
         let journal = self.clone();
         let envelope = envelope.clone();
         let now = Timestamp::now();
         let told = self.store.write(move |tx| {
-            let row = find_or_insert(tx, &envelope, now)?;
+            let row = find_or_insert(tx, &envelope, trace, now)?;
             if row.ended.is_some() || row.target.is_some() {
                 // a copy of it has gone on meanwhile, or has ended: nothing is left to be held
                 return Ok(None);
@@ -92,6 +95,7 @@ impl Journal {
         &self,
         envelope: &VerifiedEnvelope,
         due_at: impl FnOnce(u32) -> Timestamp + Send + 'static,
+        trace: Option<Trace>,
     ) -> Result<Returned, JournalError> {
         let journal = self.clone();
         let envelope = envelope.clone();
@@ -99,7 +103,7 @@ impl Journal {
         let (returned, told) = self
             .store
             .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, now)?;
+                let row = find_or_insert(tx, &envelope, trace, now)?;
                 let status = facts::status_of(tx, &row)?;
                 if status.is_some_and(|status| status.reader_spoke || status.stage.is_terminal()) {
                     return Ok((Returned::Over, vec![]));
@@ -201,6 +205,7 @@ impl Journal {
                 key: row.key,
                 bytes,
                 trace: row.trace,
+                returns: row.attempts,
             });
         }
         Ok(held)

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_envelope::{Event, Reason, Stage, Subject, VerifiedEnvelope};
+use viereck_observe::Trace;
 use viereck_routing::{CustodianId, Digest, GatewayId};
 use viereck_store::{Change, Look, params};
 
@@ -40,6 +41,8 @@ pub struct Seen {
     pub known: Known,
     /// What rests at that moment.
     pub pauses: Pauses,
+    /// How often it has come back so far.
+    pub returns: u32,
 }
 
 impl Journal {
@@ -51,14 +54,22 @@ impl Journal {
             Ok::<_, JournalError>(Seen {
                 known: known(conn, &key, &digest)?,
                 pauses: Pauses::seen(conn)?,
+                returns: MessageRow::find(conn, Side::Relayed, &key)?.map_or(0, |row| row.attempts),
             })
         });
         Ok(seen.await?)
     }
 
-    /// The next hop has confirmed it: `relayed` is committed, with the target.
-    pub async fn relayed(&self, envelope: &VerifiedEnvelope, target: GatewayId) -> Result<(), JournalError> {
-        self.account(envelope, Stage::Relayed, Some(target), None).await
+    /// The next hop has confirmed it: `relayed` is committed, with the target. `returns` is how often it had come back
+    /// when it was published: the very copy that was confirmed may be back before its confirm, and then custody is here
+    /// and nothing is to be said.
+    pub async fn relayed(
+        &self,
+        envelope: &VerifiedEnvelope,
+        target: GatewayId,
+        returns: u32,
+    ) -> Result<(), JournalError> {
+        self.account(envelope, Stage::Relayed, Some((target, returns)), None).await
     }
 
     /// It goes no further: `undeliverable` is committed with the reason. Of a message that stands as relayed this is
@@ -100,17 +111,22 @@ impl Journal {
         &self,
         envelope: &VerifiedEnvelope,
         stage: Stage,
-        target: Option<GatewayId>,
+        target: Option<(GatewayId, u32)>,
         reason: Option<Reason>,
     ) -> Result<(), JournalError> {
         let journal = self.clone();
         let envelope = envelope.clone();
         let now = Timestamp::now();
+        let (target, returns) = target.unzip();
         let told = self
             .store
             .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, now)?;
+                let row = find_or_insert(tx, &envelope, None, now)?;
                 journal.release(tx, row.seq)?;
+                if returns.is_some_and(|returns| returns != row.attempts) {
+                    tracing::warn!(message_id = %row.key.message_id, "came back before its confirm: it stays here");
+                    return Ok(None);
+                }
                 let act = match stage.is_terminal() {
                     true => Act::End(stage),
                     false => Act::Try,
@@ -161,6 +177,7 @@ fn known(conn: &Look<'_>, key: &MessageKey, digest: &Digest) -> Result<Known, Jo
 pub(crate) fn find_or_insert(
     tx: &Change<'_>,
     envelope: &VerifiedEnvelope,
+    trace: Option<Trace>,
     now: Timestamp,
 ) -> Result<MessageRow, JournalError> {
     let key = MessageKey::of(envelope.header());
@@ -169,6 +186,7 @@ pub(crate) fn find_or_insert(
     }
     NewMessage {
         keep: false,
+        trace,
         ..NewMessage::of(
             Side::Relayed,
             envelope.header(),

@@ -287,7 +287,7 @@ impl Journal {
             }
             (Ok(()), Some(delivery)) => {
                 let gateway = delivery.gateway.clone();
-                self.hold(&envelope, gateway.clone(), None, now).await?;
+                self.hold(&envelope, gateway.clone(), None, now, None).await?;
                 Ok(Requeued::Flowing {
                     target_then: None,
                     target_now: Some(gateway),
