@@ -27,7 +27,7 @@ use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room};
+use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room, deadlines, retention};
 use viereck_envelope::Signer;
 use viereck_observe::Trace;
 use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
@@ -113,6 +113,10 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let topology = topology::establish(&broker, &stop).await;
     working.spawn(topology::keep(broker.clone(), topology, stop.clone()));
     working.spawn(held::keep(broker.clone(), config.outbox.pace(), stop.clone()));
+    let (due, kept) = (broker.journal.clone(), broker.journal.clone());
+    let (until, until_too) = (stop.clone(), stop.clone());
+    working.spawn(async move { Ok(deadlines::run(due, deadlines::Config::default(), until).await?) });
+    working.spawn(async move { Ok(retention::run(kept, retention::Config::default(), until_too).await?) });
     for (queue, prefetch) in [
         (Queue::Ingress, config.prefetch),
         (Queue::Unrouted, config.prefetch),

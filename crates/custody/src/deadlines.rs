@@ -279,8 +279,8 @@ impl Journal {
                 };
                 machine::allow(&row, Act::End(stage))?;
                 change.run(
-                    "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, parked_at = NULL
-                     WHERE seq = ?",
+                    "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, held_for = NULL, parked = NULL,
+                        parked_at = NULL WHERE seq = ?",
                     params![row.seq],
                 )?;
                 ledger::set_end(change, side, &row, Some((stage, now)))?;

@@ -262,6 +262,10 @@ fn follow(
     match row.side {
         _ if over => {
             machine::allow(row, Act::Hear(Heard::Ended))?;
+            if row.side == Side::Sent && status.stage == Stage::Expired && row.ended != Some(Stage::Expired) {
+                tracing::error!(message_id = %row.key.message_id, behoerde = %row.reader, alarm = "expired",
+                    "nobody took it over in time: it is back here, with its content");
+            }
             tx.run(
                 "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, overdue_at = NULL, held_for = NULL,
                     parked = NULL, parked_at = NULL WHERE seq = ?",

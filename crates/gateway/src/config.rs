@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 use serde::Deserialize;
+use viereck_custody::{deadlines, retention};
 use viereck_routing::{BehoerdeId, Digest, GatewayId, InvalidId, LeistungId};
 
 use crate::custody::{Inbox, Outbox, Receipts};
@@ -35,6 +36,12 @@ pub struct Config {
     /// Days after which a message that was not taken over has lost its purpose, 1 to 90.
     #[serde(default = "obsolete_after_days")]
     pub obsolete_after_days: u8,
+    /// When nobody takes a message over: warnings, the end, and what is late.
+    #[serde(default)]
+    pub deadlines: deadlines::Config,
+    /// How long things are kept.
+    #[serde(default)]
+    pub retention: retention::Config,
     /// To whom it hands over, by Behörde and Leistung.
     #[serde(default, rename = "delivery")]
     pub deliveries: Vec<Delivery>,
@@ -426,6 +433,8 @@ impl Config {
         findings.extend(self.outbox.check());
         findings.extend(self.inbox.check());
         findings.extend(self.receipts.check());
+        findings.extend(check_deadlines(&self.deadlines));
+        findings.extend(check_retention(&self.retention));
         let mut seen = BTreeMap::new();
         for (index, delivery) in self.deliveries.iter().enumerate() {
             let key = format!("delivery[{index}]");
@@ -455,6 +464,58 @@ impl Config {
         }
         findings
     }
+}
+
+fn check_deadlines(deadlines: &deadlines::Config) -> Vec<Finding> {
+    let deadlines::Config {
+        warn_days,
+        expire_days,
+        urgent_minutes,
+        normal_minutes,
+        bulk_minutes,
+    } = deadlines;
+    let mut findings = Vec::new();
+    // the longest that an envelope keeps its purpose
+    findings.extend(Finding::range("deadlines.expire_days", (*expire_days).into(), 90));
+    let ascending = warn_days.windows(2).all(|pair| pair[0] < pair[1]);
+    let within = warn_days.iter().all(|days| *days > 0 && days < expire_days);
+    if !ascending || !within {
+        let sentence = "Warnings come one after the other, and before the end: ascending days below expire_days.";
+        findings.push(Finding::error("out-of-order", "deadlines.warn_days", sentence));
+    }
+    let month = 30 * 24 * 60;
+    for (key, minutes) in [
+        ("deadlines.urgent_minutes", urgent_minutes),
+        ("deadlines.normal_minutes", normal_minutes),
+        ("deadlines.bulk_minutes", bulk_minutes),
+    ] {
+        findings.extend(Finding::range(key, (*minutes).into(), month));
+    }
+    findings
+}
+
+fn check_retention(retention: &retention::Config) -> Vec<Finding> {
+    let retention::Config {
+        taken_days,
+        sent_days,
+        case_days,
+        promise_days,
+        evidence_days,
+        refused_most,
+    } = retention;
+    let days = [
+        ("retention.taken_days", taken_days),
+        ("retention.sent_days", sent_days),
+        ("retention.case_days", case_days),
+        ("retention.promise_days", promise_days),
+        ("retention.evidence_days", evidence_days),
+    ];
+    let mut findings: Vec<Finding> = days
+        .into_iter()
+        .filter_map(|(key, days)| Finding::range(key, (*days).into(), 3650))
+        .collect();
+    findings.extend(Finding::range("retention.refused_most", (*refused_most).into(), 10_000_000));
+    findings
 }
 
 impl Limits {

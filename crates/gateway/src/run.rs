@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use viereck_custody::{CurrentTables, Journal, JournalError, inbox, ledger, outbox, receipts};
+use viereck_custody::{CurrentTables, Journal, JournalError, deadlines, inbox, ledger, outbox, receipts, retention};
 use viereck_transport::Link;
 
 use crate::config::Severity;
@@ -140,6 +140,11 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     fetchers.spawn(call.instrument(span.clone()));
     let count = ledger::watch::run(journal.clone(), ledger::watch::Config::default(), taking.clone());
     fetchers.spawn(count.instrument(span.clone()));
+
+    let sweep = deadlines::run(journal.clone(), config.deadlines.clone(), taking.clone());
+    fetchers.spawn(sweep.instrument(span.clone()));
+    let keep = retention::run(journal.clone(), config.retention.clone(), taking.clone());
+    fetchers.spawn(keep.instrument(span.clone()));
 
     let anew = SealingAnew::new(&config, journal.clone(), keys.clone(), tables);
     let seal_anew = sealing_anew::run(anew, taking.clone());
