@@ -3,17 +3,35 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a scenario is a failed scenario")]
 #![expect(clippy::print_stdout, reason = "a scenario ends in an account")]
 
+mod asks_until_the_end;
+mod back_before_its_confirm;
 mod bad_start;
 mod bounded_outbox;
 mod broker_refuses;
 mod demo;
+mod down_for_a_week;
 mod facts_of_others;
 mod four_processes;
+mod full_queue;
+mod journal_restored;
+mod instance_thaws;
+mod instances_killed;
+mod instances_rolling;
+mod journal_server_killed;
 mod link_contract;
+mod one_trace;
 mod outside_verifier;
+mod page_of_metrics;
+mod parked_and_back;
+mod parked_by_hand;
+mod rabbitmq_lost;
+mod receiver_full;
 mod receiver_killed;
 mod sample_payloads;
+mod sealed_anew_meets;
 mod sender_killed;
 mod stopped_under_load;
+mod store_promises;
+mod store_shared;
 mod table_reload;
 mod taken_twice;
