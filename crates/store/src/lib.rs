@@ -84,6 +84,8 @@ struct Shared {
     readers: usize,
     signals: broadcast::Sender<Signal>,
     is_shared: bool,
+    /// What metrics call it.
+    name: String,
 }
 
 /// What another process at the same database has to say.
@@ -209,6 +211,7 @@ impl Store {
                 readers: count,
                 signals,
                 is_shared: matches!(place, Place::Postgres(_)),
+                name: name.to_owned(),
             }),
         })
     }
@@ -260,6 +263,20 @@ impl Store {
         let order = reader::Order::Run(Box::new(ReadJob(Job::new(look, answer))));
         self.shared.reads.send(order).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Shows in the metrics how large the database is, without what waits in its log.
+    pub async fn measure(&self) -> Result<(), WriteError<SqlError>> {
+        let size = match self.is_shared() {
+            true => metrics::SIZE_OF_SCHEMA,
+            false => metrics::SIZE_OF_FILE,
+        };
+        let octets = self.read(move |look| look.first(size, &[], |row| row.at::<i64>(0)));
+        let octets = octets.await?.unwrap_or_default();
+        metrics::SIZE
+            .gauge(&[self.shared.name.clone().into()])
+            .set(octets as f64);
+        Ok(())
     }
 
     /// Whether other processes may write to the same database at the same time.

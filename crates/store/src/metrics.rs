@@ -20,6 +20,14 @@ viereck_observe::declare! {
         [STORE];
     /// Writes that waited for the writer when its last commit ended.
     QUEUE = Kind::Gauge, Count, "viereck_store_queue", [STORE];
-    /// How large the database is on its disk.
+    /// How large the database is on its disk, without what waits in its log.
     SIZE = Kind::Gauge, Octets, "viereck_store_bytes", [STORE];
 }
+
+/// What is asked of SQLite.
+pub(crate) const SIZE_OF_FILE: &str = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+
+/// What is asked of PostgreSQL: all tables of this schema with their indexes.
+pub(crate) const SIZE_OF_SCHEMA: &str = "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT)
+    FROM pg_class WHERE relkind = 'r'
+    AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema)";

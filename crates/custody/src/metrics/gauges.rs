@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use viereck_observe::{Metric, SharedString};
 use viereck_routing::{BehoerdeId, Class, CustodianId};
-use viereck_store::{Look, Row, params};
+use viereck_store::{Look, Row, SqlError, WriteError, params};
 
 use super::{
     DUE, HELD, IN_FLIGHT, LEDGER, LEDGER_DIFFERENCE, LEDGER_DIFFERENCE_OF, OLDEST, OVERDUE, PARKED, PAUSES,
@@ -106,7 +106,16 @@ impl Journal {
                 late: late(look, now)?,
             })
         };
-        Ok(self.store.read(look).await?)
+        let gauges = self.store.read(look).await?;
+        self.store.measure().await.map_err(from_store)?;
+        Ok(gauges)
+    }
+}
+
+fn from_store(error: WriteError<SqlError>) -> JournalError {
+    match error {
+        WriteError::Refused(error) => error.into(),
+        WriteError::Store(error) => error.into(),
     }
 }
 
