@@ -27,6 +27,7 @@ impl Stage {
     pub(super) async fn prepare(&self, strike: Strike) -> Result<(), Failure> {
         match strike.fault {
             Fault::Clock(role, _) => clocks::prepare(self, role).await,
+            fault if fault.loses_queues() => self.network.repeat_soon().await,
             _ => Ok(()),
         }
     }

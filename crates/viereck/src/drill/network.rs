@@ -40,6 +40,9 @@ pub(super) struct Rabbit {
     pub(super) vhost: Vhost,
 }
 
+/// After how much silence the gateways repeat what they have sent, while nothing but a repeat can help.
+const SHORT_SILENCE: &str = "[gateway.outbox]\nsilence_seconds = 10\nlongest_silence_seconds = 20\n";
+
 /// Everything that is broken and repaired.
 pub(super) struct Network {
     pub(super) site: Site,
@@ -118,6 +121,22 @@ impl Network {
     pub(super) async fn hang_up(&self) -> Result<(), Failure> {
         for member in &self.members {
             member.hang_up().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the gateways anew with a short silence: from now on they repeat soon what nobody has heard of.
+    pub(super) async fn repeat_soon(&self) -> Result<(), Failure> {
+        for member in [self.of(Role::Sender), self.of(Role::Receiver)].concat() {
+            let file = self.site.folder().join(format!("{}.toml", member.name()));
+            let failed = |error: std::io::Error| Failure::of_file("change", &file, &error);
+            let text = std::fs::read_to_string(&file).map_err(failed)?;
+            if !text.contains(SHORT_SILENCE) {
+                // behind the gateway's own keys, before the sections of its lists
+                let changed = text.replacen("[[gateway.delivery]]", &format!("{SHORT_SILENCE}[[gateway.delivery]]"), 1);
+                std::fs::write(&file, changed).map_err(failed)?;
+                member.restart(None).await?;
+            }
         }
         Ok(())
     }

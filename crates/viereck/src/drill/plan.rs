@@ -123,9 +123,9 @@ pub(super) enum Poison {
 /// How a clock jumps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Jump {
-    /// A quarter of an hour ahead.
+    /// Ahead.
     Forward,
-    /// A quarter of an hour back.
+    /// Back.
     Back,
 }
 
@@ -243,9 +243,9 @@ impl Fault {
             Fault::FullDisk(role) => format!("Every write to the journal of {} fails: the disk is full.", whose(role)),
             Fault::FailingFsync(role) => format!("Every fsync of the journal of {} fails.", whose(role)),
             Fault::Clock(role, Jump::Forward) => {
-                format!("The clock of {} jumps a quarter of an hour ahead.", whose(role))
+                format!("The clock of {} jumps ahead, further than verifiers tolerate.", whose(role))
             }
-            Fault::Clock(role, Jump::Back) => format!("The clock of {} jumps a quarter of an hour back.", whose(role)),
+            Fault::Clock(role, Jump::Back) => format!("The clock of {} jumps back, further than verifiers tolerate.", whose(role)),
             Fault::Node(NodeFault::KillLeader) => {
                 "kill -9 of the RabbitMQ node that leads the ingress queue.".to_owned()
             }
