@@ -16,7 +16,7 @@ mod unanswered;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use viereck_envelope::{Reason, Stage};
 use viereck_observe::Trace;
 use viereck_routing::{BehoerdeId, Kind, LeistungId};
@@ -86,7 +86,7 @@ pub enum Conclusion {
 }
 
 /// Why a hand-over has to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deferral {
     /// Handed over; the Fachverfahren has not said yes or no yet.

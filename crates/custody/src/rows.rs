@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use viereck_envelope::{Header, KeptKey, Reason, Stage};
 use viereck_observe::Trace;
 use viereck_routing::{BehoerdeId, CaseId, Class, Digest, GatewayId, Kind, LeistungId, MessageId, Region};
@@ -250,7 +250,7 @@ impl<'a> NewMessage<'a> {
 }
 
 /// From which side a custodian sees a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// By its author's gateway.

@@ -8,7 +8,7 @@
 //! What each state says to people stands in [`told`] and nowhere else: API, command line and logs read it there.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{CustodianId, GatewayId};
 
@@ -122,8 +122,8 @@ fn rank(stage: Stage) -> u8 {
 }
 
 /// What stands in a message's way beside its stage, as the journal knows it that is asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Flags {
     /// Since when the reader's gateway has been silent for longer than it should be, although it was published.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +146,7 @@ pub struct Flags {
 }
 
 /// Since when and why a message is out of the flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// The reason.
     pub reason: Reason,

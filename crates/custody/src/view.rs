@@ -3,7 +3,7 @@
 //! Everything here is derived from the rows at the moment of asking; nothing is kept twice.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{
     BehoerdeId, CaseId, ClientId, CustodianId, Digest, GatewayId, Kind, LeistungId, MessageId, Region,
@@ -18,7 +18,7 @@ use crate::{Entry, Journal, JournalError, MessageKey, facts};
 const CHAIN: usize = 64;
 
 /// A message as one custodian knows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageView {
     /// Its id.
@@ -71,7 +71,7 @@ pub struct MessageView {
     /// Who holds it now, or held it at its end.
     pub holder: CustodianId,
     /// Where it is, what happens next, and whose turn it is, for people.
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing, default = "untold")]
     pub told: Told,
     /// Why it ended, where a reason is due.
     pub reasons: Vec<Reason>,
@@ -80,7 +80,7 @@ pub struct MessageView {
 }
 
 /// One event or step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventView {
     /// The stage, or the internal step.
@@ -93,10 +93,22 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<GatewayId>,
     /// Why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
     /// A step that no receipt carries.
     pub internal: bool,
+}
+
+/// Of a view that was read back the words are missing until [`MessageView::tell`].
+fn untold() -> Told {
+    status::told(Stage::Received, None)
+}
+
+impl MessageView {
+    /// Puts status and flags into words.
+    pub fn tell(&mut self) {
+        self.told = status::told(self.status, self.flags.hindrance());
+    }
 }
 
 /// By what a message is looked for.

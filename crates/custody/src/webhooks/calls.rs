@@ -10,8 +10,6 @@ use super::{Disabled, Event, Outcome, Webhook};
 use crate::outbox::doubled;
 use crate::{Journal, JournalError, rows};
 
-/// The pause after the first failure; doubles with each further one.
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// The longest pause.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// How long the log of what has ended is kept.
@@ -48,6 +46,8 @@ pub struct Delivery {
 pub struct Limits {
     /// After the first attempt, until an event is given up and its webhook disabled.
     pub give_up: SignedDuration,
+    /// The pause after the first failure; doubles with each further one.
+    pub first_pause: SignedDuration,
 }
 
 impl Journal {
@@ -121,7 +121,8 @@ impl Journal {
                 _ => None,
             };
             let over = disabled.is_some() || outcome == Outcome::Delivered;
-            let pause = doubled(FIRST_PAUSE, attempts, LONGEST_PAUSE).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
+            let pause =
+                doubled(limits.first_pause, attempts, LONGEST_PAUSE).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
             let due = (!over).then(|| (now + pause).as_millisecond());
             tx.run(
                 "UPDATE webhook_delivery SET attempts = attempts + 1, first_at = ?, outcome = ?, last_at = ?, due_at = ?
