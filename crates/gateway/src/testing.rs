@@ -193,6 +193,32 @@ impl Network {
         Arc::new(loaded.unwrap_or_else(|findings| panic!("{findings}")).tables)
     }
 
+    /// The same table with another encryption certificate of `reader`, later than those before it, and its key at `gateway`.
+    pub(crate) fn another_key(&self, gateway: &str, reader: &str) -> Arc<Tables> {
+        let (table, name) = (self.folder.path().join("table"), reader.replace(':', "-"));
+        let keys = self.folder.path().join("keys").join(gateway).join(&name);
+        let number = fs::read_dir(&keys).unwrap().count() + 1;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2099, 12, 31);
+        let certificate = params.self_signed(&key).unwrap();
+        let file = format!("{name}/encryption-{number}.pem");
+        write(&table.join("certificates").join(&file), &certificate.pem());
+        write(&keys.join(format!("encryption-{number}.key.pem")), &key.serialize_pem());
+        let index = "certificates/certificates.toml";
+        let entry = format!(
+            "[[certificate]]\nid = \"{reader}\"\npurpose = \"encryption\"\nfile = \"{file}\"\n\
+             from = 20{:02}-01-01\nuntil = 2099-12-31\nsha256 = \"{}\"\n",
+            19 + number,
+            Digest::of(certificate.der())
+        );
+        let text = fs::read_to_string(table.join(index)).unwrap();
+        write(&table.join(index), &format!("{text}{entry}"));
+        let loaded = Tables::load(&table, day_in_berlin(Timestamp::now()));
+        Arc::new(loaded.unwrap_or_else(|findings| panic!("{findings}")).tables)
+    }
+
     pub(crate) fn keys(&self, gateway: &str) -> Keys {
         Keys::load(
             &self.folder.path().join("keys"),
@@ -216,7 +242,7 @@ impl Network {
             .await
             .unwrap();
         let access = Access::load(&config.fachverfahren).unwrap();
-        let gateway = Gateway::new(config, journal, keys, access, tables, CancellationToken::new());
+        let gateway = Gateway::new(config, journal, keys, access, tables, CancellationToken::new()).unwrap();
         Arc::new(gateway)
     }
 
@@ -342,8 +368,15 @@ impl Serving {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let closed = CancellationToken::new();
+        let (waiting, stop) = (Arc::clone(gateway), closed.clone());
+        tokio::spawn(async move { waiting.waiting.run(waiting.journal.clone(), stop).await });
         let bounds = serve::Bounds::of(&gateway.config);
-        tokio::spawn(serve::serve(listener, router(Arc::clone(gateway)), bounds, closed.clone()));
+        tokio::spawn(serve::serve(
+            listener,
+            router(Arc::clone(gateway)),
+            bounds,
+            closed.clone(),
+        ));
         Self {
             base,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),

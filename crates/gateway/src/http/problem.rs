@@ -102,6 +102,18 @@ codes! {
     NotFound = "not-found", NOT_FOUND, false,
         "There is nothing here for this token",
         "Check the identifier; only who filed a submission may see it.";
+    /// A URL that is not called.
+    WebhookUrlNotAllowed = "webhook-url-not-allowed", UNPROCESSABLE_ENTITY, false,
+        "This URL is not called from here",
+        "Name an https URL at a public address; the operator can allow others.";
+    /// There is one for this URL.
+    WebhookExists = "webhook-exists", CONFLICT, false,
+        "There is a webhook for this URL already",
+        "Use webhookId; POST /v1/webhooks/{id}/secret makes a new secret where the first one got lost.";
+    /// As many as allowed.
+    TooManyWebhooks = "too-many-webhooks", CONFLICT, false,
+        "There are as many webhooks as this client may have",
+        "Delete one that is no longer needed.";
     /// Another method.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, false,
         "This resource does not know the method",
@@ -259,6 +271,7 @@ impl IntoResponse for Problem {
             more: &self.more,
         };
         let mut response = (self.code.status(), axum::Json(body)).into_response();
+        response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -271,7 +284,6 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         for (name, value) in self.headers {
-        response.extensions_mut().insert(self.code);
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);
             }

@@ -11,3 +11,4 @@ mod routes;
 mod running;
 mod status;
 mod submissions;
+mod webhooks;

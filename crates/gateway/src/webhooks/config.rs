@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use serde::Deserialize;
+use viereck_custody::webhooks::Limits;
 use viereck_routing::Environment;
 
 use super::addresses::Allowed;
@@ -23,8 +25,10 @@ pub struct Webhooks {
     pub concurrency: usize,
     /// Seconds for one call.
     pub timeout_seconds: u64,
+    /// Seconds until a call is tried again that failed; doubles with each failure up to six hours.
+    pub retry_seconds: u32,
     /// Hours after which an event that nobody takes is given up and its webhook disabled.
-    pub give_up_hours: u64,
+    pub give_up_hours: u32,
 }
 
 impl Default for Webhooks {
@@ -35,6 +39,7 @@ impl Default for Webhooks {
             per_client: 10,
             concurrency: 4,
             timeout_seconds: 10,
+            retry_seconds: 5,
             give_up_hours: 72,
         }
     }
@@ -46,7 +51,8 @@ impl Webhooks {
             ("webhooks.per_client", u64::from(self.per_client), 1000),
             ("webhooks.concurrency", self.concurrency as u64, 64),
             ("webhooks.timeout_seconds", self.timeout_seconds, 60),
-            ("webhooks.give_up_hours", self.give_up_hours, 24 * 30),
+            ("webhooks.retry_seconds", u64::from(self.retry_seconds), 3600),
+            ("webhooks.give_up_hours", u64::from(self.give_up_hours), 24 * 30),
         ];
         let mut findings: Vec<Finding> = ranges
             .into_iter()
@@ -70,6 +76,13 @@ impl Webhooks {
         Allowed {
             private: self.allow_private.clone(),
             loopback: self.allow_loopback,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            give_up: SignedDuration::from_hours(self.give_up_hours.into()),
+            first_pause: SignedDuration::from_secs(self.retry_seconds.into()),
         }
     }
 

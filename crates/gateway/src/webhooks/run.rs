@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::webhooks::{Call, Limits, Outcome};
+use viereck_custody::webhooks::{Call, Outcome};
 use viereck_custody::{Duty, Entry, JOURNAL_PAUSE, JournalError, Occurrence};
 use viereck_envelope::Stage;
 use viereck_routing::ClientId;
@@ -109,9 +109,7 @@ async fn one(gateway: &Gateway, call: Call) -> (i64, Result<(), JournalError>) {
         tracing::warn!(webhook = call.webhook.id, client = %call.webhook.client, event = call.event.id, %outcome,
             "a webhook did not take an event");
     }
-    let limits = Limits {
-        give_up: SignedDuration::from_hours(gateway.config.webhooks.give_up_hours as i64),
-    };
+    let limits = gateway.config.webhooks.limits();
     let noted = loop {
         match gateway.journal.called(&call, outcome, limits, jitter()).await {
             // else the same event would go out again at once
