@@ -79,14 +79,12 @@ impl Corners {
 
     /// Starts one role (`sender`, `broker` or `receiver`) and returns once it is ready.
     pub async fn start(&self, role: &str) -> Process {
-        let configuration = self.site.configuration();
-        let configuration = configuration.to_str().expect("a path of ours");
-        let environment = [("VIERECK_LOG", "info".to_owned())];
-        let process = Process::start(
-            &format!("{}-{role}", self.name),
-            &[role, "--config", configuration],
-            &environment,
-        );
+        self.start_with(role, &[]).await
+    }
+
+    /// The same, with keys of the configuration set by variables.
+    pub async fn start_with(&self, role: &str, variables: &[(&str, &str)]) -> Process {
+        let process = self.start_as(role, role, variables);
         let ready: &[SocketAddr] = match role {
             "sender" => &self.listen[..1],
             "receiver" => &self.listen[1..],
@@ -100,6 +98,21 @@ impl Corners {
             .await;
         }
         process
+    }
+
+    /// The same under a name of its own, and without waiting for anything.
+    pub fn start_as(&self, name: &str, role: &str, variables: &[(&str, &str)]) -> Process {
+        let configuration = self.site.configuration();
+        let configuration = configuration.to_str().expect("a path of ours");
+        let variables = variables.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let environment: Vec<_> = std::iter::once(("VIERECK_LOG", "info".to_owned()))
+            .chain(variables)
+            .collect();
+        Process::start(
+            &format!("{}-{name}", self.name),
+            &[role, "--config", configuration],
+            &environment,
+        )
     }
 
     /// A client of the sender gateway.

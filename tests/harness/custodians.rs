@@ -76,9 +76,29 @@ impl Custodians {
         message_id: MessageId,
         payload: &'static [u8],
     ) -> SealedEnvelope {
-        let reader = "wgb:010540880000".parse().expect("well-formed");
-        let author = self.author();
-        let draft = Draft {
+        self.seal(self.draft(now, gateway, message_id, payload), now)
+    }
+
+    /// An application by the sender gateway with a change that its test needs.
+    pub fn sealed(&self, message_id: MessageId, change: impl FnOnce(&mut Draft)) -> SealedEnvelope {
+        let now = Timestamp::now();
+        let mut draft = self.draft(now, "gw-sh-1", message_id, b"{}");
+        change(&mut draft);
+        self.seal(draft, now)
+    }
+
+    fn seal(&self, draft: Draft, now: Timestamp) -> SealedEnvelope {
+        let certificate = self
+            .tables
+            .encryption_certificate(&draft.reader, now)
+            .expect("pinned")
+            .clone();
+        let signer = self.signer(draft.gateway.as_str());
+        seal(draft, &certificate, &signer, now).expect("it seals")
+    }
+
+    fn draft(&self, now: Timestamp, gateway: &str, message_id: MessageId, payload: &'static [u8]) -> Draft {
+        Draft {
             environment: Environment::Test,
             message_id,
             replaces: None,
@@ -86,8 +106,8 @@ impl Custodians {
             filed_at: now,
             obsolete_after: now + SignedDuration::from_hours(24 * 30),
             gateway: id(gateway),
-            author,
-            reader,
+            author: self.author(),
+            reader: "wgb:010540880000".parse().expect("well-formed"),
             service: viereck::demo::applications::WOHNGELD.parse().expect("well-formed"),
             region: None,
             message_type: MessageType {
@@ -110,13 +130,24 @@ impl Custodians {
                     octets: Bytes::from_static(payload),
                 }],
             },
+        }
+    }
+
+    /// A reader of applications for Wohngeld whom this gateway serves.
+    pub fn reader_at(&self, gateway: &str) -> viereck_routing::BehoerdeId {
+        let wohngeld = viereck::demo::applications::WOHNGELD.parse().expect("well-formed");
+        let today = day_in_berlin(Timestamp::now());
+        let served = |participant: &&viereck_routing::Participant| {
+            self.tables
+                .delivery(&participant.id, &wohngeld, today)
+                .is_some_and(|delivery| delivery.gateway == id(gateway))
         };
-        let certificate = self
-            .tables
-            .encryption_certificate(&draft.reader, now)
-            .expect("pinned")
-            .clone();
-        seal(draft, &certificate, &self.signer(gateway), now).expect("it seals")
+        self.tables
+            .participants()
+            .find(served)
+            .expect("there is one")
+            .id
+            .clone()
     }
 
     fn author(&self) -> viereck_routing::BehoerdeId {
@@ -132,4 +163,19 @@ impl Custodians {
 /// A custodian's name.
 pub fn id(custodian: &str) -> GatewayId {
     custodian.parse().expect("well-formed")
+}
+
+/// The first messages that are due at a reader's gateway, of whatever authority, given into the caller's hands.
+///
+/// # Panics
+/// When the journal fails.
+pub async fn due(journal: &Journal, limit: usize) -> Vec<viereck_custody::hand_over::GivenOut> {
+    let queue = journal.queue().await.expect("the journal reads");
+    let mut due = vec![];
+    for waiting in queue.waiting {
+        let left = limit - due.len();
+        let given = journal.give_out(&waiting.pair, waiting.class, Timestamp::now(), left).await;
+        due.extend(given.expect("the journal gives out"));
+    }
+    due
 }

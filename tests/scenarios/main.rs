@@ -7,6 +7,7 @@ mod asks_until_the_end;
 mod back_before_its_confirm;
 mod bad_start;
 mod bounded_outbox;
+mod broken_on_purpose;
 mod broker_refuses;
 mod demo;
 mod down_for_a_week;

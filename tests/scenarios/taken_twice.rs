@@ -1,6 +1,6 @@
 //! The same message again gets its old receipt and has no second effect; the same id with other content is refused.
 
-use harness::custodians::{Custodians, id};
+use harness::custodians::{Custodians, due, id};
 use jiff::Timestamp;
 use viereck_custody::Conclusion;
 use viereck_custody::inbox::Taken;
@@ -30,21 +30,18 @@ async fn a_repeat_is_answered_and_handed_over_once() {
         "{taken:?}"
     );
 
-    let due = receiver.due_hand_overs(Timestamp::now(), 10).await.unwrap();
-    assert_eq!(due.len(), 1);
-    assert!(
-        receiver.due_hand_overs(Timestamp::now(), 10).await.unwrap().is_empty(),
-        "it is in one pair of hands"
-    );
-    receiver.begin_hand_over(&due[0].key, None).await.unwrap();
-    receiver.conclude(&due[0].key, Conclusion::Accepted).await.unwrap();
+    let given = due(&receiver, 10).await;
+    assert_eq!(given.len(), 1);
+    assert!(due(&receiver, 10).await.is_empty(), "it is in one pair of hands");
+    receiver.begin_hand_over(&given[0].key, None).await.unwrap();
+    receiver.conclude(&given[0].key, Conclusion::Accepted).await.unwrap();
 
     // after the end too: the old receipts, no second hand-over
     assert_eq!(take(sealed.bytes()).await.unwrap(), Taken::Repeated);
-    assert!(receiver.due_hand_overs(Timestamp::now(), 10).await.unwrap().is_empty());
+    assert!(due(&receiver, 10).await.is_empty());
     assert!(
         receiver
-            .conclude(&due[0].key, Conclusion::Rejected(vec![Reason::S999]))
+            .conclude(&given[0].key, Conclusion::Rejected(vec![Reason::S999]))
             .await
             .is_err(),
         "an end is an end"
@@ -74,7 +71,7 @@ async fn an_id_used_for_two_contents_is_refused_and_the_first_stands() {
     );
     let view = receiver.message(&message).await.unwrap().unwrap();
     assert_eq!(view.status, Stage::Delivered, "the first is untouched");
-    assert_eq!(receiver.due_hand_overs(Timestamp::now(), 10).await.unwrap().len(), 1);
+    assert_eq!(due(&receiver, 10).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -295,7 +295,8 @@ fn follow(
     }
     if row.side == Side::Sent && status.at.is_some() && status.at != row.target {
         tx.run(
-            "UPDATE message SET target = ? WHERE seq = ?",
+            // somebody has seen it: whatever this journal knows of its publishing, it is out
+            "UPDATE message SET target = ?, doubtful = 1 WHERE seq = ?",
             params![status.at.as_ref().map(GatewayId::as_str), row.seq],
         )?;
     }

@@ -458,3 +458,6 @@ pub(crate) fn pause_until(due: Option<Timestamp>) -> Duration {
         .try_into()
         .map_or(Duration::ZERO, |pause: Duration| pause.min(longest))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod mailbox;
 mod replies;
 mod routes;
 mod running;
+mod sealing_anew;
 mod status;
 mod submissions;
 mod webhooks;
