@@ -1,7 +1,8 @@
 //! A clock that is wrong by a chosen and changing amount, for the processes that are started under it.
 //!
 //! Made by `libfaketime`: the wall clock is shifted, the monotonic one is not, as when somebody sets a host's clock.
-//! Times of files stay true.
+//! Times of files stay true. A program that sleeps until a moment of the monotonic clock cannot run under it, because
+//! libfaketime refuses that call; ours sleep for a time.
 
 use std::fs;
 use std::path::PathBuf;

@@ -282,8 +282,8 @@ impl Node {
             self.amqp
         );
         if !peers.is_empty() {
-            // As deploy/rabbitmq recommends: the smaller side of a partition stops.
-            configuration.push_str("cluster_partition_handling = pause_minority\n");
+            // As deploy/rabbitmq recommends: the smaller side of a partition stops, and a frozen node counts as lost soon.
+            configuration.push_str("cluster_partition_handling = pause_minority\nnet_ticktime = 12\n");
             configuration.push_str("cluster_formation.peer_discovery_backend = classic_config\n");
         }
         for (index, peer) in peers.iter().enumerate() {
