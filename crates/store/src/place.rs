@@ -41,3 +41,9 @@ impl From<&Place> for Place {
         place.clone()
     }
 }
+
+impl From<PathBuf> for Place {
+    fn from(path: PathBuf) -> Self {
+        Place::File(path)
+    }
+}
