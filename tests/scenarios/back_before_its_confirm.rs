@@ -26,7 +26,10 @@ async fn a_late_confirm_does_not_let_go_of_what_came_back() {
     assert_eq!(returned, Returned::Again(1));
     journal.relayed(&envelope, id("gw-sh-2"), seen.returns).await.unwrap();
 
-    let due = journal.due_held(None, now + Duration::from_secs(1), 8, 1 << 20).await.unwrap();
+    let due = journal
+        .due_held(None, now + Duration::from_secs(1), 8, 1 << 20)
+        .await
+        .unwrap();
     assert_eq!(due.len(), 1, "account: 1 came back, 0 are held");
     assert_eq!(due[0].bytes.as_ref(), Some(&octets));
     assert_eq!(due[0].returns, 1);

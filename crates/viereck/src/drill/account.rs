@@ -4,6 +4,7 @@
 //! What the gateways and the broker think of it counts nowhere.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use serde::Serialize;
 use viereck_routing::{BehoerdeId, GatewayId};
@@ -55,6 +56,8 @@ pub(super) struct Sums {
     pub(super) mixed: usize,
     /// The sender tells another end than what the Fachverfahren did.
     pub(super) wrong_receipts: usize,
+    /// Handed over once more although their sender knew their end already.
+    pub(super) after_the_end: usize,
     /// Valid applications that Viereck itself turned away, though nothing was wrong with them.
     pub(super) refused: usize,
 }
@@ -74,6 +77,7 @@ pub(super) struct Bescheide {
 struct Seen {
     effects: Vec<Effect>,
     attempts: u64,
+    last_attempt: Option<Instant>,
     rejected: bool,
 }
 
@@ -183,6 +187,12 @@ impl Sides<'_> {
         if told_no && !seen.rejected && seen.effects.is_empty() {
             note(&mut sums.refused, "was turned away though nothing was wrong with it");
         }
+        let end = record.end.as_ref().map(|end| end.seen.into_std());
+        if let (Some(end), Some(last)) = (end, seen.last_attempt)
+            && end < last
+        {
+            note(&mut sums.after_the_end, "was handed over once more after its end");
+        }
         for effect in &seen.effects {
             if !self.is_right(record, effect) {
                 note(&mut sums.misrouted, "took effect where the table does not send it");
@@ -268,6 +278,7 @@ impl Sums {
         self.misrouted += other.misrouted;
         self.mixed += other.mixed;
         self.wrong_receipts += other.wrong_receipts;
+        self.after_the_end += other.after_the_end;
         self.refused += other.refused;
     }
 
@@ -278,7 +289,8 @@ impl Sums {
 
     /// Whether nothing is wrong.
     pub(super) fn is_right(&self) -> bool {
-        self.lost + self.twice() + self.misrouted + self.mixed + self.wrong_receipts + self.refused == 0
+        self.lost + self.twice() + self.misrouted + self.mixed + self.wrong_receipts + self.after_the_end + self.refused
+            == 0
     }
 }
 
@@ -293,6 +305,7 @@ fn at_corner_4(network: &Network, seed: Seed) -> HashMap<Number, Seen> {
             };
             let seen = seen.entry(paper.nummer).or_default();
             seen.attempts += u64::from(entry.attempts);
+            seen.last_attempt = seen.last_attempt.max(Some(entry.last_attempt));
             seen.rejected |= matches!(entry.standing, Standing::Rejected(_));
             for _ in 0..entry.effects {
                 seen.effects.push(Effect {

@@ -92,6 +92,15 @@ impl Book {
         self.pages().refusals.push(code);
     }
 
+    /// The names of those drawn since `since` that go to the Fachverfahren over HTTP; `ended` tells which.
+    pub(super) fn submissions_since(&self, since: usize, ended: bool) -> Vec<String> {
+        let pages = self.pages();
+        let all = pages.since(since).filter(|record| record.kind.is_for_http());
+        all.filter(|record| record.end.is_some() == ended)
+            .map(|record| record.submission.clone())
+            .collect()
+    }
+
     /// How many numbers were drawn.
     pub(super) fn drawn(&self) -> usize {
         self.pages().records.len()

@@ -125,7 +125,7 @@ impl Mind {
             Conduct::Troubled(Trouble::Late) if attempt == 1 => Answer::AcceptAfter(TOO_LATE),
             Conduct::Troubled(Trouble::Late) => Answer::Accept,
             Conduct::Troubled(Trouble::Twice) => Answer::AcceptAndDecideTwice,
-            Conduct::Held(gate) => return Answer::AcceptWhenOpen(gate),
+            Conduct::Held(gate) => Answer::AcceptWhenOpen(gate),
         };
         self.acted_on().insert(paper.nummer);
         answer

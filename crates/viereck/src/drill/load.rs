@@ -98,6 +98,11 @@ impl Load {
         self.shared.quota.add_permits(quota);
     }
 
+    /// So many more are due.
+    pub(super) fn allow(&self, quota: usize) {
+        self.shared.quota.add_permits(quota);
+    }
+
     /// How many applications are due and not yet begun.
     pub(super) fn due(&self) -> usize {
         self.shared.quota.available_permits()

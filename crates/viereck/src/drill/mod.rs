@@ -123,13 +123,14 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     }
     let sums = &document.total.sums;
     let sentence = format!(
-        "Of {} applications {} were lost, {} took effect twice, {} in the wrong place, {} with another content; {} \
-         senders were told something untrue, {} valid applications were turned away.",
+        "Of {} applications {} were lost, {} took effect twice, {} in the wrong place, {} with another content; {} were \
+         handed over after their end; {} senders were told something untrue, {} valid applications were turned away.",
         sums.sent,
         sums.lost,
         sums.twice(),
         sums.misrouted,
         sums.mixed,
+        sums.after_the_end,
         sums.wrong_receipts,
         sums.refused
     );
@@ -197,8 +198,12 @@ impl Drill<'_> {
         let seen = arranged.seen;
         let moment = stage.strike(strike, arranged).await?;
         let service = || stage.book.service_after(moment, first);
-        let back = stage.until("service comes back", A_STRIKE, || service().is_some()).await;
-        let filed = stage.until("the load is filed", A_STRIKE, || stage.load.due() == 0).await;
+        let back = stage
+            .until("service comes back", A_STRIKE, || service().is_some())
+            .await;
+        let filed = stage
+            .until("the load is filed", A_STRIKE, || stage.load.due() == 0)
+            .await;
         let made = Made {
             strike,
             seen,
@@ -212,7 +217,8 @@ impl Drill<'_> {
         output::talk(&format!(
             "{strike}: {} promised, service after {}{}{late}",
             stage.book.promised_since(first),
-            made.service.map_or("-".to_owned(), |service| format!("{:.1} s", service.as_secs_f64())),
+            made.service
+                .map_or("-".to_owned(), |service| format!("{:.1} s", service.as_secs_f64())),
             if seen { "" } else { " (step not seen)" },
         ));
         Ok(made)
@@ -236,7 +242,10 @@ impl Drill<'_> {
         let strikes: Vec<Strike> = made.iter().map(|made| made.strike).collect();
         let Account { rows, total, problems } = Account::of(network, book, self.seed, &strikes);
         let faults: Vec<Row> = made.iter().zip(rows).map(|(made, sums)| made.row(sums)).collect();
-        let longest = faults.iter().filter_map(|row| row.seconds_to_service).max_by(f64::total_cmp);
+        let longest = faults
+            .iter()
+            .filter_map(|row| row.seconds_to_service)
+            .max_by(f64::total_cmp);
         let desk = &network.desk;
         let breaches = desk.http.ledger().look(|ledger| ledger.breaches().len())
             + desk.folder.ledger().look(|ledger| ledger.breaches().len())
@@ -261,7 +270,9 @@ impl Drill<'_> {
                 seconds_to_service: longest,
             },
             skipped,
-            restarts: members.map(|member| (member.name().to_owned(), member.restarts())).collect(),
+            restarts: members
+                .map(|member| (member.name().to_owned(), member.restarts()))
+                .collect(),
             contradictions,
             refusals,
             breaches,

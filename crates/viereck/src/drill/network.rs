@@ -133,7 +133,11 @@ impl Network {
             let text = std::fs::read_to_string(&file).map_err(failed)?;
             if !text.contains(SHORT_SILENCE) {
                 // behind the gateway's own keys, before the sections of its lists
-                let changed = text.replacen("[[gateway.delivery]]", &format!("{SHORT_SILENCE}[[gateway.delivery]]"), 1);
+                let changed = text.replacen(
+                    "[[gateway.delivery]]",
+                    &format!("{SHORT_SILENCE}[[gateway.delivery]]"),
+                    1,
+                );
                 std::fs::write(&file, changed).map_err(failed)?;
                 member.restart(None).await?;
             }

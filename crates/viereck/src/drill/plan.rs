@@ -118,6 +118,8 @@ pub(super) enum Poison {
     Garbage,
     /// A real envelope with one octet of its signature changed.
     BadSignature,
+    /// A real envelope whose application has ended long ago.
+    Replay,
 }
 
 /// How a clock jumps.
@@ -218,6 +220,7 @@ impl Fault {
             Fault::Fachverfahren(Trouble::Misconfigured) => "fachverfahren-misconfigured".to_owned(),
             Fault::Poison(Poison::Garbage) => "poison-garbage".to_owned(),
             Fault::Poison(Poison::BadSignature) => "poison-signature".to_owned(),
+            Fault::Poison(Poison::Replay) => "replay".to_owned(),
             Fault::Certificate => "certificate-expired".to_owned(),
             Fault::Table(Change::Good) => "table-changed".to_owned(),
             Fault::Table(Change::Broken) => "table-broken".to_owned(),
@@ -243,9 +246,15 @@ impl Fault {
             Fault::FullDisk(role) => format!("Every write to the journal of {} fails: the disk is full.", whose(role)),
             Fault::FailingFsync(role) => format!("Every fsync of the journal of {} fails.", whose(role)),
             Fault::Clock(role, Jump::Forward) => {
-                format!("The clock of {} jumps ahead, further than verifiers tolerate.", whose(role))
+                format!(
+                    "The clock of {} jumps ahead, further than verifiers tolerate.",
+                    whose(role)
+                )
             }
-            Fault::Clock(role, Jump::Back) => format!("The clock of {} jumps back, further than verifiers tolerate.", whose(role)),
+            Fault::Clock(role, Jump::Back) => format!(
+                "The clock of {} jumps back, further than verifiers tolerate.",
+                whose(role)
+            ),
             Fault::Node(NodeFault::KillLeader) => {
                 "kill -9 of the RabbitMQ node that leads the ingress queue.".to_owned()
             }
@@ -272,6 +281,9 @@ impl Fault {
             }
             Fault::Poison(Poison::BadSignature) => {
                 "Real envelopes with a broken signature are published under the sender's name.".to_owned()
+            }
+            Fault::Poison(Poison::Replay) => {
+                "Envelopes that have ended are published once more, octet for octet.".to_owned()
             }
             Fault::Certificate => "The sender's certificate runs out, and is renewed after a while.".to_owned(),
             Fault::Table(Change::Good) => "A municipality gets another Behörde (SIGHUP).".to_owned(),
@@ -352,7 +364,7 @@ pub(super) fn faults() -> Vec<Fault> {
         Trouble::Misconfigured,
     ];
     faults.extend(troubles.map(Fault::Fachverfahren));
-    faults.extend([Poison::Garbage, Poison::BadSignature].map(Fault::Poison));
+    faults.extend([Poison::Garbage, Poison::BadSignature, Poison::Replay].map(Fault::Poison));
     faults.extend([Change::Good, Change::Broken, Change::Move].map(Fault::Table));
     faults.push(Fault::Certificate);
     let nodes = [

@@ -97,7 +97,7 @@ impl Document {
     /// The account as a person reads it.
     pub(super) fn to_text(&self) -> String {
         let mut text = format!(
-            "{:<28} {:<9} {:>6} {:>8} {:>8} {:>6} {:>5} {:>5} {:>8} {:>5} {:>5} {:>5} {:>7} {:>8}\n",
+            "{:<28} {:<9} {:>6} {:>8} {:>8} {:>6} {:>5} {:>5} {:>8} {:>5} {:>5} {:>5} {:>5} {:>7} {:>8}\n",
             "fault",
             "step",
             "sent",
@@ -110,6 +110,7 @@ impl Document {
             "lost",
             "mis",
             "wrong",
+            "after",
             "refused",
             "service"
         );
@@ -172,7 +173,7 @@ fn line(name: &str, step: &str, sums: &Sums, service: Option<f64>) -> String {
     let Effects { once, twice, never } = sums.effects;
     let service = service.map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
     format!(
-        "{name:<28} {step:<11} {:>4} {:>8} {:>8} {once:>6} {twice:>5} {never:>5} {:>8} {:>5} {:>5} {:>5} {:>7} {service:>8}\n",
+        "{name:<28} {step:<11} {:>4} {:>8} {:>8} {once:>6} {twice:>5} {never:>5} {:>8} {:>5} {:>5} {:>5} {:>5} {:>7} {service:>8}\n",
         sums.sent,
         ended("accepted"),
         ended("rejected"),
@@ -180,6 +181,7 @@ fn line(name: &str, step: &str, sums: &Sums, service: Option<f64>) -> String {
         sums.lost,
         sums.misrouted,
         sums.wrong_receipts,
+        sums.after_the_end,
         sums.refused,
     )
 }

@@ -22,6 +22,10 @@ use crate::failure::{Exit, Failure};
 const SEEN: Duration = Duration::from_secs(6);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long what is under way may take to arrive, before a line is stalled.
+const CALM: Duration = Duration::from_secs(3);
+/// Applications that are filed while a line is stalled: fewer than a gateway fetches at once.
+const BEHIND_THE_STALL: usize = 16;
 /// The latency with which messages pile up at the broker.
 const SLUGGISH: Weather = Weather::Slow {
     latency: Duration::from_millis(250),
@@ -37,7 +41,9 @@ pub(super) struct Stage {
 
 /// Messages stand at a step; whoever holds this keeps them there.
 pub(super) struct Arranged<'a> {
-    network: &'a Network,
+    stage: &'a Stage,
+    /// Applications that are filed only afterwards.
+    rest: usize,
     lines: Option<Role>,
     gate: Option<Gate>,
     /// Whether the step was seen from outside.
@@ -47,10 +53,15 @@ pub(super) struct Arranged<'a> {
 impl Stage {
     /// Brings messages to `step`.
     pub(super) async fn arrange(&self, step: Step) -> Arranged<'_> {
+        // what is fetched behind a stalled line must not be what was on its way before
+        let rest = match step {
+            Step::Take | Step::Evidence => self.calm().await,
+            _ => 0,
+        };
         let mark = self.book.drawn();
         let promised = || self.book.promised_since(mark);
         let acted = || self.network.desk.acted_since(mark as u64);
-        match step {
+        let mut arranged = match step {
             Step::Promise => self.arranged(None, None, || self.load.posting() >= 3).await,
             Step::Publish => {
                 let lines = self.set(Role::Sender, Weather::StalledFrom(Side::Server));
@@ -63,6 +74,7 @@ impl Stage {
             }
             Step::Take => {
                 let lines = self.set(Role::Receiver, Weather::StalledFrom(Side::Client));
+                self.load.allow(rest.min(BEHIND_THE_STALL));
                 self.arranged(lines, None, || acted() >= 2).await
             }
             Step::HandOver => {
@@ -72,9 +84,27 @@ impl Stage {
             }
             Step::Evidence => {
                 let lines = self.set(Role::Sender, Weather::StalledFrom(Side::Server));
+                self.load.allow(rest.min(BEHIND_THE_STALL));
                 self.arranged(lines, None, || acted() >= 2).await
             }
+        };
+        arranged.rest = rest.saturating_sub(BEHIND_THE_STALL);
+        arranged
+    }
+
+    /// Holds the load back until hardly anything is on its way; says how much of it was held back.
+    async fn calm(&self) -> usize {
+        let rest = self.load.forgo();
+        let begun = Instant::now();
+        let on_its_way = || {
+            self.book
+                .promised_since(0)
+                .saturating_sub(self.network.desk.acted_since(0))
+        };
+        while on_its_way() > 3 && begun.elapsed() < CALM {
+            sleep(LOOK).await;
         }
+        rest
     }
 
     async fn arranged(&self, lines: Option<Role>, gate: Option<Gate>, stands: impl Fn() -> bool) -> Arranged<'_> {
@@ -85,7 +115,8 @@ impl Stage {
             seen = stands();
         }
         Arranged {
-            network: &self.network,
+            stage: self,
+            rest: 0,
             lines,
             gate,
             seen,
@@ -138,10 +169,11 @@ impl Arranged<'_> {
 impl Drop for Arranged<'_> {
     fn drop(&mut self) {
         if let Some(role) = self.lines {
-            self.network.weather(role, Weather::Clear);
+            self.stage.network.weather(role, Weather::Clear);
         }
+        self.stage.load.allow(self.rest);
         if let Some(gate) = &self.gate {
-            self.network.desk.behave(Conduct::Good);
+            self.stage.network.desk.behave(Conduct::Good);
             gate.open();
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -27,6 +27,8 @@ pub struct Entry {
     pub handed_over: HandedOver,
     /// How often it was offered.
     pub attempts: u32,
+    /// When it was offered last.
+    pub last_attempt: Instant,
     /// How often it took effect: more than once would be a failure of this stand-in.
     pub effects: u32,
     /// Where it stands.
@@ -102,10 +104,12 @@ impl Ledger {
         let entry = self.entries.entry(key.to_owned()).or_insert_with(|| Entry {
             handed_over: handed_over.clone(),
             attempts: 0,
+            last_attempt: Instant::now(),
             effects: 0,
             standing: Standing::Open,
         });
         entry.attempts += 1;
+        entry.last_attempt = Instant::now();
         match &entry.standing {
             Standing::Open => Verdict::Decide(script(handed_over, entry.attempts)),
             settled => Verdict::Settled(settled.clone()),

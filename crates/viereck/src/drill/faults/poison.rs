@@ -2,26 +2,32 @@
 //!
 //! Behind them everything has to go on, and none of them may take effect: their number is in nobody's book.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
+use viereck_custody::{Journal, MessageKey};
 use viereck_envelope::{Content, Draft, File, MessageType, Role, Signer, seal};
 use viereck_routing::{BehoerdeId, CaseId, Environment, InvalidId, Kind, MessageId, Tables};
 use viereck_transport::{Address, AmqpConfig, Link};
 
 use crate::demo::applications::WOHNGELD;
 use crate::demo::samples::WOHNGELD_JSON;
-use crate::demo::site::SENDER;
+use crate::demo::site::{RECEIVER_SH, SENDER};
 use crate::drill::paper::Paper;
-use crate::drill::plan::Poison;
+use crate::drill::plan::{Poison, Step};
 use crate::drill::seed::Seed;
 use crate::drill::stage::{Arranged, Stage};
 use crate::failure::{Exit, Failure};
 
 /// How many are published.
-const MANY: u64 = 20;
+const MANY: usize = 20;
+/// The portal that writes applications for Wohngeld.
+const PORTAL: &str = "wgp:010000000000";
+/// How long they may take to end before they are replayed.
+const ENDED: Duration = Duration::from_secs(30);
 /// How long publishing them may take.
 const PUBLISHED: Duration = Duration::from_secs(30);
 
@@ -37,14 +43,17 @@ pub(super) async fn publish(stage: &Stage, poison: Poison, arranged: Arranged<'_
         ..AmqpConfig::new(url)
     })
     .map_err(|error| failed(&error))?;
+    arranged.undo();
+    let octets = match poison {
+        Poison::Garbage => vec![Bytes::from(vec![b'<'; 2000]); MANY],
+        Poison::BadSignature => (0..MANY)
+            .map(|number| Ok(spoiled(&envelope(stage, number)?)))
+            .collect::<Result<_, Failure>>()?,
+        Poison::Replay => ended(stage).await?,
+    };
     let address = Address::Submit(SENDER.parse().map_err(|error: InvalidId| failed(&error))?);
     let moment = Instant::now();
-    arranged.undo();
-    for number in 0..MANY {
-        let octets = match poison {
-            Poison::Garbage => Bytes::from(vec![b'<'; 2000]),
-            Poison::BadSignature => spoiled(&envelope(stage, number)?),
-        };
+    for octets in octets {
         timeout(PUBLISHED, link.publish(&address, octets))
             .await
             .map_err(|late| failed(&late))?
@@ -54,8 +63,36 @@ pub(super) async fn publish(stage: &Stage, poison: Poison, arranged: Arranged<'_
     Ok(moment)
 }
 
+/// Envelopes as the receiver took them, once their applications have ended.
+async fn ended(stage: &Stage) -> Result<Vec<Bytes>, Failure> {
+    let since = stage.book.drawn();
+    // while the Fachverfahren holds them back they are surely in the receiver's journal
+    let held = stage.arrange(Step::HandOver).await;
+    let file = PathBuf::from(stage.network.site.journal(RECEIVER_SH));
+    let receiver = RECEIVER_SH.parse().map_err(|error: InvalidId| failed(&error))?;
+    let journal = Journal::open_to_look(file.as_path(), receiver, Environment::Test).await;
+    let journal = journal.map_err(|error| failed(&error))?;
+    let mut taken = vec![];
+    for submission in stage.book.submissions_since(since, false).into_iter().take(MANY) {
+        let key = MessageKey {
+            author: PORTAL.parse().map_err(|error: InvalidId| failed(&error))?,
+            message_id: submission.parse().map_err(|error: InvalidId| failed(&error))?,
+        };
+        // what has not arrived yet is no use
+        taken.extend(journal.octets_taken(&key).await.ok());
+    }
+    journal.close().await;
+    held.undo();
+    stage
+        .until("the envelopes to be replayed have ended", ENDED, || {
+            stage.book.submissions_since(since, true).len() >= taken.len()
+        })
+        .await?;
+    Ok(taken)
+}
+
 /// A real envelope of the sender, for an application that nobody filed.
-fn envelope(stage: &Stage, number: u64) -> Result<Bytes, Failure> {
+fn envelope(stage: &Stage, number: usize) -> Result<Bytes, Failure> {
     let site = &stage.network.site;
     let pem = site.keys().join(SENDER).join("signing-1.key.pem");
     let pem = std::fs::read_to_string(&pem).map_err(|error| Failure::of_file("read", &pem, &error))?;
@@ -67,12 +104,12 @@ fn envelope(stage: &Stage, number: u64) -> Result<Bytes, Failure> {
     }
 }
 
-fn sealed(tables: &Tables, pem: &str, number: u64) -> Result<Bytes, String> {
+fn sealed(tables: &Tables, pem: &str, number: usize) -> Result<Bytes, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let now = Timestamp::now();
     let gateway = SENDER.parse().map_err(|error: InvalidId| text(&error))?;
     let reader: BehoerdeId = "wgb:010540880000".parse().map_err(|error: InvalidId| text(&error))?;
-    let author = "wgp:010000000000".parse().map_err(|error: InvalidId| text(&error))?;
+    let author = PORTAL.parse().map_err(|error: InvalidId| text(&error))?;
     let signing = tables
         .current_signing_certificate(&gateway, now)
         .ok_or("no certificate")?;
@@ -108,7 +145,7 @@ fn sealed(tables: &Tables, pem: &str, number: u64) -> Result<Bytes, String> {
                 role: Role::Payload,
                 name: "antrag.json".to_owned(),
                 media_type: "application/json".to_owned(),
-                octets: Paper::new(Seed::new(0), u64::MAX - number).octets(),
+                octets: Paper::new(Seed::new(0), u64::MAX - number as u64).octets(),
             }],
         },
     };
