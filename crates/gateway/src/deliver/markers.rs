@@ -78,8 +78,8 @@ struct Watch {
 
 impl Watch {
     async fn look(&mut self, tick: u64) -> Result<(), JournalError> {
-        let everything = tick % EVERYTHING == 0;
-        let age = AGES.iter().rev().find(|(each, _)| tick % each == 0);
+        let everything = tick.is_multiple_of(EVERYTHING);
+        let age = AGES.iter().rev().find(|(each, _)| tick.is_multiple_of(*each));
         let since = match age {
             Some((_, age)) if !everything => Timestamp::now() - *age,
             _ => Timestamp::UNIX_EPOCH,

@@ -47,7 +47,7 @@ use schedule::Schedule;
 /// How long is slept at the most: then what other instances left behind is seen, and a clock that jumps does no harm.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Looking for what is due may take one part in so many of the time.
-const SHARE_OF_LOOKS: u32 = 20;
+const SHARE_OF_LOOKS: u32 = 5;
 /// Messages that are given out of the journal at once.
 const BATCH: usize = 32;
 

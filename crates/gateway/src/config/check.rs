@@ -1,0 +1,240 @@
+//! What is well-formed and still wrong or unwise, found before anything starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use viereck_custody::{deadlines, retention};
+
+use super::{Acknowledge, Adapter, Behoerden, Config, ENVELOPE_BYTES, Endpoint, Limits, Timeouts};
+
+/// Something that is well-formed and still wrong or unwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether the gateway starts with it.
+    pub severity: Severity,
+    /// Stable code.
+    pub code: &'static str,
+    /// The key, below this gateway's table.
+    pub key: String,
+    /// What is wrong and what helps.
+    pub sentence: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It starts, but think again.
+    Warning,
+    /// It does not start.
+    Error,
+}
+
+impl Config {
+    /// Everything that is well-formed and still wrong or unwise, in the order of the file.
+    pub fn check(&self) -> Vec<Finding> {
+        let mut findings = self.limits.check();
+        let Timeouts {
+            header_seconds,
+            body_seconds,
+            stop_seconds,
+        } = self.timeouts;
+        findings.extend(Finding::range("timeouts.header_seconds", header_seconds, 3600));
+        findings.extend(Finding::range("timeouts.body_seconds", body_seconds, 3600));
+        findings.extend(Finding::range("timeouts.stop_seconds", stop_seconds, 3600));
+        // what an envelope allows
+        findings.extend(Finding::range(
+            "obsolete_after_days",
+            self.obsolete_after_days.into(),
+            90,
+        ));
+        findings.extend(self.webhooks.check());
+        findings.extend(self.outbox.check());
+        findings.extend(self.inbox.check());
+        findings.extend(self.receipts.check());
+        findings.extend(check_deadlines(&self.deadlines));
+        findings.extend(check_retention(&self.retention));
+        let mut seen = BTreeMap::new();
+        for (index, delivery) in self.deliveries.iter().enumerate() {
+            let key = format!("delivery[{index}]");
+            if let Some(first) = seen.insert((&delivery.behoerde, &delivery.leistung), index) {
+                let sentence = format!("delivery[{first}] is for the same Behörde and Leistung: remove one of them.");
+                findings.push(Finding::error("delivery-twice", &key, &sentence));
+            }
+            findings.extend(delivery.adapter.check(&key));
+        }
+        let mut names = BTreeSet::new();
+        for (index, fachverfahren) in self.fachverfahren.iter().enumerate() {
+            let key = format!("fachverfahren[{index}]");
+            if !names.insert(&fachverfahren.name) {
+                findings.push(Finding::error(
+                    "name-twice",
+                    &key,
+                    "Another Fachverfahren has the same name.",
+                ));
+            }
+            if fachverfahren.behoerden == Behoerden::Only(BTreeSet::new()) {
+                findings.push(Finding::warning(
+                    "no-behoerden",
+                    &key,
+                    "It may reply for nobody: name its Behörden.",
+                ));
+            }
+        }
+        findings
+    }
+}
+
+fn check_deadlines(deadlines: &deadlines::Config) -> Vec<Finding> {
+    let deadlines::Config {
+        warn_days,
+        expire_days,
+        urgent_minutes,
+        normal_minutes,
+        bulk_minutes,
+    } = deadlines;
+    let mut findings = Vec::new();
+    // the longest that an envelope keeps its purpose
+    findings.extend(Finding::range("deadlines.expire_days", (*expire_days).into(), 90));
+    let ascending = warn_days.windows(2).all(|pair| pair[0] < pair[1]);
+    let within = warn_days.iter().all(|days| *days > 0 && days < expire_days);
+    if !ascending || !within {
+        let sentence = "Warnings come one after the other, and before the end: ascending days below expire_days.";
+        findings.push(Finding::error("out-of-order", "deadlines.warn_days", sentence));
+    }
+    let month = 30 * 24 * 60;
+    for (key, minutes) in [
+        ("deadlines.urgent_minutes", urgent_minutes),
+        ("deadlines.normal_minutes", normal_minutes),
+        ("deadlines.bulk_minutes", bulk_minutes),
+    ] {
+        findings.extend(Finding::range(key, (*minutes).into(), month));
+    }
+    findings
+}
+
+fn check_retention(retention: &retention::Config) -> Vec<Finding> {
+    let retention::Config {
+        taken_days,
+        sent_days,
+        case_days,
+        promise_days,
+        evidence_days,
+        refused_most,
+    } = retention;
+    let days = [
+        ("retention.taken_days", taken_days),
+        ("retention.sent_days", sent_days),
+        ("retention.case_days", case_days),
+        ("retention.promise_days", promise_days),
+        ("retention.evidence_days", evidence_days),
+    ];
+    let mut findings: Vec<Finding> = days
+        .into_iter()
+        .filter_map(|(key, days)| Finding::range(key, (*days).into(), 3650))
+        .collect();
+    findings.extend(Finding::range(
+        "retention.refused_most",
+        (*refused_most).into(),
+        10_000_000,
+    ));
+    findings
+}
+
+impl Limits {
+    fn check(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.payload_bytes > self.together_bytes || self.attachment_bytes > self.together_bytes {
+            let sentence = "One file may be larger than all together: the smaller limit counts.";
+            findings.push(Finding::warning("never-reached", "limits.together_bytes", sentence));
+        }
+        if self.bytes_in_flight < self.request_bytes() {
+            let sentence = format!("One request alone may need {} octets.", self.request_bytes());
+            findings.push(Finding::error("out-of-range", "limits.bytes_in_flight", &sentence));
+        }
+        for (key, value, most) in [
+            ("limits.payload_bytes", self.payload_bytes, ENVELOPE_BYTES),
+            ("limits.attachment_bytes", self.attachment_bytes, ENVELOPE_BYTES),
+            ("limits.together_bytes", self.together_bytes, ENVELOPE_BYTES),
+            // the manifest, which carries them, has 256 KiB
+            ("limits.metadata_bytes", self.metadata_bytes, 128 << 10),
+            // beyond that an attachment has no name
+            ("limits.attachments", self.attachments.max(1), 99),
+            ("limits.bytes_in_flight", self.bytes_in_flight, 1 << 40),
+            ("limits.connections", self.connections, 65_536),
+            ("limits.hand_overs", self.hand_overs, 4096),
+            ("limits.waiting", self.waiting, 65_536),
+        ] {
+            findings.extend(Finding::range(key, value as u64, most as u64));
+        }
+        findings
+    }
+
+    /// The octets of the largest request that may still be good: its parts, and room for their heads.
+    pub(crate) fn request_bytes(&self) -> usize {
+        let heads = self.attachments.saturating_add(2).saturating_mul(1024);
+        self.together_bytes
+            .saturating_add(self.metadata_bytes)
+            .saturating_add(heads)
+    }
+}
+
+impl Adapter {
+    fn check(&self, key: &str) -> Option<Finding> {
+        match self {
+            Adapter::Directory {
+                acknowledge: Acknowledge::Rename,
+                ..
+            } => Some(Finding::warning(
+                "accepted-unseen",
+                &format!("{key}.acknowledge"),
+                "With rename a message counts as taken over before anybody has looked at it. Let the Fachverfahren set \
+                 a marker.",
+            )),
+            Adapter::Http(endpoint) | Adapter::Postfach(endpoint) if !endpoint.is_private() => Some(Finding::warning(
+                "plaintext",
+                &format!("{key}.url"),
+                "Applications would leave this host unencrypted. Use https.",
+            )),
+            Adapter::Http(_) | Adapter::Postfach(_) | Adapter::Directory { .. } => None,
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether nobody between here and there can read along.
+    fn is_private(&self) -> bool {
+        let loopback = match self.url.host_str() {
+            Some("localhost") => true,
+            Some(host) => {
+                let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+                address.is_ok_and(|address| address.is_loopback())
+            }
+            None => false,
+        };
+        self.url.scheme() == "https" || loopback
+    }
+}
+
+impl Finding {
+    pub(crate) fn range(key: &str, value: u64, most: u64) -> Option<Self> {
+        let outside = !(1..=most).contains(&value);
+        outside.then(|| Self::error("out-of-range", key, &format!("It is a number from 1 to {most}.")))
+    }
+
+    pub(crate) fn error(code: &'static str, key: &str, sentence: &str) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            key: key.to_owned(),
+            sentence: sentence.to_owned(),
+        }
+    }
+
+    pub(crate) fn warning(code: &'static str, key: &str, sentence: &str) -> Self {
+        Self {
+            severity: Severity::Warning,
+            code,
+            key: key.to_owned(),
+            sentence: sentence.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Deliveries and Fachverfahren as they are written: which keys fit depends on the adapter.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+use viereck_routing::{BehoerdeId, Digest};
+
+use super::{Acknowledge, Adapter, Behoerden, Delivery, Endpoint, Fachverfahren, For, TokenDigest};
+
+/// A delivery as it is written: which keys fit depends on the adapter.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keys {
+    behoerde: String,
+    leistung: String,
+    adapter: AdapterName,
+    concurrency: Option<usize>,
+    per_minute: Option<u32>,
+    url: Option<String>,
+    token_file: Option<PathBuf>,
+    timeout_seconds: Option<u64>,
+    folder: Option<PathBuf>,
+    acknowledge: Option<Acknowledge>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum AdapterName {
+    Http,
+    Directory,
+    Postfach,
+}
+
+impl TryFrom<Keys> for Delivery {
+    type Error = String;
+
+    fn try_from(keys: Keys) -> Result<Self, String> {
+        let behoerde = For::parse("behoerde", &keys.behoerde)?;
+        let leistung = For::parse("leistung", &keys.leistung)?;
+        let concurrency = keys.concurrency.unwrap_or(4);
+        if !(1..=1024).contains(&concurrency) {
+            return Err("concurrency: a number from 1 to 1024".to_owned());
+        }
+        let per_minute = keys.per_minute;
+        if per_minute.is_some_and(|most| !(1..=60_000).contains(&most)) {
+            return Err("per_minute: a number from 1 to 60000".to_owned());
+        }
+        let adapter = match keys.adapter {
+            AdapterName::Http => Adapter::Http(keys.endpoint()?),
+            AdapterName::Postfach => Adapter::Postfach(keys.endpoint()?),
+            AdapterName::Directory => keys.directory()?,
+        };
+        Ok(Self {
+            behoerde,
+            leistung,
+            concurrency,
+            per_minute,
+            adapter,
+        })
+    }
+}
+
+impl Keys {
+    fn endpoint(self) -> Result<Endpoint, String> {
+        if self.folder.is_some() || self.acknowledge.is_some() {
+            return Err("folder and acknowledge belong to the adapter directory".to_owned());
+        }
+        let url = self.url.ok_or("url: missing; this adapter posts somewhere")?;
+        let url = Url::parse(&url).map_err(|_| "url: not a URL")?;
+        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+            return Err("url: an http or https URL without a password; a token stands in token_file".to_owned());
+        }
+        let seconds = self.timeout_seconds.unwrap_or(30);
+        if !(1..=3600).contains(&seconds) {
+            return Err("timeout_seconds: a number from 1 to 3600".to_owned());
+        }
+        let timeout = Duration::from_secs(seconds);
+        Ok(Endpoint {
+            url,
+            token_file: self.token_file,
+            timeout,
+        })
+    }
+
+    fn directory(self) -> Result<Adapter, String> {
+        if self.url.is_some() || self.token_file.is_some() || self.timeout_seconds.is_some() {
+            return Err("url, token_file and timeout_seconds belong to the adapters http and postfach".to_owned());
+        }
+        let folder = self
+            .folder
+            .ok_or("folder: missing; this adapter puts messages into one")?;
+        Ok(Adapter::Directory {
+            folder,
+            acknowledge: self.acknowledge.unwrap_or(Acknowledge::Marker),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FachverfahrenKeys {
+    name: String,
+    behoerden: BehoerdenKeys,
+    token_sha256: Option<Digest>,
+    token_sha256_file: Option<PathBuf>,
+}
+
+/// `"all"` or a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum BehoerdenKeys {
+    Word(String),
+    List(BTreeSet<BehoerdeId>),
+}
+
+impl TryFrom<BehoerdenKeys> for Behoerden {
+    type Error = String;
+
+    fn try_from(keys: BehoerdenKeys) -> Result<Self, String> {
+        match keys {
+            BehoerdenKeys::Word(word) if word == "all" => Ok(Self::All),
+            BehoerdenKeys::Word(_) => Err("behoerden: \"all\" or a list of Behörde identifiers".to_owned()),
+            BehoerdenKeys::List(these) => Ok(Self::Only(these)),
+        }
+    }
+}
+
+impl TryFrom<FachverfahrenKeys> for Fachverfahren {
+    type Error = String;
+
+    fn try_from(keys: FachverfahrenKeys) -> Result<Self, String> {
+        let token = match (keys.token_sha256, keys.token_sha256_file) {
+            (Some(digest), None) => TokenDigest::Here(digest),
+            (None, Some(file)) => TokenDigest::File(file),
+            _ => return Err("exactly one of token_sha256 and token_sha256_file".to_owned()),
+        };
+        Ok(Self {
+            name: keys.name,
+            behoerden: keys.behoerden.try_into()?,
+            token,
+        })
+    }
+}
