@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Part;
 use crate::config::commands as config;
 use crate::failure::{Exit, Failure};
-use crate::{demo, doctor, drill, envelope, journal, keys, parked, pauses, routes, run, send, telemetry, trace};
+use crate::{demo, doctor, drill, envelope, journal, keys, messages, parked, pauses, report, routes, run, send, telemetry};
 
 /// Viereck carries applications to the authority that is competent for them, and its answers back.
 #[derive(Debug, Parser)]
@@ -51,7 +51,9 @@ enum Command {
     Envelope(envelope::Command),
     /// Messages and their life
     #[command(subcommand)]
-    Message(trace::Command),
+    Message(messages::Command),
+    /// A month in numbers: Leistung, Land and Behörde
+    Report(report::Month),
     /// What was taken out of the flow: look, put back, end
     #[command(subcommand)]
     Parked(parked::Command),
@@ -114,7 +116,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             Command::Keys(command) => keys::run(command),
             Command::Routes(command) => routes::run(command),
             Command::Envelope(command) => envelope::run(command),
-            Command::Message(command) => trace::run(command).await,
+            Command::Message(command) => messages::run(command).await,
+            Command::Report(args) => report::run(args).await,
             Command::Parked(command) => parked::run(command).await,
             Command::Pause(args) => pauses::pause(args).await,
             Command::Resume(args) => pauses::resume(args).await,

@@ -31,6 +31,13 @@ pub(crate) struct Reach {
     pub(crate) token_file: Option<PathBuf>,
 }
 
+impl Reach {
+    /// Whether a token was named for whoever asks.
+    pub(crate) fn has_token(&self) -> bool {
+        self.token_file.is_some() || std::env::var_os(TOKEN_FILE).is_some()
+    }
+}
+
 /// A client with an address and a token.
 pub(crate) struct Client {
     http: reqwest::Client,

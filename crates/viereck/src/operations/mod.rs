@@ -6,6 +6,7 @@
 //! | `GET /healthz/live`, `/healthz/ready` | for whoever starts and balances processes | no |
 //! | `GET /v1/parked`, `/v1/parked/{id}`, `POST …/requeue`, `…/discard`, `POST /v1/parked/requeue` | what is parked | yes |
 //! | `GET /v1/jobs`, `POST /v1/jobs/{id}/stop` | requeues of many under way | yes |
+//! | `GET /v1/messages`, `/v1/messages/find` | what the journals know of messages | yes |
 //! | `GET /v1/pauses`, `POST /v1/pause`, `/v1/resume` | what rests | yes |
 //! | `GET /v1/ledger`, `/v1/backlogs`, `/v1/doctor`, `/v1/audit` | looks | yes |
 //!
@@ -17,6 +18,7 @@
 mod access;
 pub(crate) mod client;
 pub(crate) mod control;
+mod messages;
 pub(crate) mod parked;
 mod problem;
 mod query;
@@ -142,6 +144,8 @@ fn router(operations: Arc<Operations>) -> Router {
         .route("/v1/parked/{id}/discard", post(parked::discard))
         .route("/v1/jobs", get(parked::jobs))
         .route("/v1/jobs/{id}/stop", post(parked::stop_job))
+        .route("/v1/messages", get(messages::list))
+        .route("/v1/messages/find", get(messages::find))
         .route("/v1/pauses", get(control::pauses))
         .route("/v1/pause", post(control::pause))
         .route("/v1/resume", post(control::resume))

@@ -1,0 +1,166 @@
+//! Whom the commands ask: the roles of each configuration, by their running process or by their journals.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use viereck_custody::Journal;
+use viereck_custody::list::{Filter, Position};
+use viereck_routing::{CustodianId, Digest};
+
+use super::known::{Asked, CustodianPage, Known, find, pages};
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+use crate::journals;
+use crate::operations::client::{Client, Reach};
+
+/// Where is asked.
+#[derive(Debug, Args)]
+pub(super) struct From {
+    /// A configuration whose roles are asked; may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Vec<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// The roles of one configuration, and how they are asked.
+pub(super) struct Source {
+    pub(super) config: Config,
+    way: Way,
+}
+
+enum Way {
+    /// Their process runs and lets operators look.
+    Interface(Client),
+    /// Their journals are opened to look.
+    Journals(Vec<Journal>),
+}
+
+impl From {
+    /// Everyone who is to be asked; with `only`, of that custodian's configuration.
+    pub(super) async fn sources(&self, only: Option<&CustodianId>) -> Result<Vec<Source>, Failure> {
+        let mut sources = Vec::new();
+        for file in &self.config {
+            let config = Config::load(file)?;
+            if only.is_some_and(|only| !config.journals().iter().any(|(custodian, _)| *custodian == only)) {
+                continue;
+            }
+            let way = match self.interface(&config) {
+                Some(client) => Way::Interface(client?),
+                None => Way::Journals(journals::open_all(&config, only).await?),
+            };
+            sources.push(Source { config, way });
+        }
+        match (only, sources.is_empty()) {
+            (Some(only), true) => Err(journals::unknown(only)),
+            _ => Ok(sources),
+        }
+    }
+
+    /// The interface, where it was named, or is configured and somebody has a token for it.
+    fn interface(&self, config: &Config) -> Option<Result<Client, Failure>> {
+        let named = self.reach.url.is_some();
+        let usable = config.operations.is_some() && self.reach.has_token();
+        (named || usable).then(|| Client::new(config, &self.reach))
+    }
+}
+
+impl Source {
+    /// Every message that they know by what is asked.
+    pub(super) async fn find(&self, asked: &Asked) -> Result<Vec<Known>, Failure> {
+        let mut known = match &self.way {
+            Way::Interface(client) => {
+                let query = match asked {
+                    Asked::Id(id) => vec![("id", id.to_string())],
+                    Asked::Key(who, key) => vec![("client", who.to_string()), ("key", key.clone())],
+                    Asked::Reference(digest) => vec![("reference", digest.to_string())],
+                };
+                read(client.get("/v1/messages/find", &query).await?)?
+            }
+            Way::Journals(journals) => {
+                let journals: Vec<&Journal> = journals.iter().collect();
+                find(&journals, asked).await.map_err(failed)?
+            }
+        };
+        for one in &mut known {
+            one.message.tell();
+        }
+        Ok(known)
+    }
+
+    /// A page of each of them, or of the one `custodian`.
+    pub(super) async fn pages(
+        &self,
+        custodian: Option<&CustodianId>,
+        filter: &Filter,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<Vec<CustodianPage>, Failure> {
+        match &self.way {
+            Way::Interface(client) => {
+                let mut query = words(filter);
+                query.extend(custodian.map(|custodian| ("custodian", custodian.to_string())));
+                query.extend(after.map(|after| ("cursor", after.to_string())));
+                query.push(("limit", limit.to_string()));
+                read(client.get("/v1/messages", &query).await?)
+            }
+            Way::Journals(journals) => {
+                let meant = |journal: &&Journal| custodian.is_none_or(|custodian| custodian == journal.custodian());
+                let journals: Vec<&Journal> = journals.iter().filter(meant).collect();
+                pages(&journals, filter, after, limit).await.map_err(failed)
+            }
+        }
+    }
+
+    /// What a client's reference is in the journals of these gateways.
+    pub(super) fn digests_of(&self, reference: &str) -> Result<Vec<Digest>, Failure> {
+        let mut digests = Vec::new();
+        for gateway in &self.config.gateways {
+            // the folder bears the gateway's name; above it lie those of all
+            let folder = gateway.keys.parent().map(PathBuf::from).unwrap_or_default();
+            let key = viereck_gateway::reference::key(&folder, &gateway.settings.id).map_err(|error| {
+                Failure::new(Exit::NotPermitted, "key-unreadable", format!("{error}."))
+                    .help("A reference is kept under the gateway's key alone: look as a user who may read it.")
+            })?;
+            digests.push(viereck_gateway::reference::digest(&key, reference));
+        }
+        Ok(digests)
+    }
+}
+
+fn words(filter: &Filter) -> Vec<(&'static str, String)> {
+    let texts = [
+        ("status", filter.status.map(|status| status.to_string())),
+        ("author", filter.author.as_ref().map(ToString::to_string)),
+        ("reader", filter.reader.as_ref().map(ToString::to_string)),
+        ("leistung", filter.leistung.as_ref().map(ToString::to_string)),
+        ("since", filter.since.map(|since| since.to_string())),
+        ("until", filter.until.map(|until| until.to_string())),
+        ("client", filter.client.as_ref().map(ToString::to_string)),
+        ("overdue", filter.overdue.then(|| "true".to_owned())),
+        ("parked", filter.parked.then(|| "true".to_owned())),
+        ("inFlight", filter.in_flight.then(|| "true".to_owned())),
+    ];
+    texts
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text?)))
+        .collect()
+}
+
+fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|_| {
+        let sentence = "The operations interface answers in another way than this version understands.";
+        Failure::new(Exit::Unexpected, "answer-malformed", sentence).help("Use the version that the process runs.")
+    })
+}
+
+fn failed(error: viereck_custody::JournalError) -> Failure {
+    Failure::new(
+        Exit::Unexpected,
+        "journal-failed",
+        format!("A journal cannot be read: {error}."),
+    )
+    .help("`viereck doctor` looks at the file.")
+}
