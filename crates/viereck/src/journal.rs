@@ -247,13 +247,14 @@ async fn backup(args: &Backup) -> Result<(), Failure> {
 
 async fn facts(args: &Facts) -> Result<(), Failure> {
     let (config, _) = args.source.load()?;
-    let opened = journals::open_all(&config, args.custodian.as_ref()).await?;
     let mut told = 0;
-    for journal in opened {
-        // of itself nobody tells
-        if *journal.custodian() != args.about {
-            told += facts_of(&journal, args).await?;
+    for (custodian, place) in config.journals() {
+        // of itself nobody tells, and that one is lost anyway
+        if *custodian == args.about || args.custodian.as_ref().is_some_and(|only| only != custodian) {
+            continue;
         }
+        let journal = journals::open_to_look(&config, custodian, place).await?;
+        told += facts_of(&journal, args).await?;
         journal.close().await;
     }
     output::talk(&format!("{told} messages told of"));

@@ -21,10 +21,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use viereck_custody::deadlines;
 use viereck_custody::metrics::Detail;
 use viereck_custody::{Journal, JournalError, Place};
 use viereck_envelope::Signer;
-use viereck_gateway::{Backlogs, Keys};
+use viereck_gateway::{Keys, SealingAnew};
 use viereck_routing::{CustodianId, Digest, Environment, GatewayId, Tables};
 use viereck_store::StoreError;
 use viereck_transport::Link;
@@ -51,7 +52,7 @@ pub struct Network {
     roles: JoinSet<(CustodianId, Result<(), Failure>)>,
     /// Looks at what the roles do, and ends with them.
     sampling: JoinSet<()>,
-    backlogs: BTreeMap<GatewayId, Backlogs>,
+    gateways: operations::Gateways,
     operations: Option<SocketAddr>,
     /// Cancelled when the roles have ended: operators can look until then.
     ended: CancellationToken,
@@ -107,6 +108,9 @@ impl Network {
         }
         let names: Vec<&str> = journals.keys().map(CustodianId::as_str).collect();
         let link = link::open(&config.link, &names.join(" "))?;
+        let targets = config.gateways.iter().map(|gateway| &gateway.settings);
+        let targets = targets.map(|settings| (settings.id.clone(), settings.deadlines.clone()));
+        let targets: BTreeMap<_, _> = targets.collect();
         let stop_seconds = config
             .gateways
             .iter()
@@ -121,7 +125,7 @@ impl Network {
             tables: watch::Sender::new(Arc::new(tables)),
             roles: JoinSet::new(),
             sampling: JoinSet::new(),
-            backlogs: BTreeMap::new(),
+            gateways: operations::Gateways::default(),
             operations: None,
             ended: CancellationToken::new(),
             shutdown: CancellationToken::new(),
@@ -139,10 +143,11 @@ impl Network {
         if let Some(listener) = operations {
             network.spawn_operations(whole, listener)?;
         }
-        network.spawn_sampling(match config.telemetry.behoerden {
+        let detail = match config.telemetry.behoerden {
             true => Detail::PerBehoerde,
             false => Detail::Sums,
-        });
+        };
+        network.spawn_sampling(detail, &targets);
         Ok(network)
     }
 
@@ -162,7 +167,7 @@ impl Network {
         let operations = Operations::new(
             config,
             self.journals.clone(),
-            self.backlogs.clone(),
+            self.gateways.clone(),
             self.tables.subscribe(),
             self.link.clone(),
             self.shutdown.child_token(),
@@ -174,13 +179,14 @@ impl Network {
         Ok(())
     }
 
-    fn spawn_sampling(&mut self, detail: Detail) {
+    fn spawn_sampling(&mut self, detail: Detail, targets: &BTreeMap<CustodianId, deadlines::Config>) {
         for journal in self.journals.values() {
             let sampling = Sampling {
                 journal: journal.clone(),
                 tables: self.tables.subscribe(),
                 detail,
-                backlogs: self.backlogs.get(journal.custodian()).cloned(),
+                targets: targets.get(journal.custodian()).cloned().unwrap_or_default(),
+                backlogs: self.gateways.backlogs.get(journal.custodian()).cloned(),
             };
             self.sampling.spawn(sampling.run(self.shutdown.child_token()));
         }
@@ -214,13 +220,15 @@ impl Network {
             )
         })?;
         self.addresses.insert(id.clone(), address);
+        let anew = SealingAnew::new(&settings, self.opened(&id)?, keys.clone(), self.tables.subscribe());
+        self.gateways.anew.insert(id.clone(), anew);
         let inputs = viereck_gateway::Inputs {
             tables: self.tables.subscribe(),
             link: self.link.clone(),
             journal: self.opened(&id)?,
             keys,
             listener,
-            backlogs: self.backlogs.entry(id.clone()).or_default().clone(),
+            backlogs: self.gateways.backlogs.entry(id.clone()).or_default().clone(),
         };
         let shutdown = self.shutdown.child_token();
         tracing::info!(gateway = %id, %address, "gateway listens");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use viereck_custody::parked::{Filter, ParkedId, Place};
 use viereck_custody::{Journal, StatedReason};
 use viereck_envelope::Reason;
-use viereck_routing::{BehoerdeId, CustodianId, LeistungId, Tables, day_in_berlin};
+use viereck_routing::{BehoerdeId, CustodianId, LeistungId, MessageId, Tables, day_in_berlin};
 
 use crate::config::Config;
 use crate::config::commands::Source;
@@ -31,6 +31,8 @@ pub enum Command {
     Requeue(Requeue),
     /// End one parked thing: its author's gateway is told that an operator discarded it
     Discard(Discard),
+    /// Seal a message anew at its author's gateway: for its reader's present key, or for another reader
+    SealAnew(SealAnew),
     /// Requeues of many: progress and results
     Jobs(Jobs),
     /// Stop a requeue of many; what is done stays done
@@ -134,6 +136,27 @@ pub struct Discard {
     json: bool,
 }
 
+/// `viereck parked seal-anew`.
+#[derive(Debug, Args)]
+pub struct SealAnew {
+    /// The message; what never left, or ended as undeliverable, expired, or rejected for the reader's key
+    #[arg(value_name = "ID")]
+    id: MessageId,
+    /// Another reader; the same one if left out
+    #[arg(long, value_name = "BEHOERDE")]
+    reader: Option<BehoerdeId>,
+    /// Why; it stands in the audit trail, so no names of people
+    #[arg(long, value_name = "TEXT")]
+    reason: StatedReason,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    reach: Reach,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
 /// `viereck parked jobs`.
 #[derive(Debug, Args)]
 pub struct Jobs {
@@ -167,6 +190,7 @@ pub async fn run(command: &Command) -> Result<(), Failure> {
         Command::Show(args) => show(args).await,
         Command::Requeue(args) => requeue(args).await,
         Command::Discard(args) => discard(args).await,
+        Command::SealAnew(args) => seal_anew(args).await,
         Command::Jobs(args) => jobs(args).await,
         Command::Stop(args) => stop(args).await,
     }
@@ -337,6 +361,20 @@ async fn discard(args: &Discard) -> Result<(), Failure> {
             text(&answer, "custodian"),
             answer["stage"].as_str().unwrap_or("its octets are deleted")
         )),
+    }
+}
+
+async fn seal_anew(args: &SealAnew) -> Result<(), Failure> {
+    let (config, _) = args.source.load()?;
+    let mut body = json!({ "reason": args.reason });
+    if let Some(reader) = &args.reader {
+        body["reader"] = json!(reader);
+    }
+    let path = format!("/v1/messages/{}/seal-anew", args.id);
+    let answer = Client::new(&config, &args.reach)?.post(&path, &body).await?;
+    match args.json {
+        true => output::json(&answer),
+        false => output::text(&told_requeued(&answer)),
     }
 }
 
@@ -520,6 +558,7 @@ fn told_requeued(answer: &Value) -> String {
             text(answer, "targetThen"),
             text(answer, "targetNow")
         ),
+        "sealed-anew" => format!("{id} is sealed anew as {}\n", text(answer, "replacedBy")),
         "known" => format!("{id} was known already: its sender was told the same as before\n"),
         "answered" => format!("{id} verifies but may not travel: {}\n", text(answer, "reason")),
         _ => format!(

@@ -117,7 +117,7 @@ pub(super) async fn backlogs(
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
     let mut all = serde_json::Map::new();
-    for (gateway, backlogs) in &operations.backlogs {
+    for (gateway, backlogs) in &operations.gateways.backlogs {
         if which.custodian.as_ref().is_none_or(|wanted| wanted == gateway) {
             all.insert(gateway.to_string(), json!(backlogs.list().await?));
         }

@@ -5,6 +5,7 @@
 //! | `GET /metrics` | the page for Prometheus | no |
 //! | `GET /healthz/live`, `/healthz/ready` | for whoever starts and balances processes | no |
 //! | `GET /v1/parked`, `/v1/parked/{id}`, `POST …/requeue`, `…/discard`, `POST /v1/parked/requeue` | what is parked | yes |
+//! | `POST /v1/messages/{id}/seal-anew` | a message sealed anew | yes |
 //! | `GET /v1/jobs`, `POST /v1/jobs/{id}/stop` | requeues of many under way | yes |
 //! | `GET /v1/messages`, `/v1/messages/find` | what the journals know of messages | yes |
 //! | `GET /v1/pauses`, `POST /v1/pause`, `/v1/resume` | what rests | yes |
@@ -16,6 +17,7 @@
 //! port beyond this machine belongs behind something that does.
 
 mod access;
+mod anew;
 pub(crate) mod client;
 pub(crate) mod control;
 mod messages;
@@ -38,7 +40,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::{CurrentTables, Journal};
-use viereck_gateway::Backlogs;
+use viereck_gateway::{Backlogs, SealingAnew};
 use viereck_routing::{CustodianId, GatewayId, Tables};
 use viereck_transport::Link;
 
@@ -70,13 +72,22 @@ pub struct Settings {
     pub operators: Vec<Operator>,
 }
 
+/// What the gateways of the process lend to the interface.
+#[derive(Clone, Default)]
+pub(crate) struct Gateways {
+    /// What waits for each Fachverfahren.
+    pub(crate) backlogs: BTreeMap<GatewayId, Backlogs>,
+    /// What seals their messages anew.
+    pub(crate) anew: BTreeMap<GatewayId, SealingAnew>,
+}
+
 /// What the interface works over: the roles of one process.
 pub(crate) struct Operations {
     pub(crate) config: Config,
     pub(crate) journals: BTreeMap<CustodianId, Journal>,
     pub(crate) tables: CurrentTables,
     pub(crate) link: Link,
-    backlogs: BTreeMap<GatewayId, Backlogs>,
+    gateways: Gateways,
     access: Access,
     stopping: CancellationToken,
 }
@@ -86,7 +97,7 @@ impl Operations {
     pub(crate) fn new(
         config: Config,
         journals: BTreeMap<CustodianId, Journal>,
-        backlogs: BTreeMap<GatewayId, Backlogs>,
+        gateways: Gateways,
         tables: CurrentTables,
         link: Link,
         stopping: CancellationToken,
@@ -99,7 +110,7 @@ impl Operations {
             access: Access::load(operators)?,
             config,
             journals,
-            backlogs,
+            gateways,
             tables,
             link,
             stopping,
@@ -142,6 +153,7 @@ fn router(operations: Arc<Operations>) -> Router {
         .route("/v1/parked/{id}", get(parked::show))
         .route("/v1/parked/{id}/requeue", post(parked::requeue))
         .route("/v1/parked/{id}/discard", post(parked::discard))
+        .route("/v1/messages/{id}/seal-anew", post(anew::seal_anew))
         .route("/v1/jobs", get(parked::jobs))
         .route("/v1/jobs/{id}/stop", post(parked::stop_job))
         .route("/v1/messages", get(messages::list))

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use viereck_custody::audit::AuditLine;
 use viereck_custody::job::Job;
-use viereck_custody::parked::{Filter, Group, Means, Parked, ParkedError, ParkedId, Place};
+use viereck_custody::parked::{Filter, Group, Means, Parked, ParkedError, ParkedId, Place, What};
 use viereck_custody::{Actor, EventView, Journal, JournalError, StatedReason};
 use viereck_envelope::Reason;
-use viereck_routing::{BehoerdeId, CustodianId, GatewayId, LeistungId, Tables};
+use viereck_routing::{BehoerdeId, CustodianId, GatewayId, LeistungId, MessageId, Tables};
 
 use super::Operations;
 use super::problem::{Code, Problem};
@@ -226,6 +226,11 @@ pub(super) async fn requeue(
 ) -> Result<Response, Problem> {
     let id: ParkedId = named(&id)?;
     let journal = only_one(&operations, id, act.custodian.as_ref()).await?;
+    if let Some(message) = for_another_key(journal, id).await? {
+        let (gateway, new) = operations.seal_anew(message, None, actor, act.reason).await?;
+        let answer = json!({ "id": id, "custodian": gateway, "outcome": "sealed-anew", "replacedBy": new });
+        return Ok(axum::Json(answer).into_response());
+    }
     let means = Means {
         tables: operations.tables(),
         link: operations.link.clone(),
@@ -235,6 +240,19 @@ pub(super) async fn requeue(
     answer["id"] = json!(id);
     answer["custodian"] = json!(journal.custodian());
     Ok(axum::Json(answer).into_response())
+}
+
+/// The message, if it is parked at its author's gateway because its reader's key is not what it was sealed for: the same
+/// octets would come back.
+async fn for_another_key(journal: &Journal, id: ParkedId) -> Result<Option<MessageId>, Problem> {
+    let key = [Reason::T020, Reason::ReaderCertificateExpired, Reason::Undecipherable];
+    let parked = journal.parked_of(id).await?.into_iter().next();
+    Ok(parked.and_then(|parked| match (parked.what, id) {
+        (What::Message(message), ParkedId::Message(id)) if message.side == "sent" && key.contains(&parked.cause) => {
+            Some(id)
+        }
+        _ => None,
+    }))
 }
 
 /// `POST /v1/parked/{id}/discard`.

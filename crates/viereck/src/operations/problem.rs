@@ -104,6 +104,10 @@ codes! {
     ReaderElsewhere = "reader-elsewhere", CONFLICT, Conflict,
         "By the table in force this gateway serves the reader no more",
         "Mend the table and reload it, or discard the message so that its author learns of it.";
+    /// A message that may not be sealed anew, or cannot.
+    NotReplaceable = "not-replaceable", CONFLICT, Conflict,
+        "The message is not sealed anew",
+        "Only what never left, or ended as undeliverable, expired, or rejected for the reader's key, is; detail says why not.";
     /// Nothing to do.
     NothingMatches = "nothing-matches", NOT_FOUND, NotFound,
         "Nothing that is parked fits the filter",
