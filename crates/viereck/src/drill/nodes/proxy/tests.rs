@@ -122,10 +122,7 @@ async fn a_dropped_proxy_lets_nobody_through() {
     there_and_back(&mut stream, b"before").await.unwrap();
     let address = proxy.address();
     drop(proxy);
-    assert!(matches!(
-        tokio::time::timeout(DEADLINE, stream.read_u8()).await.unwrap(),
-        Err(_)
-    ));
+    assert!(tokio::time::timeout(DEADLINE, stream.read_u8()).await.unwrap().is_err());
     tokio::time::timeout(DEADLINE, async {
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
