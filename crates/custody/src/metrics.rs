@@ -6,6 +6,7 @@ use viereck_envelope::{Reason, Stage};
 use viereck_observe::{Counters, Histograms, Kind, Label, Values};
 use viereck_routing::CustodianId;
 
+use crate::deadlines::Level;
 use crate::hand_over::Deferral;
 use crate::inbox::Taken;
 use crate::journal::Occurrence;
@@ -60,6 +61,10 @@ fn deferrals() -> Vec<&'static str> {
     Deferral::ALL.iter().map(|deferral| deferral.as_str()).collect()
 }
 
+fn levels() -> Vec<&'static str> {
+    Level::ALL.iter().map(|level| level.as_str()).collect()
+}
+
 /// From a second to the deadline of an application.
 const FROM_A_SECOND_TO_WEEKS: Kind = Kind::Histogram(&[
     0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 259200.0, 1209600.0,
@@ -95,9 +100,10 @@ viereck_observe::declare! {
     /// What is parked, by its reason: messages, or octets that do not verify.
     PARKED = Kind::Gauge, Count, "viereck_parked",
         [CUSTODIAN, Label { name: "what", values: Values::Words(|| vec!["message", "octets"]) }, REASON];
-    /// Messages taken and not yet taken over whose class's time has passed to this share, in percent.
+    /// Messages taken and not yet taken over that have used up half, most (four fifths) or all (past) of the time of
+    /// their class; each counts among the milder ones too.
     TARGETS = Kind::Gauge, Count, "viereck_take_over_late",
-        [CUSTODIAN, CLASS, Label { name: "share", values: Values::Words(|| vec!["50", "80", "100"]) }];
+        [CUSTODIAN, CLASS, Label { name: "level", values: Values::Words(levels) }];
     /// The account of all participants: received, ended, and the rows in flight.
     LEDGER = Kind::Gauge, Count, "viereck_ledger",
         [CUSTODIAN, SIDE, Label { name: "count", values: Values::Words(|| vec!["received", "ended", "in-flight"]) }];

@@ -26,10 +26,14 @@ fn read(file: &str) -> String {
 fn metric(name: &str) -> Option<&'static Metric> {
     let find = |name: &str| declared().find(|metric| metric.name == name);
     let of_histogram = || {
-        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix))?;
+        let base = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))?;
         find(base).filter(|metric| matches!(metric.kind, Kind::Histogram(_)))
     };
-    find(name).filter(|metric| !matches!(metric.kind, Kind::Histogram(_))).or_else(of_histogram)
+    find(name)
+        .filter(|metric| !matches!(metric.kind, Kind::Histogram(_)))
+        .or_else(of_histogram)
 }
 
 /// The names of ours in an expression, each with what stands before it and what follows it.
@@ -51,7 +55,11 @@ fn matchers(after: &str) -> Vec<(&str, &str, &str)> {
     let Some(inner) = after.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
         return vec![];
     };
-    let parts = inner.0.split("\",").map(|part| part.trim().trim_end_matches('"')).filter(|part| !part.is_empty());
+    let parts = inner
+        .0
+        .split("\",")
+        .map(|part| part.trim().trim_end_matches('"'))
+        .filter(|part| !part.is_empty());
     parts
         .map(|part| {
             let (label, rest) = part.split_at(part.find(['=', '!']).unwrap());
@@ -75,7 +83,12 @@ fn check(expression: &str, at: &str) -> BTreeSet<String> {
         let metric = metric(name).unwrap_or_else(|| panic!("{at}: {name} is not declared"));
         labels.extend(metric.labels.iter().map(|label| label.name));
         let grows = ["rate(", "increase("].iter().any(|function| before.ends_with(function));
-        assert_eq!(grows, metric.kind != Kind::Gauge, "{at}: {name} is a {}", metric.kind.as_str());
+        assert_eq!(
+            grows,
+            metric.kind != Kind::Gauge,
+            "{at}: {name} is a {}",
+            metric.kind.as_str()
+        );
         for (label, operator, value) in matchers(after) {
             let declared = metric.labels.iter().find(|declared| declared.name == label);
             let declared = declared.unwrap_or_else(|| panic!("{at}: {name} has no label {label}"));
@@ -106,7 +119,9 @@ fn shown(text: &str, opening: &str) -> Vec<String> {
     let places = text.split(opening).skip(1);
     let word = |place: &str| {
         let word = place.trim_start();
-        let end = word.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(word.len());
+        let end = word
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(word.len());
         word[..end].to_owned()
     };
     places.map(word).collect()
@@ -122,8 +137,14 @@ fn alert_rules_use_what_is_declared() {
     };
     let commands = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/cli.txt")).unwrap();
     let mut seen = BTreeMap::new();
-    let groups = documents[0].as_mapping_get("groups").and_then(Yaml::as_sequence).unwrap();
-    for rule in groups.iter().flat_map(|group| group.as_mapping_get("rules").and_then(Yaml::as_sequence).unwrap()) {
+    let groups = documents[0]
+        .as_mapping_get("groups")
+        .and_then(Yaml::as_sequence)
+        .unwrap();
+    for rule in groups
+        .iter()
+        .flat_map(|group| group.as_mapping_get("rules").and_then(Yaml::as_sequence).unwrap())
+    {
         let (alert, expression) = (field(rule, "alert"), field(rule, "expr"));
         let labels = match expression.contains("viereck_") {
             true => check(&expression, &alert),
@@ -135,10 +156,21 @@ fn alert_rules_use_what_is_declared() {
         let (summary, runbook) = (field(annotations, "summary"), field(annotations, "runbook"));
         assert!(runbook.len() > 20, "{alert} has no runbook");
         for label in shown(&summary, "$labels.") {
-            assert!(labels.contains(&label), "{alert} shows {label}, which its result has not");
+            assert!(
+                labels.contains(&label),
+                "{alert} shows {label}, which its result has not"
+            );
         }
-        for command in runbook.split('`').skip(1).step_by(2).filter(|command| command.starts_with("viereck ")) {
-            let words: Vec<&str> = command.split_whitespace().take_while(|word| !word.contains(char::is_uppercase)).collect();
+        for command in runbook
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|command| command.starts_with("viereck "))
+        {
+            let words: Vec<&str> = command
+                .split_whitespace()
+                .take_while(|word| !word.contains(char::is_uppercase))
+                .collect();
             let command = words.join(" ");
             assert!(commands.contains(&command), "{alert}: there is no command `{command}`");
         }
@@ -154,17 +186,26 @@ fn the_dashboard_uses_what_is_declared() {
     let (mut expressions, mut places) = (0, BTreeSet::new());
     for panel in panels {
         let title = panel["title"].as_str().unwrap();
-        assert!(places.insert(panel["id"].as_u64().unwrap()), "{title}: its id is used twice");
+        assert!(
+            places.insert(panel["id"].as_u64().unwrap()),
+            "{title}: its id is used twice"
+        );
         let right = panel["gridPos"]["x"].as_u64().unwrap() + panel["gridPos"]["w"].as_u64().unwrap();
         assert!(right <= 24, "{title} does not fit");
         if panel["type"] == "row" {
             continue;
         }
-        assert!(!panel["description"].as_str().unwrap().is_empty(), "{title} is not described");
+        assert!(
+            !panel["description"].as_str().unwrap().is_empty(),
+            "{title} is not described"
+        );
         for target in panel["targets"].as_array().unwrap() {
             let labels = check(target["expr"].as_str().unwrap(), title);
             for label in shown(target["legendFormat"].as_str().unwrap(), "{{") {
-                assert!(labels.contains(&label), "{title} shows {label}, which its result has not");
+                assert!(
+                    labels.contains(&label),
+                    "{title} shows {label}, which its result has not"
+                );
             }
             expressions += 1;
         }
@@ -172,8 +213,16 @@ fn the_dashboard_uses_what_is_declared() {
     assert!(expressions > 40, "the panels were not found");
     for variable in board["templating"]["list"].as_array().unwrap() {
         if let Some(query) = variable["query"]["query"].as_str() {
-            let (name, label) = query.strip_prefix("label_values(").unwrap().trim_end_matches(')').split_once(", ").unwrap();
-            assert!(metric(name).unwrap().labels.iter().any(|of| of.name == label), "{query}");
+            let (name, label) = query
+                .strip_prefix("label_values(")
+                .unwrap()
+                .trim_end_matches(')')
+                .split_once(", ")
+                .unwrap();
+            assert!(
+                metric(name).unwrap().labels.iter().any(|of| of.name == label),
+                "{query}"
+            );
         }
     }
 }
@@ -194,13 +243,20 @@ fn a_mistake_is_found() {
         let checked = std::panic::catch_unwind(|| check(wrong, "a mistake"));
         assert!(checked.is_err(), "{wrong} passed");
     }
-    check("sum by (custodian) (viereck_overdue{custodian=~\"$custodian\"}) > 0", "no mistake");
+    check(
+        "sum by (custodian) (viereck_overdue{custodian=~\"$custodian\"}) > 0",
+        "no mistake",
+    );
 }
 
 /// Not needed, but it knows Prometheus best. Its absence is told, not hidden.
 #[test]
 fn promtool_reads_the_rules_where_it_is_installed() {
-    match Command::new("promtool").args(["check", "rules"]).arg(deploy().join("prometheus/alerts.yml")).output() {
+    match Command::new("promtool")
+        .args(["check", "rules"])
+        .arg(deploy().join("prometheus/alerts.yml"))
+        .output()
+    {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(error) => println!("promtool is not installed, its check is left out: {error}"),
     }

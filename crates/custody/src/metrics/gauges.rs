@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use viereck_observe::{Metric, SharedString};
 use viereck_routing::{BehoerdeId, Class, CustodianId};
 use viereck_store::{Look, Row, SqlError, WriteError, params};
@@ -16,6 +16,7 @@ use super::{
     DUE, HELD, IN_FLIGHT, LEDGER, LEDGER_DIFFERENCE, LEDGER_DIFFERENCE_OF, OLDEST, OVERDUE, PARKED, PAUSES,
     RECEIPTS_DUE, RESTORED, TARGETS, WAITING_FOR, reasons,
 };
+use crate::deadlines::{self, Late, Level};
 use crate::rows::Side;
 use crate::{Journal, JournalError, lanes, rows};
 
@@ -28,9 +29,6 @@ const PLACES: [(Side, &str); 6] = [
     (Side::Taken, "hand-over"),
     (Side::Taken, "none"),
 ];
-
-/// The shares of a class's time after which an operator should know, in percent.
-const SHARES: [(&str, i32); 3] = [("50", 50), ("80", 80), ("100", 100)];
 
 /// Whether every Behörde has series of its own: they may be many thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +52,7 @@ pub struct Gauges {
     pauses: i64,
     receipts_due: i64,
     restored: bool,
-    /// Taken and not taken over, past this share of its class's time.
-    late: Vec<(&'static str, Class, i64)>,
+    late: Vec<Late>,
 }
 
 /// Living messages of one place and class.
@@ -87,7 +84,12 @@ struct Balance {
 
 impl Journal {
     /// What lies in the journal now.
-    pub async fn gauges(&self, now: Timestamp, detail: Detail) -> Result<Gauges, JournalError> {
+    pub async fn gauges(
+        &self,
+        now: Timestamp,
+        detail: Detail,
+        targets: &deadlines::Config,
+    ) -> Result<Gauges, JournalError> {
         let look = move |look: &Look<'_>| {
             Ok::<_, JournalError>(Gauges {
                 now,
@@ -103,10 +105,11 @@ impl Journal {
                 pauses: number(look, "SELECT count(*) FROM pause")?,
                 receipts_due: number(look, "SELECT count(*) FROM receipt_due")?,
                 restored: number(look, "SELECT count(*) FROM identity WHERE restored = 1")? > 0,
-                late: late(look, now)?,
+                late: vec![],
             })
         };
-        let gauges = self.store.read(look).await?;
+        let mut gauges: Gauges = self.store.read(look).await?;
+        gauges.late = self.late(now, targets).await?;
         self.store.measure().await.map_err(from_store)?;
         Ok(gauges)
     }
@@ -201,31 +204,6 @@ fn waiting_for(look: &Look<'_>) -> Result<Vec<(BehoerdeId, i64)>, JournalError> 
     )
 }
 
-fn late(look: &Look<'_>, now: Timestamp) -> Result<Vec<(&'static str, Class, i64)>, JournalError> {
-    let mut late = Vec::new();
-    for class in Class::ALL {
-        for (share, percent) in SHARES {
-            let before = now - target(*class) * percent / 100;
-            let found = look.first(
-                "SELECT count(*) FROM message WHERE side = 'taken' AND ended IS NULL AND class = ? AND filed_at <= ?",
-                params![lanes::number(*class), before.as_millisecond()],
-                |row| Ok::<i64, JournalError>(row.at(0)?),
-            )?;
-            late.push((share, *class, found.unwrap_or_default()));
-        }
-    }
-    Ok(late)
-}
-
-/// Within which time after its filing a message of this class should be taken over.
-fn target(class: Class) -> SignedDuration {
-    match class {
-        Class::Urgent => SignedDuration::from_mins(15),
-        Class::Normal => SignedDuration::from_hours(4),
-        Class::Bulk => SignedDuration::from_hours(72),
-    }
-}
-
 fn number(look: &Look<'_>, sql: &str) -> Result<i64, JournalError> {
     let found = look.first(sql, &[], |row| Ok::<i64, JournalError>(row.at(0)?))?;
     Ok(found.unwrap_or_default())
@@ -278,8 +256,12 @@ impl Gauges {
         set(&PAUSES, &[], self.pauses);
         set(&RECEIPTS_DUE, &[], self.receipts_due);
         set(&RESTORED, &[], i64::from(self.restored));
-        for (share, class, found) in &self.late {
-            set(&TARGETS, &[class.as_str(), share], *found);
+        for class in Class::ALL {
+            for level in Level::ALL {
+                let of_class = self.late.iter().filter(|late| late.class == *class);
+                let messages: u64 = of_class.map(|late| late.at(*level)).sum();
+                set(&TARGETS, &[class.as_str(), level.as_str()], messages.cast_signed());
+            }
         }
         if let Some(waiting) = &self.per_behoerde {
             self.show_each(custodian, waiting, knows);
@@ -330,5 +312,106 @@ impl Gauges {
             let labels = [me(), side.as_str().into(), participant.as_str().to_owned().into()];
             LEDGER_DIFFERENCE_OF.gauge(&labels).set(off as f64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use viereck_routing::Environment;
+
+    use super::*;
+
+    const AUTHOR: &str = "wgp:010000000000";
+    const READER: &str = "wgb:010010000000";
+    const NOW: i64 = 1_800_000_000_000;
+
+    /// Messages by their side, work, class, and when they entered, in minutes before now.
+    async fn journal(rows: &'static [(&'static str, Option<&'static str>, i64, i64)]) -> (tempfile::TempDir, Journal) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gw.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
+        let journal = journal.unwrap();
+        let fill = journal.store.write(move |change| {
+            for (number, (side, work, class, minutes)) in rows.iter().enumerate() {
+                let id = format!("6f0a6f6c-8f0e-4c3e-9a53-{number:012}");
+                let entered = NOW - minutes * 60_000;
+                change.run(
+                    "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
+                        leistung, gateway, filed_at, obsolete_after, entered_at, work, due_at, class)
+                     VALUES (?,?,?,?,?,?,'application',?,'99107023037000','gw-s',?,?,?,?,?,?)",
+                    params![
+                        *side, AUTHOR, id, &[0_u8; 32], &[0_u8; 32], id, READER, entered, NOW, entered, *work, entered, *class
+                    ],
+                )?;
+                change.run(
+                    "INSERT INTO account (side, participant, received) VALUES (?, ?, 1)
+                     ON CONFLICT (side, participant) DO UPDATE SET received = account.received + 1",
+                    params![*side, if *side == "sent" { AUTHOR } else { READER }],
+                )?;
+            }
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        (dir, journal)
+    }
+
+    async fn look(journal: &Journal) -> Gauges {
+        let now = Timestamp::from_millisecond(NOW).unwrap();
+        let targets = deadlines::Config::default();
+        journal.gauges(now, Detail::PerBehoerde, &targets).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_a_journal_is_counted_by_place_class_and_age() {
+        let (_dir, journal) = journal(&[
+            ("sent", Some("publish"), 0, 5),
+            ("sent", Some("publish"), 1, 7),
+            ("taken", Some("hand-over"), 0, 13),
+            ("taken", Some("hand-over"), 0, 1),
+            ("taken", None, 2, 3),
+        ])
+        .await;
+        let gauges = look(&journal).await;
+        let at = |side, work: Option<&str>| {
+            let here = |living: &&Living| living.side == side && living.work.as_deref() == work;
+            let found = gauges.living.iter().filter(here);
+            found
+                .map(|living| (living.class.unwrap(), living.messages, NOW - living.oldest))
+                .collect::<Vec<_>>()
+        };
+        let minute = 60_000;
+        assert_eq!(
+            at(Side::Sent, Some("publish")),
+            [(Class::Urgent, 1, 5 * minute), (Class::Normal, 1, 7 * minute)]
+        );
+        assert_eq!(at(Side::Taken, Some("hand-over")), [(Class::Urgent, 2, 13 * minute)]);
+        assert_eq!(at(Side::Taken, None), [(Class::Bulk, 1, 3 * minute)]);
+        let late: Vec<_> = gauges
+            .late
+            .iter()
+            .map(|late| (late.class, late.half, late.most, late.past))
+            .collect();
+        assert_eq!(late, [(Class::Urgent, 1, 1, 0)], "13 of 15 minutes");
+        assert_eq!(gauges.per_behoerde, Some(vec![(READER.parse().unwrap(), 4)]));
+        assert!(!gauges.restored);
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_lost_shows_at_once() {
+        let (_dir, journal) = journal(&[("sent", Some("publish"), 1, 5), ("taken", Some("hand-over"), 1, 5)]).await;
+        let off = async || {
+            let gauges = look(&journal).await;
+            let off = gauges.accounts.iter().map(|balance| {
+                let Counted { received, ended, rows } = balance.counted;
+                (balance.side, received - ended - rows)
+            });
+            off.filter(|(_, difference)| *difference != 0).collect::<Vec<_>>()
+        };
+        assert_eq!(off().await, []);
+        let lose = journal
+            .store
+            .write(|change| change.run("DELETE FROM message WHERE side = 'taken'", &[]));
+        lose.await.unwrap();
+        assert_eq!(off().await, [(Side::Taken, 1)]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::metrics::Detail;
-use viereck_custody::{CurrentTables, Journal};
+use viereck_custody::{CurrentTables, Journal, deadlines};
 use viereck_gateway::Backlogs;
 use viereck_routing::{Certificate, CustodianId, Tables};
 
@@ -22,6 +22,8 @@ pub(super) struct Sampling {
     pub(super) journal: Journal,
     pub(super) tables: CurrentTables,
     pub(super) detail: Detail,
+    /// Until when messages of a class are to be taken over.
+    pub(super) targets: deadlines::Config,
     /// What waits at a gateway; nothing at the broker.
     pub(super) backlogs: Option<Backlogs>,
 }
@@ -45,7 +47,7 @@ impl Sampling {
         let tables = self.tables.borrow().clone();
         let writable = self.journal.is_writable().await;
         WRITABLE.gauge(&[label(&custodian)]).set(f64::from(u8::from(writable)));
-        match self.journal.gauges(Timestamp::now(), self.detail).await {
+        match self.journal.gauges(Timestamp::now(), self.detail, &self.targets).await {
             Ok(gauges) => gauges.show(&custodian, |behoerde| tables.participant(behoerde).is_some()),
             Err(error) => tracing::warn!(%custodian, %error, "the journal was not looked at for the metrics"),
         }
