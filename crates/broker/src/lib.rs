@@ -27,7 +27,7 @@ use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room, deadlines, retention};
+use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room, deadlines, ledger, retention};
 use viereck_envelope::Signer;
 use viereck_observe::Trace;
 use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
@@ -117,6 +117,8 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let (until, until_too) = (stop.clone(), stop.clone());
     working.spawn(async move { Ok(deadlines::run(due, deadlines::Config::default(), until).await?) });
     working.spawn(async move { Ok(retention::run(kept, retention::Config::default(), until_too).await?) });
+    let (counted, until) = (broker.journal.clone(), stop.clone());
+    working.spawn(async move { Ok(ledger::watch::run(counted, ledger::watch::Config::default(), until).await?) });
     for (queue, prefetch) in [
         (Queue::Ingress, config.prefetch),
         (Queue::Unrouted, config.prefetch),

@@ -9,7 +9,7 @@ use viereck_custody::Journal;
 use viereck_custody::list::{Filter, Position};
 use viereck_routing::{CustodianId, Digest};
 
-use super::known::{Asked, CustodianPage, Known, find, pages};
+use super::known::{Answer, Asked, CustodianPage, Known, find, pages};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::journals;
@@ -25,33 +25,24 @@ pub(super) struct From {
     reach: Reach,
 }
 
-/// The roles of one configuration, and how they are asked.
+/// The roles of one configuration, and how they are asked: those of a process that runs and lets operators look by its
+/// interface, all others by their journals.
 pub(super) struct Source {
     pub(super) config: Config,
-    way: Way,
-}
-
-enum Way {
-    /// Their process runs and lets operators look.
-    Interface(Client),
-    /// Their journals are opened to look.
-    Journals(Vec<Journal>),
+    interface: Option<Client>,
 }
 
 impl From {
     /// Everyone who is to be asked; with `only`, of that custodian's configuration.
-    pub(super) async fn sources(&self, only: Option<&CustodianId>) -> Result<Vec<Source>, Failure> {
+    pub(super) fn sources(&self, only: Option<&CustodianId>) -> Result<Vec<Source>, Failure> {
         let mut sources = Vec::new();
         for file in &self.config {
             let config = Config::load(file)?;
             if only.is_some_and(|only| !config.journals().iter().any(|(custodian, _)| *custodian == only)) {
                 continue;
             }
-            let way = match self.interface(&config) {
-                Some(client) => Way::Interface(client?),
-                None => Way::Journals(journals::open_all(&config, only).await?),
-            };
-            sources.push(Source { config, way });
+            let interface = self.interface(&config).transpose()?;
+            sources.push(Source { config, interface });
         }
         match (only, sources.is_empty()) {
             (Some(only), true) => Err(journals::unknown(only)),
@@ -70,8 +61,9 @@ impl From {
 impl Source {
     /// Every message that they know by what is asked.
     pub(super) async fn find(&self, asked: &Asked) -> Result<Vec<Known>, Failure> {
-        let mut known = match &self.way {
-            Way::Interface(client) => {
+        let mut answer = match &self.interface {
+            None => Answer::default(),
+            Some(client) => {
                 let query = match asked {
                     Asked::Id(id) => vec![("id", id.to_string())],
                     Asked::Key(who, key) => vec![("client", who.to_string()), ("key", key.clone())],
@@ -79,15 +71,15 @@ impl Source {
                 };
                 read(client.get("/v1/messages/find", &query).await?)?
             }
-            Way::Journals(journals) => {
-                let journals: Vec<&Journal> = journals.iter().collect();
-                find(&journals, asked).await.map_err(failed)?
-            }
         };
-        for one in &mut known {
+        for journal in self.others(&answer.custodians, None).await? {
+            answer.known.extend(find(&[&journal], asked).await.map_err(failed)?);
+            journal.close().await;
+        }
+        for one in &mut answer.known {
             one.message.tell();
         }
-        Ok(known)
+        Ok(answer.known)
     }
 
     /// A page of each of them, or of the one `custodian`.
@@ -98,20 +90,44 @@ impl Source {
         after: Option<Position>,
         limit: u32,
     ) -> Result<Vec<CustodianPage>, Failure> {
-        match &self.way {
-            Way::Interface(client) => {
+        let mut all: Vec<CustodianPage> = match &self.interface {
+            None => Vec::new(),
+            Some(client) => {
                 let mut query = words(filter);
                 query.extend(custodian.map(|custodian| ("custodian", custodian.to_string())));
                 query.extend(after.map(|after| ("cursor", after.to_string())));
                 query.push(("limit", limit.to_string()));
-                read(client.get("/v1/messages", &query).await?)
+                match client.get("/v1/messages", &query).await {
+                    Ok(answer) => read(answer)?,
+                    // of another process of this configuration
+                    Err(failure) if failure.exit == Exit::NotFound && custodian.is_some() => Vec::new(),
+                    Err(failure) => return Err(failure),
+                }
             }
-            Way::Journals(journals) => {
-                let meant = |journal: &&Journal| custodian.is_none_or(|custodian| custodian == journal.custodian());
-                let journals: Vec<&Journal> = journals.iter().filter(meant).collect();
-                pages(&journals, filter, after, limit).await.map_err(failed)
+        };
+        let asked: Vec<CustodianId> = all.iter().map(|page| page.custodian.clone()).collect();
+        for journal in self.others(&asked, custodian).await? {
+            all.extend(pages(&[&journal], filter, after, limit).await.map_err(failed)?);
+            journal.close().await;
+        }
+        Ok(all)
+    }
+
+    /// The journals of whom nobody has asked yet. Beside a running process one that is not there is no failure: its role
+    /// may run elsewhere.
+    async fn others(&self, asked: &[CustodianId], only: Option<&CustodianId>) -> Result<Vec<Journal>, Failure> {
+        let mut others = Vec::new();
+        for (custodian, place) in self.config.journals() {
+            if asked.contains(custodian) || only.is_some_and(|only| only != custodian) {
+                continue;
+            }
+            match journals::open_to_look(&self.config, custodian, place).await {
+                Ok(journal) => others.push(journal),
+                Err(failure) if failure.exit == Exit::NotFound && self.interface.is_some() => {}
+                Err(failure) => return Err(failure),
             }
         }
+        Ok(others)
     }
 
     /// What a client's reference is in the journals of these gateways.

@@ -15,6 +15,15 @@ pub(crate) struct Known {
     pub(crate) message: MessageView,
 }
 
+/// What the journals of one process know.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// Who was asked.
+    pub(crate) custodians: Vec<CustodianId>,
+    /// What they know.
+    pub(crate) known: Vec<Known>,
+}
+
 /// What is looked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Asked {

@@ -88,7 +88,7 @@ pub(super) async fn run(args: &List) -> Result<(), Failure> {
             Failure::new(Exit::Usage, "cursor-malformed", "That is no cursor.").help(format!("Expected {expected}."))
         })?;
     let (mut known, mut next) = (Vec::new(), BTreeMap::new());
-    for source in args.from.sources(args.custodian.as_ref()).await? {
+    for source in args.from.sources(args.custodian.as_ref())? {
         for page in pages(args, &source, after).await? {
             next.extend(page.next.map(|next| (page.custodian.clone(), next)));
             known.extend(page.messages.into_iter().map(|message| Known {

@@ -41,7 +41,7 @@ struct What {
 
 /// Runs `viereck message trace`.
 pub(super) async fn run(args: &Trace) -> Result<(), Failure> {
-    let sources = args.from.sources(None).await?;
+    let sources = args.from.sources(None)?;
     let mut known = Vec::new();
     for source in &sources {
         for asked in args.asked(source)? {

@@ -13,7 +13,7 @@ use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, LeistungId, Mes
 use super::Operations;
 use super::problem::Problem;
 use super::query::Query;
-use crate::messages::known::{self, Asked};
+use crate::messages::known::{self, Answer, Asked};
 
 /// Messages of a page, if nothing else is asked for; and at the most.
 const LIMIT: (u32, u32) = (50, 200);
@@ -40,7 +40,11 @@ pub(super) async fn find(
         _ => return Err(Problem::invalid("exactly one of id, client with key, and reference")),
     };
     let journals = operations.journals_of(None)?;
-    Ok(axum::Json(known::find(&journals, &asked).await?).into_response())
+    let answer = Answer {
+        custodians: journals.iter().map(|journal| journal.custodian().clone()).collect(),
+        known: known::find(&journals, &asked).await?,
+    };
+    Ok(axum::Json(answer).into_response())
 }
 
 /// The questions of `GET /v1/messages`.
