@@ -300,15 +300,20 @@ pub(crate) enum Met {
 /// whole case is looked at: a chain counts even where one of its links never came.
 pub(crate) fn meet(conn: &Look<'_>, header: &Header) -> Result<Met, JournalError> {
     let of_chain = conn.all(
-        "SELECT * FROM message WHERE side = 'taken' AND author = ? AND message_id <> ?
-         AND (message_id = ? OR replaces = ? OR case_id = ? AND kind = ? AND kind = 'application') ORDER BY seq",
+        // each by its own index: in one condition they would be a look at everything the author ever sent here
+        "SELECT message.* FROM (
+            SELECT seq FROM message WHERE message_id = ?
+            UNION SELECT seq FROM message WHERE replaces = ?
+            UNION SELECT seq FROM message WHERE case_id = ? AND kind = ? AND kind = 'application'
+         ) AS chain JOIN message ON message.seq = chain.seq
+         WHERE message.side = 'taken' AND message.author = ? AND message.message_id <> ? ORDER BY message.seq",
         params![
-            header.author.as_str(),
-            header.message_id.to_string(),
             header.replaces.map(|id| id.to_string()),
             header.message_id.to_string(),
             header.process_ref.to_string(),
-            header.kind.as_str()
+            header.kind.as_str(),
+            header.author.as_str(),
+            header.message_id.to_string()
         ],
         |row| {
             Ok::<_, JournalError>((
