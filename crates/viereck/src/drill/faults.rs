@@ -5,6 +5,7 @@ mod certificate;
 mod clocks;
 mod disks;
 mod fachverfahren;
+mod journals;
 mod lines;
 mod poison;
 mod processes;
@@ -45,6 +46,7 @@ impl Stage {
             Fault::Node(fault) => rabbitmq::strike(self, fault, arranged).await,
             Fault::Fachverfahren(trouble) => fachverfahren::misbehave(self, trouble, arranged).await,
             Fault::Poison(poison) => poison::publish(self, poison, arranged).await,
+            Fault::JournalServer => journals::kill(self, arranged).await,
             Fault::Certificate => certificate::renew(self, strike.step, arranged).await,
             Fault::Table(Change::Good) => tables::good(self, arranged).await,
             Fault::Table(Change::Broken) => tables::broken(self, arranged).await,

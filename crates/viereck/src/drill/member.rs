@@ -28,6 +28,8 @@ const REST: Duration = Duration::from_secs(1);
 pub(super) struct Seat {
     /// What it plays.
     pub(super) roles: Vec<Role>,
+    /// Which of the processes that share its journal it is, from 0.
+    pub(super) instance: usize,
     /// The journals it writes.
     pub(super) journals: Vec<PathBuf>,
     /// Where it answers over HTTP.

@@ -61,6 +61,12 @@ pub struct Args {
     /// Nodes of the private RabbitMQ
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub nodes: u8,
+    /// Processes of each role; two share a journal in PostgreSQL, and one is struck at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub instances: u8,
+    /// Keep the journals in a private PostgreSQL
+    #[arg(long)]
+    pub postgres: bool,
     /// Use the embedded link and one process instead of RabbitMQ; faults that need more are skipped
     #[arg(long)]
     pub embedded: bool,
@@ -147,7 +153,7 @@ impl Drill<'_> {
     async fn run(&self, folder: &std::path::Path) -> Result<Document, Failure> {
         let strikes = &self.selection.strikes;
         output::talk(&format!("seed {}, {} strikes", self.seed.number(), strikes.len()));
-        let network = Network::prepare(folder, self.selection.nodes).await?;
+        let network = Network::prepare(folder, self.selection.shape).await?;
         network.start().await?;
         let book = Arc::new(Book::default());
         let load = Load::start(
@@ -261,8 +267,8 @@ impl Drill<'_> {
         Document {
             seed: self.seed.number(),
             link: if network.rabbit.is_some() { "amqp" } else { "embedded" },
-            nodes: self.selection.nodes,
-            instances: 1,
+            nodes: self.selection.shape.nodes,
+            instances: self.selection.shape.instances,
             elapsed_seconds: elapsed.as_secs_f64(),
             faults,
             total: Total {

@@ -8,6 +8,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::interval;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
 use super::member::{Member, Seat};
+use super::nodes::postgres;
 use super::nodes::process::Program;
 use super::nodes::proxy::Proxy;
 use super::nodes::rabbitmq::{Cluster, Vhost};
@@ -40,8 +42,27 @@ pub(super) struct Rabbit {
     pub(super) vhost: Vhost,
 }
 
+/// What the processes log.
+const LOG: &str = "warn,lapin=off";
 /// After how much silence the gateways repeat what they have sent, while nothing but a repeat can help.
 const SHORT_SILENCE: &str = "[gateway.outbox]\nsilence_seconds = 10\nlongest_silence_seconds = 20\n";
+
+/// How large a network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Nodes of RabbitMQ; 0 is the embedded link and one process.
+    pub(super) nodes: usize,
+    /// Processes of each role, which share its journal.
+    pub(super) instances: usize,
+    /// Whether journals lie in a PostgreSQL of the drill's own.
+    pub(super) postgres: bool,
+}
+
+/// A PostgreSQL of the drill's own, with one database for all journals.
+pub(super) struct Journals {
+    pub(super) server: postgres::Server,
+    pub(super) url: String,
+}
 
 /// Everything that is broken and repaired.
 pub(super) struct Network {
@@ -49,14 +70,17 @@ pub(super) struct Network {
     pub(super) desk: Arc<Desk>,
     pub(super) versions: Arc<Versions>,
     pub(super) rabbit: Option<Rabbit>,
+    pub(super) journals: Option<Journals>,
+    shape: Shape,
+    /// How many strikes at one of several instances there were.
+    turns: AtomicUsize,
     members: Vec<Arc<Member>>,
     looking_after: CancellationToken,
 }
 
 impl Network {
-    /// Prepares a network of `nodes` RabbitMQ nodes in `folder`, or over the embedded link where it is 0. No process of
-    /// Viereck is started yet.
-    pub(super) async fn prepare(folder: &Path, nodes: usize) -> Result<Self, Failure> {
+    /// Prepares a network in `folder`. No process of Viereck is started yet.
+    pub(super) async fn prepare(folder: &Path, shape: Shape) -> Result<Self, Failure> {
         let site = Site::prepare_changed(folder, super::table::widen)?;
         let versions = Arc::new(Versions::new(site.table())?);
         let desk = Arc::new(Desk::start(&folder.join("fachverfahren")).await?);
@@ -64,7 +88,15 @@ impl Network {
             let made = folder.join(name);
             std::fs::create_dir_all(&made).map_err(|error| Failure::of_file("make the folder", &made, &error))?;
         }
-        let rabbit = match nodes {
+        let journals = match shape.postgres {
+            false => None,
+            true => {
+                let server = postgres::Server::start().await?;
+                let url = server.url("journals").await?;
+                Some(Journals { server, url })
+            }
+        };
+        let rabbit = match shape.nodes {
             0 => None,
             nodes => {
                 let cluster = Cluster::start(nodes).await?;
@@ -77,6 +109,9 @@ impl Network {
             desk,
             versions,
             rabbit,
+            journals,
+            shape,
+            turns: AtomicUsize::new(0),
             members: vec![],
             looking_after: CancellationToken::new(),
         };
@@ -110,6 +145,22 @@ impl Network {
     pub(super) fn of(&self, role: Role) -> Vec<Arc<Member>> {
         let playing = self.members.iter().filter(|member| member.seat.roles.contains(&role));
         playing.cloned().collect()
+    }
+
+    /// The processes of `role` that a strike is for: all of them, or one instance at a time where there are several.
+    pub(super) fn struck(&self, role: Role) -> Vec<Arc<Member>> {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % self.shape.instances;
+        let mut struck = self.of(role);
+        struck.retain(|member| member.seat.instance == turn);
+        struck
+    }
+
+    /// Where the journal of `custodian` lies.
+    pub(super) fn journal(&self, custodian: &str) -> String {
+        match &self.journals {
+            Some(journals) => journals.url.clone(),
+            None => self.site.journal(custodian),
+        }
     }
 
     /// Every process.
@@ -168,89 +219,102 @@ impl Network {
     }
 
     async fn make_members(&self) -> Result<Vec<Arc<Member>>, Failure> {
-        let [sender, receiver_sh, receiver_nw] =
-            free_ports()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let site = &self.site;
-        let gateway =
-            |id: &str, role: &str, listen, adapter: String| site.gateway(id, role, listen, &site.journal(id), &adapter);
-        let parts = [
+        let mut members = vec![];
+        for instance in 0..self.shape.instances {
+            let parts = self.parts()?;
+            match &self.rabbit {
+                None => members.push(self.one_for_all(&parts)?),
+                Some(rabbit) => {
+                    for part in parts {
+                        members.push(self.one_for(part, instance, rabbit).await?);
+                    }
+                }
+            }
+        }
+        Ok(members)
+    }
+
+    /// The roles with their sections, each on a port of its own.
+    fn parts(&self) -> Result<[Part; 4], Failure> {
+        let ports = free_ports()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let [sender, receiver_sh, receiver_nw] = ports;
+        let (site, desk) = (&self.site, &self.desk);
+        let gateway = |id, command, listen, adapter: String| {
+            let role = if command == "sender" {
+                Role::Sender
+            } else {
+                Role::Receiver
+            };
             Part {
-                name: SENDER,
-                role: Role::Sender,
-                command: "sender",
-                section: gateway(SENDER, "sender", sender, adapter_of_postfach(&self.desk.postfach.url())),
-                listens: Some(sender),
-            },
+                name: id,
+                role,
+                command,
+                section: site.gateway(id, command, listen, &self.journal(id), &adapter),
+                listens: Some(listen),
+            }
+        };
+        Ok([
+            // a section with brackets belongs to what stands before it, so the broker comes first
             Part {
                 name: BROKER,
                 role: Role::Broker,
                 command: "broker",
-                section: site.broker(&site.journal(BROKER)),
+                section: site.broker(&self.journal(BROKER)),
                 listens: None,
             },
-            Part {
-                name: RECEIVER_SH,
-                role: Role::Receiver,
-                command: "receiver",
-                section: gateway(
-                    RECEIVER_SH,
-                    "receiver",
-                    receiver_sh,
-                    adapter_of_http(&self.desk.http.url()),
-                ),
-                listens: Some(receiver_sh),
-            },
-            Part {
-                name: RECEIVER_NW,
-                role: Role::Receiver,
-                command: "receiver",
-                section: gateway(
-                    RECEIVER_NW,
-                    "receiver",
-                    receiver_nw,
-                    adapter_of_folder(self.desk.folder.folder()),
-                ),
-                listens: Some(receiver_nw),
-            },
-        ];
-        let Some(rabbit) = &self.rabbit else {
-            let link = format!(
-                "kind = \"embedded\"\nfile = \"{}/var/link.sqlite\"",
-                site.folder().display()
-            );
-            // a section with brackets belongs to what stands before it, so the broker comes first
-            let order = [&parts[1], &parts[0], &parts[2], &parts[3]];
-            let sections: String = order.iter().map(|part| part.section.as_str()).collect();
-            let configuration = site.write("network.toml", &(site.head(&link) + &sections))?;
-            let seat = Seat {
-                roles: Role::ALL.to_vec(),
-                journals: parts
-                    .iter()
-                    .map(|part| PathBuf::from(site.journal(part.name)))
-                    .collect(),
-                listens: parts.iter().filter_map(|part| part.listens).collect(),
-                lines: vec![],
-            };
-            let program = self.program("network", "run", &configuration)?;
-            return Ok(vec![Arc::new(Member::new(program, seat))]);
+            gateway(SENDER, "sender", sender, adapter_of_postfach(&desk.postfach.url())),
+            gateway(RECEIVER_SH, "receiver", receiver_sh, adapter_of_http(&desk.http.url())),
+            gateway(
+                RECEIVER_NW,
+                "receiver",
+                receiver_nw,
+                adapter_of_folder(desk.folder.folder()),
+            ),
+        ])
+    }
+
+    /// One process for everything, over the embedded link.
+    fn one_for_all(&self, parts: &[Part]) -> Result<Arc<Member>, Failure> {
+        let site = &self.site;
+        let link = format!(
+            "kind = \"embedded\"\nfile = \"{}/var/link.sqlite\"",
+            site.folder().display()
+        );
+        let sections: String = parts.iter().map(|part| part.section.as_str()).collect();
+        let configuration = site.write("network.toml", &(site.head(&link) + &sections))?;
+        let seat = Seat {
+            roles: Role::ALL.to_vec(),
+            instance: 0,
+            journals: parts
+                .iter()
+                .map(|part| PathBuf::from(site.journal(part.name)))
+                .collect(),
+            listens: parts.iter().filter_map(|part| part.listens).collect(),
+            lines: vec![],
         };
-        let mut members = vec![];
-        for part in parts {
-            let lines = lines_to(rabbit).await?;
-            let configuration = site.write(
-                &format!("{}.toml", part.name),
-                &(site.head(&link_over(&lines, &rabbit.vhost)) + &part.section),
-            )?;
-            let seat = Seat {
-                roles: vec![part.role],
-                journals: vec![PathBuf::from(site.journal(part.name))],
-                listens: part.listens.into_iter().collect(),
-                lines,
-            };
-            let program = self.program(part.name, part.command, &configuration)?;
-            members.push(Arc::new(Member::new(program, seat)));
-        }
-        Ok(members)
+        let program = self.program("network", "run", &configuration)?;
+        Ok(Arc::new(Member::new(program, seat)))
+    }
+
+    /// A process for one role, with lines of its own.
+    async fn one_for(&self, part: Part, instance: usize, rabbit: &Rabbit) -> Result<Arc<Member>, Failure> {
+        let site = &self.site;
+        let lines = lines_to(rabbit).await?;
+        let name = match instance {
+            0 => part.name.to_owned(),
+            further => format!("{}-{}", part.name, further + 1),
+        };
+        let text = site.head(&link_over(&lines, &rabbit.vhost)) + &part.section;
+        let configuration = site.write(&format!("{name}.toml"), &text)?;
+        let seat = Seat {
+            roles: vec![part.role],
+            instance,
+            journals: vec![PathBuf::from(site.journal(part.name))],
+            listens: part.listens.into_iter().collect(),
+            lines,
+        };
+        let program = self.program(&name, part.command, &configuration)?;
+        Ok(Arc::new(Member::new(program, seat)))
     }
 
     fn program(&self, name: &str, command: &str, configuration: &Path) -> Result<Program, Failure> {
@@ -266,7 +330,11 @@ impl Network {
                 "--config".to_owned(),
                 configuration.display().to_string(),
             ],
-            environment: vec![("VIERECK_LOG".to_owned(), "warn,lapin=off".to_owned())],
+            // whoever looks for a cause wants more than warnings
+            environment: vec![(
+                "VIERECK_LOG".to_owned(),
+                std::env::var("VIERECK_LOG").unwrap_or_else(|_| LOG.to_owned()),
+            )],
             folder: self.site.folder().to_owned(),
             log: self.site.folder().join("log").join(format!("{name}.log")),
         })

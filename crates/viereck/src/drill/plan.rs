@@ -159,6 +159,8 @@ pub(super) enum Fault {
     FailingFsync(Role),
     /// A clock jumps.
     Clock(Role, Jump),
+    /// The PostgreSQL of all journals is killed.
+    JournalServer,
     /// Nodes of RabbitMQ.
     Node(NodeFault),
     /// A Fachverfahren.
@@ -189,6 +191,10 @@ pub(super) enum Need {
     RabbitMq,
     /// More than one node of it.
     Cluster,
+    /// Journals in files of their own.
+    OwnDisks,
+    /// Journals in PostgreSQL.
+    Postgres,
     /// `strace`.
     Strace,
     /// `libfaketime`.
@@ -207,6 +213,7 @@ impl Fault {
             Fault::FailingFsync(role) => format!("failing-fsync-{}", role.word()),
             Fault::Clock(role, Jump::Forward) => format!("clock-forward-{}", role.word()),
             Fault::Clock(role, Jump::Back) => format!("clock-back-{}", role.word()),
+            Fault::JournalServer => "kill-postgres".to_owned(),
             Fault::Node(NodeFault::KillLeader) => "kill-leader".to_owned(),
             Fault::Node(NodeFault::KillFollower) => "kill-follower".to_owned(),
             Fault::Node(NodeFault::KillCluster) => "kill-cluster".to_owned(),
@@ -255,6 +262,7 @@ impl Fault {
                 "The clock of {} jumps back, further than verifiers tolerate.",
                 whose(role)
             ),
+            Fault::JournalServer => "kill -9 of the PostgreSQL that holds every journal.".to_owned(),
             Fault::Node(NodeFault::KillLeader) => {
                 "kill -9 of the RabbitMQ node that leads the ingress queue.".to_owned()
             }
@@ -306,6 +314,7 @@ impl Fault {
             Fault::Clock(Role::Receiver, _) => &[Step::HandOver],
             Fault::Node(_) => &[Step::Publish, Step::Relay, Step::Take, Step::Evidence],
             Fault::Fachverfahren(_) => &[Step::HandOver],
+            Fault::JournalServer => &[Step::Promise, Step::Relay, Step::Take, Step::HandOver],
             Fault::Poison(_) => &[Step::Relay],
             Fault::Certificate => &[Step::Publish, Step::Relay],
             Fault::Table(Change::Good | Change::Broken) => &[Step::Promise],
@@ -322,11 +331,12 @@ impl Fault {
             Fault::Cut(_) | Fault::Slow(_) | Fault::Poison(_) | Fault::Certificate | Fault::Table(Change::Move) => {
                 &[Need::RabbitMq]
             }
-            Fault::FullDisk(Role::Sender) | Fault::FailingFsync(Role::Sender) => &[Need::Strace],
-            Fault::FullDisk(_) | Fault::FailingFsync(_) => &[Need::Processes, Need::Strace],
+            Fault::FullDisk(Role::Sender) | Fault::FailingFsync(Role::Sender) => &[Need::OwnDisks, Need::Strace],
+            Fault::FullDisk(_) | Fault::FailingFsync(_) => &[Need::OwnDisks, Need::Processes, Need::Strace],
             Fault::Clock(Role::Sender, _) => &[Need::Faketime],
             Fault::Clock(..) => &[Need::Processes, Need::Faketime],
             Fault::Node(NodeFault::KillFollower) => &[Need::RabbitMq, Need::Cluster],
+            Fault::JournalServer => &[Need::Postgres],
             Fault::Node(_) => &[Need::RabbitMq],
         }
     }
@@ -366,7 +376,7 @@ pub(super) fn faults() -> Vec<Fault> {
     faults.extend(troubles.map(Fault::Fachverfahren));
     faults.extend([Poison::Garbage, Poison::BadSignature, Poison::Replay].map(Fault::Poison));
     faults.extend([Change::Good, Change::Broken, Change::Move].map(Fault::Table));
-    faults.push(Fault::Certificate);
+    faults.extend([Fault::Certificate, Fault::JournalServer]);
     let nodes = [
         NodeFault::KillLeader,
         NodeFault::KillFollower,

@@ -1,7 +1,8 @@
 //! Which strikes are made here: what was asked for, without what this host or this network cannot do.
 
 use super::Args;
-use super::nodes::{NodeError, clock, injection, rabbitmq};
+use super::network::Shape;
+use super::nodes::{NodeError, clock, injection, postgres, rabbitmq};
 use super::plan::{self, Fault, Need, Strike};
 use super::report::Skipped;
 use crate::failure::{Exit, Failure};
@@ -10,8 +11,8 @@ use crate::failure::{Exit, Failure};
 pub(super) struct Selection {
     pub(super) strikes: Vec<Strike>,
     pub(super) skipped: Vec<Skipped>,
-    /// Nodes of RabbitMQ; 0 is the embedded link.
-    pub(super) nodes: usize,
+    /// How large the network is.
+    pub(super) shape: Shape,
 }
 
 impl Selection {
@@ -33,8 +34,21 @@ impl Selection {
                 0
             }
         };
-        let here = Here {
+        let shape = Shape {
             nodes,
+            instances: usize::from(args.instances),
+            postgres: args.postgres || args.instances > 1,
+        };
+        if shape.instances > 1 && nodes == 0 {
+            let sentence = "Several instances need RabbitMQ and cannot share the embedded link.";
+            return Err(Failure::new(Exit::Usage, "instances-need-rabbitmq", sentence));
+        }
+        if shape.postgres {
+            // without it there is no other network to fall back to
+            postgres::available()?;
+        }
+        let here = Here {
+            shape,
             strace: injection::available(),
             faketime: clock::available(),
         };
@@ -52,14 +66,14 @@ impl Selection {
         Ok(Self {
             strikes,
             skipped,
-            nodes,
+            shape,
         })
     }
 }
 
 /// What there is.
 struct Here {
-    nodes: usize,
+    shape: Shape,
     strace: Result<(), NodeError>,
     faketime: Result<(), NodeError>,
 }
@@ -69,9 +83,13 @@ impl Here {
     fn lacks(&self, need: Need) -> Option<String> {
         let tool = |tool: &Result<(), NodeError>| tool.as_ref().err().map(ToString::to_string);
         match need {
-            Need::Processes => (self.nodes == 0).then(|| "all roles are one process on the embedded link".to_owned()),
-            Need::RabbitMq => (self.nodes == 0).then(|| "there is no RabbitMQ on the embedded link".to_owned()),
-            Need::Cluster => (self.nodes < 2).then(|| "there is one node only (--nodes 3)".to_owned()),
+            Need::Processes => {
+                (self.shape.nodes == 0).then(|| "all roles are one process on the embedded link".to_owned())
+            }
+            Need::RabbitMq => (self.shape.nodes == 0).then(|| "there is no RabbitMQ on the embedded link".to_owned()),
+            Need::Cluster => (self.shape.nodes < 2).then(|| "there is one node only (--nodes 3)".to_owned()),
+            Need::OwnDisks => self.shape.postgres.then(|| "the journals lie in PostgreSQL".to_owned()),
+            Need::Postgres => (!self.shape.postgres).then(|| "the journals lie in files (--postgres)".to_owned()),
             Need::Strace => tool(&self.strace),
             Need::Faketime => tool(&self.faketime),
         }

@@ -29,7 +29,7 @@ pub(super) async fn jump(stage: &Stage, role: Role, jump: Jump, arranged: Arrang
         Jump::Forward => JUMP,
         Jump::Back => -JUMP,
     };
-    let members = stage.network.of(role);
+    let members = stage.network.struck(role);
     let moment = Instant::now();
     for member in &members {
         member.shift_clock(offset).await?;

@@ -2,13 +2,12 @@
 //!
 //! Behind them everything has to go on, and none of them may take effect: their number is in nobody's book.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
-use viereck_custody::{Journal, MessageKey};
+use viereck_custody::{Journal, MessageKey, Place, PostgresUrl};
 use viereck_envelope::{Content, Draft, File, MessageType, Role, Signer, seal};
 use viereck_routing::{BehoerdeId, CaseId, Environment, InvalidId, Kind, MessageId, Tables};
 use viereck_transport::{Address, AmqpConfig, Link};
@@ -68,9 +67,13 @@ async fn ended(stage: &Stage) -> Result<Vec<Bytes>, Failure> {
     let since = stage.book.drawn();
     // while the Fachverfahren holds them back they are surely in the receiver's journal
     let held = stage.arrange(Step::HandOver).await;
-    let file = PathBuf::from(stage.network.site.journal(RECEIVER_SH));
+    let place = stage.network.journal(RECEIVER_SH);
+    let place = match PostgresUrl::parse(&place) {
+        Ok(url) => Place::Postgres(url),
+        Err(_) => Place::File(place.into()),
+    };
     let receiver = RECEIVER_SH.parse().map_err(|error: InvalidId| failed(&error))?;
-    let journal = Journal::open_to_look(file.as_path(), receiver, Environment::Test).await;
+    let journal = Journal::open_to_look(place, receiver, Environment::Test).await;
     let journal = journal.map_err(|error| failed(&error))?;
     let mut taken = vec![];
     for submission in stage.book.submissions_since(since, false).into_iter().take(MANY) {
@@ -83,6 +86,9 @@ async fn ended(stage: &Stage) -> Result<Vec<Bytes>, Failure> {
     }
     journal.close().await;
     held.undo();
+    if taken.is_empty() {
+        return Err(failed(&"nothing was at the receiver that could be replayed"));
+    }
     stage
         .until("the envelopes to be replayed have ended", ENDED, || {
             stage.book.submissions_since(since, true).len() >= taken.len()

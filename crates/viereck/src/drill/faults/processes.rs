@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 /// kill -9, and a new start at once, as a service manager would.
 pub(super) async fn kill(stage: &Stage, role: Role, arranged: Arranged<'_>) -> Result<Instant, Failure> {
-    let members = stage.network.of(role);
+    let members = stage.network.struck(role);
     let moment = Instant::now();
     for member in &members {
         member.kill().await?;
@@ -26,7 +26,7 @@ pub(super) async fn kill(stage: &Stage, role: Role, arranged: Arranged<'_>) -> R
 
 /// SIGSTOP for a while. Its connections stay open, and whoever waits for it has to find out by itself.
 pub(super) async fn freeze(stage: &Stage, role: Role, arranged: Arranged<'_>) -> Result<Instant, Failure> {
-    let members = stage.network.of(role);
+    let members = stage.network.struck(role);
     let moment = Instant::now();
     for member in &members {
         member.freeze().await?;
