@@ -1,6 +1,7 @@
 //! Journals of custodians without a network between them: messages and receipts are carried by hand.
 //!
-//! For what a network shows only by accident: repeats, conflicts, statements by the wrong one.
+//! For what a network shows only by accident: repeats, conflicts, statements by the wrong one. The same scenarios run
+//! on both databases: where they stand once more in a module [`ON_POSTGRES`], their journals lie in PostgreSQL.
 
 use std::sync::Arc;
 
@@ -8,9 +9,14 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use viereck::demo::site::Site;
-use viereck_custody::Journal;
+use viereck_custody::{Journal, Place};
 use viereck_envelope::{Content, Draft, File, MessageType, Role, SealedEnvelope, Signer, seal};
 use viereck_routing::{CaseId, Environment, GatewayId, Kind, MessageId, Tables, day_in_berlin};
+
+use crate::postgres;
+
+/// The module whose scenarios have their journals in PostgreSQL. A test's thread bears the path of the test.
+const ON_POSTGRES: &str = "on_postgres::";
 
 /// A site whose custodians are played by the test.
 pub struct Custodians {
@@ -18,6 +24,7 @@ pub struct Custodians {
     pub site: Site,
     /// The table in force.
     pub tables: Arc<Tables>,
+    on_postgres: bool,
     dir: TempDir,
 }
 
@@ -33,17 +40,24 @@ impl Custodians {
         Self {
             site,
             tables: Arc::new(loaded.tables),
+            on_postgres: std::thread::current()
+                .name()
+                .is_some_and(|test| test.contains(ON_POSTGRES)),
             dir,
         }
     }
 
     /// A new journal of a custodian.
     pub async fn journal(&self, custodian: &str) -> Journal {
-        let path = self
-            .dir
-            .path()
-            .join(format!("{custodian}-{}.sqlite", uuid::Uuid::new_v4()));
-        Journal::open(&path, id(custodian), Environment::Test)
+        let place = match self.on_postgres {
+            true => Place::Postgres(postgres::database("custodian").await),
+            false => Place::File(
+                self.dir
+                    .path()
+                    .join(format!("{custodian}-{}.sqlite", uuid::Uuid::new_v4())),
+            ),
+        };
+        Journal::open(place, id(custodian), Environment::Test)
             .await
             .expect("a journal")
     }
@@ -174,7 +188,9 @@ pub async fn due(journal: &Journal, limit: usize) -> Vec<viereck_custody::hand_o
     let mut due = vec![];
     for waiting in queue.waiting {
         let left = limit - due.len();
-        let given = journal.give_out(&waiting.pair, waiting.class, Timestamp::now(), left).await;
+        let given = journal
+            .give_out(&waiting.pair, waiting.class, Timestamp::now(), left)
+            .await;
         due.extend(given.expect("the journal gives out"));
     }
     due

@@ -3,6 +3,8 @@
 pub mod account;
 pub mod corners;
 pub mod custodians;
+pub mod instances;
+pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod rabbitmq;

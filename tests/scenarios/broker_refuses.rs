@@ -42,7 +42,6 @@ impl Middle {
         let config = viereck_broker::Config {
             id: id("broker"),
             keys: dir.path().to_owned(),
-            journal: dir.path().to_owned(),
             prefetch: 8,
             receipt_gather_ms: 10,
             outbox: viereck_broker::Outbox::default(),
@@ -229,7 +228,11 @@ async fn a_repeat_goes_to_the_same_gateway_and_is_told_the_same() {
         delivery.done();
     }
     let view = sender.message(&message).await.unwrap().unwrap();
-    let relayed = view.events.iter().filter(|event| event.stage == Stage::Relayed.into()).count();
+    let relayed = view
+        .events
+        .iter()
+        .filter(|event| event.stage == Stage::Relayed.into())
+        .count();
     assert_eq!(
         (view.status, relayed),
         (Stage::Relayed, 1),

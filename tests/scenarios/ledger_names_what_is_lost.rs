@@ -1,0 +1,171 @@
+//! A row that is lost from a journal while its process is down is found and named, whoever lost it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use harness::custodians::{Custodians, id};
+use jiff::SignedDuration;
+use rusqlite::Connection;
+use viereck_custody::ledger::{DifferenceKind, LateKind, Reconciled};
+use viereck_custody::{Conclusion, Idempotency, Journal, MessageKey, Place, Promise};
+use viereck_envelope::SealedEnvelope;
+use viereck_routing::{Digest, Environment, MessageId};
+
+async fn open(file: &Path, custodian: &str) -> Journal {
+    let place = Place::File(file.to_owned());
+    Journal::open(place, id(custodian), Environment::Test).await.unwrap()
+}
+
+/// Promises at the sender and takes at the receiver.
+async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) -> SealedEnvelope {
+    let message = MessageId::random();
+    let sealed = custodians.application(message, b"{}");
+    let idempotency = Idempotency {
+        owner: "client:a".to_owned(),
+        key: message.to_string(),
+        fingerprint: Digest::of(b"1"),
+    };
+    sender
+        .promise(Promise::new(sealed.clone(), idempotency, "{}".to_owned()))
+        .await
+        .unwrap();
+    let taken = receiver.take(sealed.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone());
+    taken.await.unwrap();
+    sealed
+}
+
+async fn reconciled(journal: &Journal) -> Reconciled {
+    journal.reconcile_ledger(SignedDuration::from_mins(10)).await.unwrap()
+}
+
+fn kinds(reconciled: &Reconciled, message: MessageId) -> BTreeSet<DifferenceKind> {
+    let about = reconciled
+        .differences
+        .iter()
+        .filter(|one| one.message_id == Some(message));
+    about.map(|one| one.kind).collect()
+}
+
+/// What somebody does to the file while nobody looks.
+fn spoil(file: &Path, statement: &str) {
+    let connection = Connection::open(file).unwrap();
+    connection
+        .execute_batch(&format!("PRAGMA foreign_keys = OFF; {statement}"))
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_loss_is_found_and_named() {
+    let custodians = Custodians::prepare();
+    let dir = tempfile::tempdir().unwrap();
+    let (at_sender, at_receiver) = (dir.path().join("sender.sqlite"), dir.path().join("receiver.sqlite"));
+    let (sender, receiver) = (open(&at_sender, "gw-sh-1").await, open(&at_receiver, "gw-sh-2").await);
+    let mut carried = Vec::new();
+    for _ in 0..6 {
+        carried.push(carry(&custodians, &sender, &receiver).await);
+    }
+    for sealed in &carried[..3] {
+        let key = MessageKey {
+            author: sealed.header().author.clone(),
+            message_id: sealed.header().message_id,
+        };
+        receiver.begin_hand_over(&key, None).await.unwrap();
+        receiver.conclude(&key, Conclusion::Accepted).await.unwrap();
+    }
+    for journal in [&sender, &receiver] {
+        let right = reconciled(journal).await;
+        assert!(right.is_right() && right.late.is_empty(), "{right:?}");
+    }
+    let account = receiver.ledger().await.unwrap().total_taken();
+    assert_eq!((account.received, account.ended, account.in_flight), (6, 3, 3));
+    sender.close().await;
+    receiver.close().await;
+
+    let [ended, other, third, waiting, _, lost_at_sender] = &carried[..] else {
+        panic!("six")
+    };
+    let of = |sealed: &SealedEnvelope| sealed.header().message_id;
+    spoil(
+        &at_receiver,
+        &format!("DELETE FROM message WHERE message_id = '{}'", of(waiting)),
+    );
+    spoil(
+        &at_receiver,
+        &format!("UPDATE message SET ended = NULL WHERE message_id = '{}'", of(ended)),
+    );
+    spoil(
+        &at_receiver,
+        &format!(
+            "DELETE FROM event WHERE message_id = '{}' AND stage = 'accepted'",
+            of(other)
+        ),
+    );
+    spoil(
+        &at_receiver,
+        &format!(
+            "DELETE FROM event WHERE message_id = '{}' AND stage = 'delivered'",
+            of(third)
+        ),
+    );
+    spoil(
+        &at_sender,
+        &format!("DELETE FROM message WHERE message_id = '{}'", of(lost_at_sender)),
+    );
+
+    let (sender, receiver) = (open(&at_sender, "gw-sh-1").await, open(&at_receiver, "gw-sh-2").await);
+    let found = reconciled(&receiver).await;
+    assert_eq!(kinds(&found, of(waiting)), BTreeSet::from([DifferenceKind::RowMissing]));
+    assert_eq!(kinds(&found, of(ended)), BTreeSet::from([DifferenceKind::EndNotNoted]));
+    assert_eq!(
+        kinds(&found, of(other)),
+        BTreeSet::from([DifferenceKind::EndWithoutEvent])
+    );
+    assert_eq!(kinds(&found, of(third)), BTreeSet::from([DifferenceKind::EventMissing]));
+    let counts = found
+        .differences
+        .iter()
+        .find(|one| one.kind == DifferenceKind::CountDiffers)
+        .unwrap();
+    let (counted, there) = (counts.counted.unwrap(), counts.found.unwrap());
+    assert_eq!(
+        (counted.received, counted.ended, there.received, there.ended),
+        (6, 3, 5, 2)
+    );
+    assert_eq!(counts.participant.as_ref(), Some(&waiting.header().reader));
+    assert_eq!(found.differences_in_all, 5);
+
+    let found = reconciled(&sender).await;
+    assert_eq!(
+        kinds(&found, of(lost_at_sender)),
+        BTreeSet::from([DifferenceKind::RowMissing])
+    );
+    assert!(!sender.ledger().await.unwrap().total_sent().adds_up());
+    println!("account: 6 carried; 5 differences planted at the receiver and 1 at the sender, all named");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_should_have_spoken_about_is_named_with_who_holds_it() {
+    let custodians = Custodians::prepare();
+    let broker = custodians.journal("broker").await;
+    let message = MessageId::random();
+    let sealed = custodians.application(message, b"{}");
+    let verified = viereck_envelope::verify(
+        sealed.bytes().clone(),
+        custodians.tables.as_ref(),
+        Environment::Test,
+        jiff::Timestamp::now(),
+    );
+    broker.relayed(&verified.unwrap(), id("gw-sh-2"), 0).await.unwrap();
+    assert!(
+        reconciled(&broker).await.late.is_empty(),
+        "silent, but not for long enough"
+    );
+    let found = broker.reconcile_ledger(SignedDuration::ZERO).await.unwrap();
+    assert!(found.is_right(), "{found:?}");
+    let [late] = &found.late[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (late.kind, late.message_id, late.holder.as_str()),
+        (LateKind::Silent, message, "broker")
+    );
+    println!("account: 1 relayed, and named as silent at the broker");
+}

@@ -1,0 +1,263 @@
+//! What is parked at each custodian: octets that did not verify, messages taken out; put back, ended, and many at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use harness::custodians::{Custodians, id};
+use harness::wait::until;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use viereck_custody::inbox::Taken;
+use viereck_custody::job::{self, FASTEST};
+use viereck_custody::parked::{Filter, Means, ParkedError, ParkedId, Place, Requeued, What};
+use viereck_custody::{Actor, Journal, StatedReason};
+use viereck_envelope::{Reason, Stage};
+use viereck_routing::{Digest, MessageId, Tables};
+use viereck_transport::Link;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A receiver whose table does not know the author's gateway by its certificate, and the table that does.
+struct Parking {
+    right: Custodians,
+    wrong: Arc<Tables>,
+    link: Link,
+    _dir: tempfile::TempDir,
+}
+
+impl Parking {
+    fn prepare() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let right = Custodians::prepare();
+        let others = Custodians::prepare();
+        let link = Link::embedded(&dir.path().join("link.sqlite")).unwrap();
+        Self {
+            right,
+            wrong: others.tables.clone(),
+            link,
+            _dir: dir,
+        }
+    }
+
+    fn means(&self) -> Means {
+        Means {
+            tables: self.right.tables.clone(),
+            link: self.link.clone(),
+        }
+    }
+
+    /// Octets of a genuine application, kept as refused because of the certificate that was unknown then.
+    async fn refused(&self, journal: &Journal, origin: Option<&str>) -> (MessageId, Digest) {
+        let message = MessageId::random();
+        let sealed = self.right.application(message, b"{}");
+        let bytes = sealed.bytes().clone();
+        journal
+            .keep_refused(bytes.clone(), Reason::T002, origin.map(id))
+            .await
+            .unwrap();
+        (message, Digest::of(&bytes))
+    }
+}
+
+fn anna() -> (Actor, StatedReason) {
+    (Actor::operator("anna").unwrap(), "ticket 1".parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn octets_that_verify_now_are_taken_and_those_that_do_not_stay() {
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("gw-sh-2").await;
+    let (message, digest) = parking.refused(&journal, None).await;
+    let poison = Bytes::from_static(b"<Envelope/>");
+    journal.keep_refused(poison.clone(), Reason::X001, None).await.unwrap();
+    let (actor, reason) = anna();
+
+    let listed = journal.parked(&Filter::default(), Place::default(), 10).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|parked| matches!(parked.what, What::Octets { .. })));
+    let groups = journal.parked_groups().await.unwrap();
+    assert_eq!(groups.iter().map(|group| group.octets).collect::<Vec<_>>(), [1, 1]);
+
+    let too_early = Means {
+        tables: parking.wrong.clone(),
+        link: parking.link.clone(),
+    };
+    let octets = ParkedId::Octets(digest);
+    let still = journal.requeue(octets, &too_early, &actor, &reason).await.unwrap();
+    assert!(matches!(still, Requeued::Still { .. }), "{still:?}");
+    let flowing = journal
+        .requeue(octets, &parking.means(), &actor, &reason)
+        .await
+        .unwrap();
+    assert!(matches!(flowing, Requeued::Flowing { .. }), "{flowing:?}");
+    let view = journal.message(&message).await.unwrap().unwrap();
+    assert_eq!(view.status, Stage::Delivered);
+    let again = journal.requeue(octets, &parking.means(), &actor, &reason).await;
+    assert!(matches!(again, Err(ParkedError::NotParked)), "{again:?}");
+
+    // poison stays poison, until somebody throws it away
+    let poison = ParkedId::Octets(Digest::of(&poison));
+    let still = journal
+        .requeue(poison, &parking.means(), &actor, &reason)
+        .await
+        .unwrap();
+    assert!(matches!(still, Requeued::Still { .. }), "{still:?}");
+    assert_eq!(journal.discard(poison, &actor, &reason).await.unwrap(), None);
+    assert!(journal.parked_groups().await.unwrap().is_empty());
+    let trail = journal.audit_trail(Timestamp::UNIX_EPOCH, None, 10).await.unwrap();
+    let told: Vec<String> = trail
+        .iter()
+        .map(|line| format!("{} {}", line.verb, line.outcome.split(' ').next().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        ["requeue still", "requeue flowing", "requeue still", "discard deleted"]
+    );
+    assert_eq!(journal.verify_audit().await.unwrap().broken, None);
+    println!("account: 2 refused, 1 taken after all, 1 discarded, 4 lines in the trail");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_relays_what_verifies_now_and_never_what_came_under_a_foreign_name() {
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("broker").await;
+    let (message, own) = parking.refused(&journal, Some("gw-sh-1")).await;
+    let (_, borrowed) = parking.refused(&journal, Some("gw-nw-1")).await;
+    let (actor, reason) = anna();
+    let requeue = async |digest| {
+        let id = ParkedId::Octets(digest);
+        journal.requeue(id, &parking.means(), &actor, &reason).await.unwrap()
+    };
+    assert_eq!(
+        requeue(own).await,
+        Requeued::Flowing {
+            target_then: None,
+            target_now: Some(id("gw-sh-2"))
+        }
+    );
+    assert_eq!(requeue(borrowed).await, Requeued::Still { reason: Reason::T070 });
+    let held = journal.held_for().await.unwrap();
+    assert_eq!(
+        held.iter().map(|held| held.gateway.clone()).collect::<Vec<_>>(),
+        [Some(id("gw-sh-2"))]
+    );
+    assert!(journal.message(&message).await.unwrap().is_some());
+    // its gateway has still to be told of the other one: not thrown away before
+    let borrowed = ParkedId::Octets(borrowed);
+    let early = journal.discard(borrowed, &actor, &reason).await;
+    assert!(matches!(early, Err(ParkedError::NotTold)), "{early:?}");
+    println!("account: 2 refused at the broker, 1 relayed to gw-sh-2, 1 kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_message_ends_and_its_author_learns_it() {
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("gw-sh-2").await;
+    let message = MessageId::random();
+    let sealed = parking.right.application(message, b"{}");
+    let me = id("gw-sh-2");
+    let tables = parking.right.tables.clone();
+    let taken = journal.take(sealed.bytes().clone(), &me, tables).await.unwrap();
+    assert_eq!(taken, Taken::New);
+    let key = viereck_custody::MessageKey {
+        author: sealed.header().author.clone(),
+        message_id: message,
+    };
+    journal.park(&key, Reason::T002).await.unwrap();
+    let (actor, reason) = anna();
+    let by_reader = Filter {
+        reader: Some(sealed.header().reader.clone()),
+        ..Filter::default()
+    };
+    let listed = journal.parked(&by_reader, Place::default(), 10).await.unwrap();
+    assert_eq!(listed[0].target_now(&parking.right.tables, Timestamp::now()), Some(me));
+
+    let parked = ParkedId::Message(message);
+    assert_eq!(
+        journal.discard(parked, &actor, &reason).await.unwrap(),
+        Some(Stage::Rejected)
+    );
+    let view = journal.message(&message).await.unwrap().unwrap();
+    assert_eq!((view.status, view.terminal), (Stage::Rejected, true));
+    assert_eq!(view.reasons, [Reason::Discarded]);
+    let again = journal.discard(parked, &actor, &reason).await;
+    assert!(
+        matches!(again, Err(ParkedError::NotParked)),
+        "an end is an end: {again:?}"
+    );
+    let account = journal.ledger().await.unwrap().total_taken();
+    assert_eq!((account.received, account.ended), (1, 1));
+    println!("account: 1 taken, 1 parked, 1 rejected with the reason discarded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_keeps_its_pace_goes_on_after_a_restart_and_does_each_item_once() {
+    const ITEMS: usize = 40;
+    let parking = Parking::prepare();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.sqlite");
+    let environment = viereck_routing::Environment::Test;
+    let open = async || Journal::open(path.as_path(), id("gw-sh-2"), environment).await.unwrap();
+    let journal = open().await;
+    let mut messages = vec![];
+    for _ in 0..ITEMS {
+        messages.push(parking.refused(&journal, None).await.0);
+    }
+    let (actor, reason) = anna();
+    let none = Filter {
+        cause: Some(Reason::X001),
+        ..Filter::default()
+    };
+    assert!(journal.start_job(none, 60, &actor, &reason).await.unwrap().is_none());
+    let all = Filter {
+        cause: Some(Reason::T002),
+        ..Filter::default()
+    };
+    let begun = std::time::Instant::now();
+    let job = journal.start_job(all, FASTEST, &actor, &reason).await.unwrap().unwrap();
+    assert_eq!((job.items, job.left), (ITEMS as u64, ITEMS as u64));
+
+    let (_tables, in_force) = watch::channel(parking.right.tables.clone());
+    let work = |journal: &Journal, stop: &CancellationToken| {
+        let work = job::run(journal.clone(), parking.link.clone(), in_force.clone(), stop.clone());
+        tokio::spawn(work)
+    };
+    let progress = async |journal: &Journal| journal.jobs().await.unwrap().remove(0);
+    let stop = CancellationToken::new();
+    let working = work(&journal, &stop);
+    until(DEADLINE, "half of it is done", async || {
+        (progress(&journal).await.left <= ITEMS as u64 / 2).then_some(())
+    })
+    .await;
+    stop.cancel();
+    working.await.unwrap().unwrap();
+    let half = progress(&journal).await;
+    assert!(half.left > 0 && half.ended_at.is_none(), "{half:?}");
+    journal.close().await;
+
+    let journal = open().await;
+    let stop = CancellationToken::new();
+    let working = work(&journal, &stop);
+    let done = until(DEADLINE, "all of it", async || {
+        let job = progress(&journal).await;
+        job.ended_at.is_some().then_some(job)
+    })
+    .await;
+    stop.cancel();
+    working.await.unwrap().unwrap();
+    // never faster than its rate: 6000 a minute are 10 ms for each
+    assert!(
+        begun.elapsed() >= Duration::from_millis(10) * (ITEMS as u32 - 2),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(done.results.get("flowing"), Some(&(ITEMS as u64)), "{done:?}");
+    for message in &messages {
+        let view = journal.message(message).await.unwrap().unwrap();
+        assert_eq!(view.status, Stage::Delivered);
+    }
+    assert_eq!(journal.ledger().await.unwrap().total_taken().received, ITEMS as u64);
+    println!("account: {ITEMS} items, each requeued once, in {:?}", begun.elapsed());
+}
