@@ -98,6 +98,7 @@ pub struct Swept {
 /// Of the journal, and only what does not pass by itself.
 pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) -> Result<(), JournalError> {
     let mut told = late::Told::default();
+    let mut unsure = BTreeMap::new();
     let mut each = tokio::time::interval(EACH);
     each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -109,7 +110,10 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
             if !journal.on_duty(Duty::Sweep).await? {
                 return Ok(());
             }
-            journal.sweep_deadlines(Timestamp::now(), &config).await?.tell();
+            journal
+                .sweep_deadlines(Timestamp::now(), &config)
+                .await?
+                .tell(&mut unsure);
             told.tell(&journal.late(Timestamp::now(), &config).await?);
             Ok(())
         };
@@ -343,8 +347,9 @@ fn days_of(days: u16) -> SignedDuration {
 }
 
 impl Swept {
-    /// Alarms, one line for each authority.
-    fn tell(&self) {
+    /// Alarms, one line for each authority. `told` is what was told of those that nobody may end by a clock: they are told
+    /// of again when there are more.
+    fn tell(&self, told: &mut BTreeMap<BehoerdeId, u64>) {
         for ((behoerde, warning), messages) in &self.warned {
             tracing::error!(%behoerde, warning, messages, alarm = "deadline-near",
                 "nobody takes its messages over, and their time is running out");
@@ -353,14 +358,17 @@ impl Swept {
             tracing::error!(%behoerde, messages, alarm = "expired",
                 "nobody took its messages over in time: they are back at their authors' side");
         }
-        let mut unsure: BTreeMap<&BehoerdeId, u64> = BTreeMap::new();
-        self.unsure
-            .values()
-            .for_each(|reader| *unsure.entry(reader).or_default() += 1);
-        for (behoerde, messages) in unsure {
-            tracing::error!(%behoerde, messages, alarm = "deadline-unclear",
-                "past their deadline, but its Fachverfahren may have acted on them: ask it");
+        let mut unsure: BTreeMap<BehoerdeId, u64> = BTreeMap::new();
+        for reader in self.unsure.values() {
+            *unsure.entry(reader.clone()).or_default() += 1;
         }
+        for (behoerde, messages) in &unsure {
+            if told.get(behoerde).is_none_or(|told| told < messages) {
+                tracing::error!(%behoerde, messages, alarm = "deadline-unclear",
+                    "past their deadline, but its Fachverfahren may have acted on them: ask it");
+            }
+        }
+        *told = unsure;
     }
 }
 

@@ -107,7 +107,10 @@ impl Journal {
                 row.at::<i64>(0)
             })?;
             for seq in mine.into_iter().filter(|seq| !in_hand.contains(seq)) {
-                tx.run("UPDATE message SET claimed_by = NULL, doubtful = 1 WHERE seq = ?", params![seq])?;
+                tx.run(
+                    "UPDATE message SET claimed_by = NULL, doubtful = 1 WHERE seq = ?",
+                    params![seq],
+                )?;
             }
             let buried = tx.run("DELETE FROM instance WHERE alive_until <= ?", params![tx.clock()?])?;
             let freed = tx.run(
@@ -138,7 +141,10 @@ impl Journal {
             return;
         };
         let leave = move |tx: &Change<'_>| {
-            tx.run("UPDATE message SET claimed_by = NULL, doubtful = 1 WHERE claimed_by = ?", params![me])?;
+            tx.run(
+                "UPDATE message SET claimed_by = NULL, doubtful = 1 WHERE claimed_by = ?",
+                params![me],
+            )?;
             tx.run("DELETE FROM duty WHERE instance = ?", params![me])?;
             tx.run("DELETE FROM instance WHERE id = ?", params![me])?;
             tx.signal(LEFT);

@@ -69,7 +69,8 @@ impl Journal {
         target: GatewayId,
         returns: u32,
     ) -> Result<(), JournalError> {
-        self.account(envelope, Stage::Relayed, Some((target, returns)), None).await
+        self.account(envelope, Stage::Relayed, Some((target, returns)), None)
+            .await
     }
 
     /// It goes no further: `undeliverable` is committed with the reason. Of a message that stands as relayed this is

@@ -21,6 +21,9 @@ pub enum Address {
         /// Given where there is a delivery for just this Leistung.
         leistung: Option<LeistungId>,
     },
+    /// An envelope from the broker to this very gateway, whomever it serves by now: a second copy goes where the first one
+    /// went. `viereck.route`, `gateway.<gateway>`.
+    Gateway(GatewayId),
     /// A verified receipt batch on its way to the gateway concerned: `viereck.receipts`, `<from>.<to>`.
     Receipts {
         /// Whose batch it is.
@@ -83,7 +86,7 @@ impl Address {
     pub(crate) fn exchange(&self) -> Exchange {
         match self {
             Self::Submit(_) | Self::Receipt(_) => Exchange::Ingress,
-            Self::Route { .. } => Exchange::Route,
+            Self::Route { .. } | Self::Gateway(_) => Exchange::Route,
             Self::Receipts { .. } => Exchange::Receipts,
         }
     }
@@ -98,6 +101,8 @@ impl Address {
                 reader,
                 leistung: Some(leistung),
             } => format!("{reader}.{leistung}"),
+            // no participant is called like that: their identifiers have a colon
+            Self::Gateway(gateway) => format!("gateway.{gateway}"),
             Self::Receipts { from, to } => format!("{from}.{to}"),
         }
     }

@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 use crate::config::Part;
 use crate::config::commands as config;
 use crate::failure::{Exit, Failure};
-use crate::{demo, doctor, drill, envelope, journal, keys, messages, parked, pauses, report, routes, run, send, telemetry};
+use crate::{
+    demo, doctor, drill, envelope, journal, keys, messages, parked, pauses, report, routes, run, send, telemetry,
+};
 
 /// Viereck carries applications to the authority that is competent for them, and its answers back.
 #[derive(Debug, Parser)]

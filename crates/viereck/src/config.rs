@@ -427,7 +427,9 @@ impl fmt::Debug for AmqpUrl {
 fn around_host(url: &str) -> (&str, &str) {
     let authority = url.find("://").map_or(0, |at| at + 3);
     let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
-    let host = url[authority..end].rfind('@').map_or(authority, |at| authority + at + 1);
+    let host = url[authority..end]
+        .rfind('@')
+        .map_or(authority, |at| authority + at + 1);
     (&url[..host], &url[end..])
 }
 

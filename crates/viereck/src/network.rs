@@ -98,9 +98,12 @@ impl Network {
             .gateways
             .iter()
             .map(|gateway| (&gateway.settings.id, &gateway.journal));
-        for (custodian, place) in
-            places.chain(config.broker.iter().map(|broker| (&broker.settings.id, &broker.journal)))
-        {
+        for (custodian, place) in places.chain(
+            config
+                .broker
+                .iter()
+                .map(|broker| (&broker.settings.id, &broker.journal)),
+        ) {
             journals.insert(
                 custodian.clone(),
                 open_journal(place, custodian, config.environment).await?,
@@ -173,7 +176,10 @@ impl Network {
             self.shutdown.child_token(),
         )?;
         self.operations = listener.local_addr().ok();
-        tracing::info!(address = self.operations.map(tracing::field::display), "operations interface listens");
+        tracing::info!(
+            address = self.operations.map(tracing::field::display),
+            "operations interface listens"
+        );
         self.sampling
             .spawn(operations::serve(listener, operations, self.ended.child_token()));
         Ok(())

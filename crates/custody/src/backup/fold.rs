@@ -325,6 +325,11 @@ impl Reconciling {
                 Some(row) => (row, false),
                 None => (told.insert(change, side)?, true),
             };
+            if made && side == Side::Sent {
+                // our own word that we have it never left this journal: it is given again, for the moment it was seen
+                let first = events.iter().map(|(event, ..)| event.time).min();
+                journal.state(change, &row, Stage::Received, None, &[], first.unwrap_or(told.filed_at))?;
+            }
             journal.note_all(change, &key, &told.envelope_digest, &events)?;
             if side == Side::Relayed {
                 let target = events.iter().rev().find_map(|(event, ..)| event.target.clone());

@@ -185,7 +185,7 @@ impl Journal {
         let Refused { bytes, origin, cause } = self.refused(digest).await?;
         let requeued = match self.read_again(bytes, means).await {
             Ok(Readable::Envelope(envelope)) => self.envelope_again(*envelope, origin, means).await?,
-            Ok(Readable::Receipts(batch, bytes)) => self.receipts_again(batch, bytes, means).await?,
+            Ok(Readable::Receipts(batch, bytes)) => self.receipts_again(*batch, bytes, means).await?,
             Err(why) => Requeued::Still { reason: why },
         };
         let (journal, actor, reason) = (self.clone(), actor.clone(), reason.clone());
@@ -240,7 +240,7 @@ impl Journal {
         })
         .await;
         batch
-            .map(|batch| Readable::Receipts(batch, bytes))
+            .map(|batch| Readable::Receipts(Box::new(batch), bytes))
             .map_err(|_| refused.reason())
     }
 
@@ -339,7 +339,7 @@ impl Journal {
 /// What refused octets are, now that they verify.
 enum Readable {
     Envelope(Box<VerifiedEnvelope>),
-    Receipts(VerifiedBatch, Bytes),
+    Receipts(Box<VerifiedBatch>, Bytes),
 }
 
 struct Refused {

@@ -56,16 +56,28 @@ impl Schedule {
             let mut wanted: BTreeMap<&(Class, Pair), usize> = BTreeMap::new();
             turns.iter().for_each(|turn| *wanted.entry(turn).or_default() += 1);
             let mut given = BTreeMap::new();
+            let mut failed = None;
             for (turn, count) in wanted {
                 let (class, pair) = turn;
-                let messages = journal.give_out(pair, *class, now, count).await?;
-                if messages.len() < count {
-                    self.is_done(*class, pair);
+                match journal.give_out(pair, *class, now, count).await {
+                    Ok(messages) => {
+                        if messages.len() < count {
+                            self.is_done(*class, pair);
+                        }
+                        given.insert(turn, VecDeque::from(messages));
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
                 }
-                given.insert(turn, VecDeque::from(messages));
             }
             let in_turn = |turn| given.get_mut(turn).and_then(VecDeque::pop_front);
             self.ready.extend(turns.iter().filter_map(in_turn));
+            // what was given out before it failed is ready all the same
+            if let Some(error) = failed {
+                return Err(error);
+            }
         }
         Ok(self.ready.pop_front())
     }

@@ -36,6 +36,11 @@ fn a_key_that_does_not_fit_is_refused_by_name() {
             "concurrency",
         ),
         (
+            delivery(r#""adapter":"directory","folder":"x","per_minute":0"#),
+            "per_minute",
+        ),
+        (r#"{"deadlines":{"expire":1}}"#.to_owned(), "expire"),
+        (
             r#"{"fachverfahren":[{"name":"a","behoerden":[]}]}"#.to_owned(),
             "token_sha256",
         ),
@@ -89,5 +94,17 @@ fn what_is_unwise_warns_and_what_contradicts_itself_is_an_error() {
     assert_eq!(
         found(json!({ "limits": { "bytes_in_flight": 1000 } })),
         [(error, "out-of-range", "limits.bytes_in_flight".to_owned())]
+    );
+    assert_eq!(
+        found(json!({ "deadlines": { "warn_days": [9, 3] } })),
+        [(error, "out-of-order", "deadlines.warn_days".to_owned())]
+    );
+    assert_eq!(
+        found(json!({ "deadlines": { "expire_days": 9 } })),
+        [(error, "out-of-order", "deadlines.warn_days".to_owned())]
+    );
+    assert_eq!(
+        found(json!({ "retention": { "case_days": 0 } })),
+        [(error, "out-of-range", "retention.case_days".to_owned())]
     );
 }

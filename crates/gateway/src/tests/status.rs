@@ -96,3 +96,134 @@ async fn a_request_that_prefers_to_wait_gets_the_news() {
     gateway.draining.cancel();
     assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
 }
+
+#[tokio::test]
+async fn a_preference_that_is_honoured_is_confirmed_and_one_without_a_place_is_not() {
+    let network = Network::new();
+    let gateway = network.gateway(SENDER, r#"{"limits":{"waiting":1}}"#).await;
+    let serving = Serving::start(&gateway).await;
+    let here = format!("{}{}", serving.base, file(&serving, "k").await);
+    let get = || serving.http.get(&here).bearer_auth(token("alles"));
+    let plain = get().send().await.unwrap();
+    assert!(plain.headers().get("preference-applied").is_none());
+    let waited = get().header("Prefer", "respond-async, wait=1").send().await.unwrap();
+    assert_eq!(waited.headers()["preference-applied"], "wait=1");
+
+    // the only place is taken: answered at once, without a word of having waited
+    let waiting = tokio::spawn(get().header("Prefer", "wait=20").send());
+    let began = Instant::now();
+    loop {
+        let answer = get().header("Prefer", "wait=1").send().await.unwrap();
+        if answer.headers().get("preference-applied").is_none() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "the place is never taken");
+    }
+    gateway.draining.cancel();
+    assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
+}
+
+/// Files an application and gives the path of its status.
+async fn file(serving: &Serving, key: &str) -> String {
+    let post = serving.http.post(format!("{}/v1/submissions", serving.base));
+    let post = post.bearer_auth(token("alles")).header("Idempotency-Key", key);
+    let (status, filed) = answer(post.multipart(form(&metadata()))).await;
+    assert_eq!(status, 202, "{filed}");
+    filed["links"]["self"].as_str().unwrap().to_owned()
+}
+
+/// The entries of a page and the path of the next one.
+async fn page(serving: &Serving, path: &str, client: &str) -> (Vec<String>, Option<String>) {
+    let response = serving.http.get(format!("{}{path}", serving.base));
+    let response = response.bearer_auth(token(client)).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let links = response.headers()["link"].to_str().unwrap().to_owned();
+    let next = links.split(", ").find(|link| link.ends_with("rel=\"next\""));
+    let next = next.map(|link| link[1..link.find('>').unwrap()].to_owned());
+    let body: Value = response.json().await.unwrap();
+    let entries = body["submissions"].as_array().unwrap();
+    let ids = entries
+        .iter()
+        .map(|entry| entry["links"]["self"].as_str().unwrap().to_owned());
+    (ids.collect(), next)
+}
+
+#[tokio::test]
+async fn a_list_is_walked_page_by_page_and_what_comes_meanwhile_moves_nothing() {
+    let network = Network::new();
+    let gateway = network.gateway(SENDER, "").await;
+    let serving = Serving::start(&gateway).await;
+    let mut filed = Vec::new();
+    for key in ["a", "b", "c", "d", "e"] {
+        filed.push(file(&serving, key).await);
+    }
+    filed.reverse();
+    let (mut seen, mut next) = page(&serving, "/v1/submissions?limit=2&status=received", "alles").await;
+    assert_eq!(seen, filed[..2]);
+    file(&serving, "f").await;
+    while let Some(path) = next {
+        assert!(path.contains("status=received"), "{path}");
+        let (more, after) = page(&serving, &path, "alles").await;
+        assert!(more.len() <= 2);
+        seen.extend(more);
+        next = after;
+    }
+    assert_eq!(seen, filed, "each once, newest first");
+    assert_eq!(page(&serving, "/v1/submissions", "alles").await.0.len(), 6);
+    assert_eq!(
+        page(&serving, "/v1/submissions", "wenig").await.0.len(),
+        0,
+        "somebody else's"
+    );
+}
+
+#[tokio::test]
+async fn a_list_is_narrowed_by_each_question_and_a_mistake_is_named() {
+    let network = Network::new();
+    let gateway = network.gateway(SENDER, "").await;
+    let serving = Serving::start(&gateway).await;
+    file(&serving, "a").await;
+    let count = async |question: &str| {
+        page(&serving, &format!("/v1/submissions?{question}"), "alles")
+            .await
+            .0
+            .len()
+    };
+    for (question, expected) in [
+        ("", 1),
+        ("status=received", 1),
+        ("status=accepted", 0),
+        ("overdue=true", 0),
+        ("overdue=false", 1),
+        ("leistung=99107023037000", 1),
+        ("leistung=99099002067003", 0),
+        ("behoerde=wgb%3A010010000000", 1),
+        ("behoerde=wgb%3A010020000000", 0),
+        ("since=2020-01-01T00%3A00%3A00Z", 1),
+        ("since=2099-01-01T00%3A00%3A00Z", 0),
+        ("until=2020-01-01T00%3A00%3A00Z", 0),
+    ] {
+        assert_eq!(count(question).await, expected, "{question}");
+    }
+    for (question, pointer) in [
+        ("status=granted", "/status"),
+        ("since=yesterday", "/since"),
+        ("limit=0", "/limit"),
+        ("limit=1000", "/limit"),
+        ("cursor=x", "/cursor"),
+        ("overdue=1", "/overdue"),
+        ("leistung=1", "/leistung"),
+        ("colour=red", ""),
+        ("status=received&status=received", ""),
+    ] {
+        let request = serving.http.get(format!("{}/v1/submissions?{question}", serving.base));
+        let (status, body) = answer(request.bearer_auth(token("alles"))).await;
+        assert_eq!(
+            (status, body["errors"][0]["pointer"].as_str()),
+            (422, Some(pointer)),
+            "{question}: {body}"
+        );
+    }
+    let nobody = serving.http.get(format!("{}/v1/submissions", serving.base));
+    assert_eq!(answer(nobody).await.0, 401);
+}

@@ -121,7 +121,11 @@ impl Fixture {
             custodian: by.clone(),
             destination: SENDER.parse().unwrap(),
             sequence,
-            previous: if sequence == 1 { Digest::ZERO } else { Digest::of(b"the head before") },
+            previous: if sequence == 1 {
+                Digest::ZERO
+            } else {
+                Digest::of(b"the head before")
+            },
             from: now,
             to: now,
             events: &octets,

@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 use viereck_routing::GatewayId;
 
-use crate::address::Exchange;
+use crate::address::{Address, Exchange};
 use crate::error::LinkError;
 use crate::topology::{Queue, Topology};
 
@@ -132,7 +132,10 @@ async fn declare(channel: &Channel, topology: &Topology, before: &Known) -> Resu
     }
     let new = topology.gateways.iter().chain(topology.bindings.values());
     for gateway in new.filter(|gateway| !before.gateways.contains(gateway)) {
-        declare_queue(channel, &Queue::Gateway(gateway.clone()).to_string()).await?;
+        let own = Queue::Gateway(gateway.clone()).to_string();
+        declare_queue(channel, &own).await?;
+        let key = Address::Gateway(gateway.clone()).key();
+        bind(channel, &own, Exchange::Route.name(), &key, false).await?;
         let receipts = Queue::Receipts(gateway.clone()).to_string();
         declare_queue(channel, &receipts).await?;
         bind(

@@ -98,6 +98,7 @@ pub(super) fn put(
     let routed = match to {
         Address::Submit(_) | Address::Receipt(_) => Some(Queue::Ingress.to_string()),
         Address::Receipts { to, .. } => Some(Queue::Receipts(to.clone()).to_string()),
+        Address::Gateway(gateway) => Some(Queue::Gateway(gateway.clone()).to_string()),
         Address::Route { .. } => {
             file.first("SELECT queue FROM binding WHERE key = ?", params![key], |row| row.at(0))?
         }

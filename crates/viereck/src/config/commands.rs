@@ -124,7 +124,10 @@ fn check(args: &Check) -> Result<(), Failure> {
 }
 
 fn roles(config: &Config) -> Vec<String> {
-    let broker = config.broker.iter().map(|broker| format!("broker {}", broker.settings.id));
+    let broker = config
+        .broker
+        .iter()
+        .map(|broker| format!("broker {}", broker.settings.id));
     let gateways = config
         .gateways
         .iter()

@@ -267,6 +267,67 @@ fn a_part_that_the_file_does_not_have_is_not_found() {
     }
 }
 
+#[test]
+fn a_journal_is_a_file_or_a_database_and_its_password_is_never_shown() {
+    let with = |journal: &str| Folder::with(&SMALL.replace("journal = \"gw-sh-1.sqlite\"", journal));
+    let shown = |folder: &Folder| folder.load().unwrap().gateways[0].journal.to_string();
+    assert_eq!(shown(&Folder::with(SMALL)), "gw-sh-1.sqlite");
+    let url = "postgres://gw:s3cret@db.example/journals";
+    assert_eq!(
+        shown(&with(&format!("journal = \"{url}\""))),
+        "postgres://***@db.example/journals"
+    );
+    let by_variable = Folder::with(SMALL).variable("VIERECK__GATEWAY__0__JOURNAL", url);
+    assert_eq!(shown(&by_variable), "postgres://***@db.example/journals");
+    assert!(!format!("{:?}", by_variable.load().unwrap()).contains("s3cret"));
+
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secret.path(), format!("{url}\n")).unwrap();
+    let file = format!("journal_url_file = {:?}", secret.path());
+    assert_eq!(shown(&with(&file)), "postgres://***@db.example/journals");
+    fs::write(secret.path(), "var/gw.sqlite").unwrap();
+    for (journal, sentence) in [
+        (file.clone(), "must begin with postgres://"),
+        (format!("journal = \"a\"\n{file}"), "not both"),
+        (String::new(), "journal is missing"),
+        (
+            "journal = \"mysql://gw:s3cret@db.example/x\"".to_owned(),
+            "must begin with postgres://",
+        ),
+        (
+            "journal = \"postgres://gw:s3cret@db.example\"".to_owned(),
+            "names no database",
+        ),
+        (
+            "journal = \"postgres://gw:s3cret@db.example/x?sslmode=prefer\"".to_owned(),
+            "falls back to plaintext",
+        ),
+    ] {
+        let refused = with(&journal).refused();
+        assert!(refused.sentence.contains(sentence), "{journal}: {}", refused.sentence);
+        assert!(!refused.sentence.contains("s3cret"), "{}", refused.sentence);
+    }
+
+    // in one database each custodian has tables of its own
+    let both = format!(
+        "{}\n[broker]\nkeys = \"k\"\njournal = \"{url}\"\n",
+        SMALL.replace("gw-sh-1.sqlite", url)
+    );
+    assert!(Folder::with(&both).load().is_ok());
+}
+
+#[test]
+fn a_password_in_the_query_of_an_url_is_masked_too() {
+    let masked = |url| super::without_password(url);
+    assert_eq!(masked("postgres://gw@db/x?password=s3cret"), "postgres://***@db/x?***");
+    assert_eq!(
+        masked("postgres://db/x?sslmode=disable"),
+        "postgres://db/x?sslmode=disable"
+    );
+    assert_eq!(masked("amqp://u:p@host:5672/%2f"), "amqp://***@host:5672/%2f");
+    assert_eq!(masked("a file?password=no"), "a file?password=no");
+}
+
 /// The reference is true: with every commented key put in force it is a configuration that loads, and the defaults that
 /// it shows for commented keys are what the crates really take.
 #[test]
