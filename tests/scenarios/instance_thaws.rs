@@ -53,4 +53,8 @@ async fn what_a_frozen_instance_had_in_hand_is_done_by_the_other_and_stays_done(
     let account = Account::of(&instances.corners, &submissions, DEADLINE).await;
     println!("{account}; 1 instance frozen until the other had done its work, then thawed");
     account.assert_exactly_once();
+    assert!(
+        account.attempts > account.sent as u32,
+        "something was in hand when it froze, and the other did it again under the same key"
+    );
 }

@@ -29,8 +29,10 @@ async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) ->
         .promise(Promise::new(sealed.clone(), idempotency, "{}".to_owned()))
         .await
         .unwrap();
-    let taken = receiver.take(sealed.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone());
-    taken.await.unwrap();
+    receiver
+        .take(sealed.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone())
+        .await
+        .unwrap();
     sealed
 }
 

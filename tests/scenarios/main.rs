@@ -23,6 +23,7 @@ mod journal_server_killed;
 mod ledger_names_what_is_lost;
 mod link_contract;
 mod mutations_apply;
+mod on_postgres;
 mod one_trace;
 mod outside_verifier;
 mod page_of_metrics;

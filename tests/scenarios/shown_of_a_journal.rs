@@ -158,8 +158,10 @@ async fn account_rows_and_events_agree_and_a_month_counts_what_was_filed() {
     let (sender, receiver) = (custodians.journal("gw-sh-1").await, custodians.journal("gw-sh-2").await);
     for key in ["a", "b", "c"] {
         let sealed = promise(&custodians, &sender, key).await;
-        let taken = receiver.take(sealed.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone());
-        taken.await.unwrap();
+        receiver
+            .take(sealed.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone())
+            .await
+            .unwrap();
     }
     let given = due(&receiver, 2).await;
     for message in &given {

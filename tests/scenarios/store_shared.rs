@@ -148,6 +148,7 @@ async fn a_killed_server_keeps_what_was_answered_and_is_waited_for() {
         let (store, stop) = (store.clone(), Arc::clone(&stop));
         lanes.spawn(async move {
             let (mut answered, mut failed) = (vec![], 0);
+            let mut again = tokio::time::interval(Duration::from_millis(10));
             for number in 0.. {
                 if stop.load(Ordering::Relaxed) {
                     break;
@@ -164,7 +165,7 @@ async fn a_killed_server_keeps_what_was_answered_and_is_waited_for() {
                         failed += 1;
                     }
                 }
-                tokio::task::yield_now().await;
+                again.tick().await;
             }
             (answered, failed)
         });

@@ -80,7 +80,7 @@ pub(crate) async fn message(
     match &seen.known {
         Known::Nothing => relay(broker, &tables, &envelope, &seen, trace, stop).await,
         Known::Held => Ok(Handled::Done),
-        Known::Relayed(target) => again(broker, &tables, &envelope, target.clone(), trace, stop).await,
+        Known::Relayed(target) => again(broker, &tables, &envelope, target.clone(), seen.heard, trace, stop).await,
         Known::Answered => {
             broker.journal.answer_again(&envelope).await?;
             Ok(Handled::Done)
@@ -136,20 +136,20 @@ async fn relay(
 }
 
 /// Whoever asks again has heard of no end: the same octets to the gateway that the first copy went to, which answers with
-/// what it said before. Not to another one, if the Behörde has moved; and not into a queue that is full, because a copy
-/// is in it.
+/// what it said before: also when the Behörde has moved since, if that one has spoken. To another one it never goes; and
+/// not into a queue that is full, because a copy is in it.
 async fn again(
     broker: &Broker,
     tables: &Tables,
     envelope: &VerifiedEnvelope,
     target: GatewayId,
+    heard: bool,
     trace: Option<Trace>,
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
-    if let Some((address, now_at)) = next_hop(tables, envelope, Timestamp::now())
-        && now_at == target
-        && broker.publish(trace, &address, envelope.bytes().clone(), stop).await == Hop::NotNow
-    {
+    let stays = next_hop(tables, envelope, Timestamp::now()).is_some_and(|(_, now_at)| now_at == target);
+    let address = Address::Gateway(target);
+    if (stays || heard) && broker.publish(trace, &address, envelope.bytes().clone(), stop).await == Hop::NotNow {
         return Ok(Handled::NotNow);
     }
     broker.journal.answer_again(envelope).await?;

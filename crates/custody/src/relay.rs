@@ -41,6 +41,8 @@ pub struct Seen {
     pub known: Known,
     /// What rests at that moment.
     pub pauses: Pauses,
+    /// A gateway of the reader's has spoken of it: whoever serves the reader by now, that one alone can answer.
+    pub heard: bool,
     /// How often it has come back so far.
     pub returns: u32,
 }
@@ -53,6 +55,7 @@ impl Journal {
         let seen = self.store.read(move |conn| {
             Ok::<_, JournalError>(Seen {
                 known: known(conn, &key, &digest)?,
+                heard: heard(conn, &key)?,
                 pauses: Pauses::seen(conn)?,
                 returns: MessageRow::find(conn, Side::Relayed, &key)?.map_or(0, |row| row.attempts),
             })
@@ -153,6 +156,13 @@ impl Journal {
         self.shared.receipts_wanted.notify_one();
         Ok(())
     }
+}
+
+/// Whether the reader's gateway has spoken of a message.
+fn heard(conn: &Look<'_>, key: &MessageKey) -> Result<bool, JournalError> {
+    let row = MessageRow::find(conn, Side::Relayed, key)?;
+    let status = row.map(|row| facts::status_of(conn, &row)).transpose()?.flatten();
+    Ok(status.is_some_and(|status| status.reader_spoke))
 }
 
 fn known(conn: &Look<'_>, key: &MessageKey, digest: &Digest) -> Result<Known, JournalError> {

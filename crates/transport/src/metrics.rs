@@ -56,7 +56,7 @@ impl From<&Address> for Purpose {
         match address {
             Address::Submit(_) => Purpose::Submit,
             Address::Receipt(_) => Purpose::Receipt,
-            Address::Route { .. } => Purpose::Route,
+            Address::Route { .. } | Address::Gateway(_) => Purpose::Route,
             Address::Receipts { .. } => Purpose::Receipts,
         }
     }

@@ -168,7 +168,7 @@ mod tests {
     fn written(json: bool, event: impl FnOnce()) -> String {
         let page = Page::default();
         let target = page.clone();
-        let lines = tracing_subscriber::fmt()
+        let lines = fmt()
             .with_ansi(false)
             .with_writer(Lines(move || target.clone()));
         if json {

@@ -357,7 +357,7 @@ fn the_local_deployment_runs_every_custodian_of_the_sample_table() {
     let mut custodians = Vec::new();
     for name in ["broker", "sender", "receiver-sh", "receiver-nw"] {
         let config = viereck::config::Config::load(&folder.join(format!("{name}.toml"))).unwrap();
-        custodians.extend(config.broker.map(|broker| broker.id));
+        custodians.extend(config.broker.map(|broker| broker.settings.id));
         custodians.extend(config.gateways.into_iter().map(|gateway| gateway.settings.id));
     }
     let mut expected: Vec<_> = tables.gateways().map(|gateway| gateway.id.clone()).collect();

@@ -3,7 +3,7 @@
 //! A look that fails is left out and told in the log; the values of the last one stay. What takes long is done less
 //! often: sampling never takes more than a twentieth of a reader's time.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
