@@ -16,6 +16,7 @@ use crate::journal::MessageKey;
 use crate::machine::{self, Act};
 use crate::pause::Pauses;
 use crate::rows::{MessageRow, NewMessage, Side, Work};
+use crate::status::Status;
 use crate::{Journal, JournalError, ledger};
 
 /// What the broker knows of a message before it relays it.
@@ -52,14 +53,7 @@ impl Journal {
     pub async fn known(&self, envelope: &VerifiedEnvelope) -> Result<Seen, JournalError> {
         let key = MessageKey::of(envelope.header());
         let digest = envelope.digest();
-        let seen = self.store.read(move |conn| {
-            Ok::<_, JournalError>(Seen {
-                known: known(conn, &key, &digest)?,
-                heard: heard(conn, &key)?,
-                pauses: Pauses::seen(conn)?,
-                returns: MessageRow::find(conn, Side::Relayed, &key)?.map_or(0, |row| row.attempts),
-            })
-        });
+        let seen = self.store.read(move |conn| seen(conn, &key, &digest));
         Ok(seen.await?)
     }
 
@@ -158,30 +152,30 @@ impl Journal {
     }
 }
 
-/// Whether the reader's gateway has spoken of a message.
-fn heard(conn: &Look<'_>, key: &MessageKey) -> Result<bool, JournalError> {
+fn seen(conn: &Look<'_>, key: &MessageKey, digest: &Digest) -> Result<Seen, JournalError> {
     let row = MessageRow::find(conn, Side::Relayed, key)?;
-    let status = row.map(|row| facts::status_of(conn, &row)).transpose()?.flatten();
-    Ok(status.is_some_and(|status| status.reader_spoke))
+    let status = row.as_ref().map(|row| facts::status_of(conn, row)).transpose()?.flatten();
+    Ok(Seen {
+        returns: row.as_ref().map_or(0, |row| row.attempts),
+        heard: status.as_ref().is_some_and(|status| status.reader_spoke),
+        known: row.map_or(Known::Nothing, |row| known(row, status, digest)),
+        pauses: Pauses::seen(conn)?,
+    })
 }
 
-fn known(conn: &Look<'_>, key: &MessageKey, digest: &Digest) -> Result<Known, JournalError> {
-    let Some(row) = MessageRow::find(conn, Side::Relayed, key)? else {
-        return Ok(Known::Nothing);
-    };
+fn known(row: MessageRow, status: Option<Status>, digest: &Digest) -> Known {
     if row.envelope_digest != *digest {
-        return Ok(Known::Conflict);
+        return Known::Conflict;
     }
-    let status = facts::status_of(conn, &row)?;
     let at = status.as_ref().and_then(|status| status.at.clone());
     let ended_here = status.is_some_and(|status| status.stage.is_terminal() && !status.reader_spoke);
-    Ok(match row.target.or(at) {
+    match row.target.or(at) {
         _ if ended_here => Known::Answered,
         _ if row.work == Some(Work::Relay) || row.parked.is_some() => Known::Held,
         Some(target) => Known::Relayed(target),
         // taken note of, and the process ended before anything was said of it
         None => Known::Nothing,
-    })
+    }
 }
 
 /// The broker's row of a message, made when it is seen for the first time.

@@ -168,9 +168,7 @@ mod tests {
     fn written(json: bool, event: impl FnOnce()) -> String {
         let page = Page::default();
         let target = page.clone();
-        let lines = fmt()
-            .with_ansi(false)
-            .with_writer(Lines(move || target.clone()));
+        let lines = fmt().with_ansi(false).with_writer(Lines(move || target.clone()));
         if json {
             tracing::subscriber::with_default(lines.json().finish(), event);
         } else {
