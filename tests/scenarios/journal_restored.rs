@@ -157,16 +157,16 @@ async fn a_journal_restored_from_a_backup_asks_the_others_before_it_goes_on() {
         String::from_utf8_lossy(&short.stderr)
     );
     let named: Value = serde_json::from_slice(&short.stdout).unwrap();
-    let missing: Vec<&str> = named["missing"]
+    let mut missing: Vec<&str> = named["missing"]
         .as_array()
         .unwrap()
         .iter()
         .map(|missing| missing["messageId"].as_str().unwrap())
         .collect();
     let mut expected: Vec<&str> = submissions[10..].iter().map(String::as_str).collect();
-    let mut sorted = missing.clone();
-    (sorted.sort_unstable(), expected.sort_unstable());
-    assert_eq!(sorted, expected, "exactly what was taken and had not ended is named");
+    missing.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(missing, expected, "exactly what was taken and had not ended is named");
 
     // with its author's gateway nothing is missing
     let whole = json(&reconcile(&["--facts", &of_broker, "--facts", &of_sender]));

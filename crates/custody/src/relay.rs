@@ -154,7 +154,11 @@ impl Journal {
 
 fn seen(conn: &Look<'_>, key: &MessageKey, digest: &Digest) -> Result<Seen, JournalError> {
     let row = MessageRow::find(conn, Side::Relayed, key)?;
-    let status = row.as_ref().map(|row| facts::status_of(conn, row)).transpose()?.flatten();
+    let status = row
+        .as_ref()
+        .map(|row| facts::status_of(conn, row))
+        .transpose()?
+        .flatten();
     Ok(Seen {
         returns: row.as_ref().map_or(0, |row| row.attempts),
         heard: status.as_ref().is_some_and(|status| status.reader_spoke),

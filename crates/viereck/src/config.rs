@@ -298,23 +298,30 @@ impl Config {
             }
         }
         let mut custodians: BTreeSet<&GatewayId> = self.broker.iter().map(|broker| &broker.settings.id).collect();
-        // in a database each custodian has tables of its own
-        let file = |place| match place {
-            &Place::File(ref file) => Some(file.as_path()),
-            Place::Postgres(_) => None,
-        };
-        let mut journals: BTreeSet<&Path> = self.broker.iter().filter_map(|broker| file(&broker.journal)).collect();
+        let mut journals: BTreeSet<&Path> = self
+            .broker
+            .iter()
+            .filter_map(|broker| journal_file(&broker.journal))
+            .collect();
         for (index, gateway) in self.gateways.iter().enumerate() {
             if !custodians.insert(&gateway.settings.id) {
                 let sentence = format!("{} is used twice.", gateway.settings.id);
                 return Err(layers.refuse(&format!("gateway[{index}].id"), &sentence));
             }
-            if file(&gateway.journal).is_some_and(|file| !journals.insert(file)) {
+            if journal_file(&gateway.journal).is_some_and(|file| !journals.insert(file)) {
                 let sentence = "Two custodians cannot share one journal.";
                 return Err(layers.refuse(&format!("gateway[{index}].journal"), sentence));
             }
         }
         Ok(())
+    }
+}
+
+/// The file that nobody else may use; in a database each custodian has tables of its own.
+fn journal_file(place: &Place) -> Option<&Path> {
+    match place {
+        Place::File(file) => Some(file.as_path()),
+        Place::Postgres(_) => None,
     }
 }
 

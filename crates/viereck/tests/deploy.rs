@@ -20,7 +20,7 @@ fn deploy() -> PathBuf {
 }
 
 fn read(file: &str) -> String {
-    std::fs::read_to_string(deploy().join(file)).unwrap()
+    std::fs::read_to_string(deploy().join(file)).expect("a file of deploy is UTF-8")
 }
 
 fn metric(name: &str) -> Option<&'static Metric> {
@@ -62,8 +62,8 @@ fn matchers(after: &str) -> Vec<(&str, &str, &str)> {
         .filter(|part| !part.is_empty());
     parts
         .map(|part| {
-            let (label, rest) = part.split_at(part.find(['=', '!']).unwrap());
-            let (operator, value) = rest.split_once('"').unwrap();
+            let (label, rest) = part.split_at(part.find(['=', '!']).expect("a matcher has an operator"));
+            let (operator, value) = rest.split_once('"').expect("the value stands in quotes");
             (label.trim(), operator.trim(), value)
         })
         .collect()

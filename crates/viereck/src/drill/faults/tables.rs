@@ -58,5 +58,5 @@ pub(super) async fn moved(stage: &Stage, arranged: Arranged<'_>) -> Result<Insta
 /// The table in the folder is put in force everywhere.
 async fn in_force(stage: &Stage) -> Result<(), Failure> {
     stage.network.versions.changed()?;
-    Ok(stage.network.hang_up().await?)
+    stage.network.hang_up().await
 }
