@@ -84,10 +84,11 @@ async fn what_happened_stands_on_the_pages() {
         3.0,
     )
     .await;
+    // the applications by the receiver's word, their Bescheide by its own
     shows(
         &sender_at,
         &format!("viereck_stage_seconds_count{{{sent},stage=\"accepted\"}}"),
-        3.0,
+        6.0,
     )
     .await;
     let submissions = format!("viereck_http_requests_total{{{sent},interface=\"submissions\",outcome=");

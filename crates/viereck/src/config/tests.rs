@@ -275,16 +275,16 @@ fn a_journal_is_a_file_or_a_database_and_its_password_is_never_shown() {
     let url = "postgres://gw:s3cret@db.example/journals";
     assert_eq!(
         shown(&with(&format!("journal = \"{url}\""))),
-        "postgres://***@db.example/journals"
+        "postgres://***@db.example:5432/journals"
     );
     let by_variable = Folder::with(SMALL).variable("VIERECK__GATEWAY__0__JOURNAL", url);
-    assert_eq!(shown(&by_variable), "postgres://***@db.example/journals");
+    assert_eq!(shown(&by_variable), "postgres://***@db.example:5432/journals");
     assert!(!format!("{:?}", by_variable.load().unwrap()).contains("s3cret"));
 
     let secret = tempfile::NamedTempFile::new().unwrap();
     fs::write(secret.path(), format!("{url}\n")).unwrap();
     let file = format!("journal_url_file = {:?}", secret.path());
-    assert_eq!(shown(&with(&file)), "postgres://***@db.example/journals");
+    assert_eq!(shown(&with(&file)), "postgres://***@db.example:5432/journals");
     fs::write(secret.path(), "var/gw.sqlite").unwrap();
     for (journal, sentence) in [
         (file.clone(), "must begin with postgres://"),

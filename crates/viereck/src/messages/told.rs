@@ -10,6 +10,8 @@ use super::story::{Story, Took};
 const WIDTH: usize = 80;
 /// Where texts begin behind their word.
 const TEXT: usize = 12;
+/// Where the rest of a step continues when its line is full.
+const RUN: usize = 28;
 
 /// The story of one message.
 pub(super) fn told(story: &Story) -> String {
@@ -49,7 +51,8 @@ pub(super) fn told(story: &Story) -> String {
     page.say("known to", &names.join(", "));
     page.line(String::new());
     for run in runs(&message.events) {
-        page.line(run.told());
+        let (start, rest) = run.told();
+        page.fill(start, RUN, &rest);
     }
     page.line(String::new());
     if !story.stages.is_empty() {
@@ -173,30 +176,24 @@ fn runs(events: &[EventView]) -> Vec<Run<'_>> {
 }
 
 impl Run<'_> {
-    fn told(&self) -> String {
+    /// The beginning of its line, and what follows as room allows.
+    fn told(&self) -> (String, String) {
         let event = self.event;
         let stage = if event.internal {
             format!("({})", event.stage)
         } else {
             event.stage.to_string()
         };
-        let target = event
-            .target
-            .as_ref()
-            .map_or_else(String::new, |target| format!(" -> {target}"));
-        let reasons: Vec<&str> = event.reasons.iter().map(|reason| reason.code()).collect();
-        let times = match self.times {
-            1 => String::new(),
-            times => format!(" {times} times, until {:.0}", self.until),
-        };
-        let line = format!(
-            "  {:.3}  {:<14} {:<10}{target}{times} {}",
-            event.time,
-            stage,
-            event.custodian.as_str(),
-            reasons.join(" ")
-        );
-        line.trim_end().to_owned()
+        let mut rest = Vec::new();
+        if let Some(target) = &event.target {
+            rest.push(format!("-> {target}"));
+        }
+        if self.times > 1 {
+            rest.push(format!("{} times, until {:.0}", self.times, self.until));
+        }
+        rest.extend(event.reasons.iter().map(|reason| reason.code().to_owned()));
+        let start = format!("  {:.3}  {stage:<14} {}", event.time, event.custodian.as_str());
+        (start, rest.join(" "))
     }
 }
 
@@ -212,18 +209,18 @@ impl Page {
 
     /// A word and its text, broken between words.
     fn say(&mut self, word: &str, text: &str) {
-        let mut line = format!("  {word:<width$}", width = TEXT - 2);
-        let mut empty = true;
-        for part in text.split(' ') {
-            if !empty && line.chars().count() + 1 + part.chars().count() > WIDTH {
-                self.line(std::mem::replace(&mut line, " ".repeat(TEXT)));
-                empty = true;
+        self.fill(format!("  {word:<width$}", width = TEXT - 3), TEXT, text);
+    }
+
+    /// The beginning of a line and a text, broken between words; what does not fit continues at the column.
+    fn fill(&mut self, mut line: String, column: usize, text: &str) {
+        for part in text.split(' ').filter(|part| !part.is_empty()) {
+            let full = line.chars().count() + 1 + part.chars().count() > WIDTH;
+            if full && !line.trim().is_empty() {
+                self.line(std::mem::replace(&mut line, " ".repeat(column - 1)));
             }
-            if !empty {
-                line.push(' ');
-            }
+            line.push(' ');
             line.push_str(part);
-            empty = false;
         }
         self.line(line);
     }

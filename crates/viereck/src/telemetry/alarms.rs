@@ -24,6 +24,10 @@ pub const ALARMS: &[(&str, &str)] = &[
     ),
     ("certificate", "The own certificate does not allow to seal or to sign."),
     (
+        "database-unreachable",
+        "The database of a journal is away: nothing is promised until it is back.",
+    ),
+    (
         "deadline-near",
         "Nobody takes the messages of an authority over, and their time is running out.",
     ),
@@ -36,6 +40,18 @@ pub const ALARMS: &[(&str, &str)] = &[
         "Messages were not taken over in time: they are back at their authors' side.",
     ),
     ("foreign-gateway", "A gateway handed in an envelope of another gateway."),
+    (
+        "held-full",
+        "The broker holds as much as it may for full queues, and takes nothing in.",
+    ),
+    (
+        "instance-silent",
+        "Another instance of a custodian has fallen silent; its messages were taken over.",
+    ),
+    (
+        "intake-rests",
+        "Nothing is taken from the link until the journal has room and can write.",
+    ),
     ("internal", "A part of the program broke off: a mistake of ours."),
     ("journal-corrupt", "The journal holds what nobody wrote there."),
     (
@@ -45,6 +61,10 @@ pub const ALARMS: &[(&str, &str)] = &[
     (
         "late",
         "Messages of an authority have used up half of the time in which they are to be taken over, or more.",
+    ),
+    (
+        "ledger-difference",
+        "What was received is not what has ended and what is in flight.",
     ),
     ("link-closed", "The link was closed while the process was running."),
     (
@@ -57,8 +77,17 @@ pub const ALARMS: &[(&str, &str)] = &[
         "overdue",
         "The reader's gateway is silent about a message, which was published again.",
     ),
+    ("parked", "A message cannot be published and waits for an operator."),
+    (
+        "queue-full",
+        "The queue of a gateway takes nothing; its messages are held by the broker.",
+    ),
     ("receipt-fork", "A custodian has signed two histories of its receipts."),
     ("receipt-gap", "Receipts of a custodian are missing."),
+    (
+        "receipts-dropped",
+        "A queue takes no receipts; they are asked for again.",
+    ),
     (
         "receipts-held",
         "Receipts wait, for they cannot be signed or published.",
@@ -75,6 +104,7 @@ pub const ALARMS: &[(&str, &str)] = &[
     ),
     ("undecipherable", "A message does not open although its key is known."),
     ("unrouted", "A message came back, for nobody is bound to take it."),
+    ("webhook-disabled", "A webhook is not called any more."),
 ];
 
 /// The words alone.

@@ -23,6 +23,8 @@ use crate::failure::{Exit, Failure};
 
 /// How many are published.
 const MANY: usize = 20;
+/// Among how many of the latest applications those to be replayed are looked for.
+const LATEST: usize = 400;
 /// The portal that writes applications for Wohngeld.
 const PORTAL: &str = "wgp:010000000000";
 /// How long they may take to end before they are replayed.
@@ -64,7 +66,7 @@ pub(super) async fn publish(stage: &Stage, poison: Poison, arranged: Arranged<'_
 
 /// Envelopes as the receiver took them, once their applications have ended.
 async fn ended(stage: &Stage) -> Result<Vec<Bytes>, Failure> {
-    let since = stage.book.drawn();
+    let since = stage.book.drawn().saturating_sub(LATEST);
     // while the Fachverfahren holds them back they are surely in the receiver's journal
     let held = stage.arrange(Step::HandOver).await;
     let place = stage.network.journal(RECEIVER_SH);
@@ -76,13 +78,18 @@ async fn ended(stage: &Stage) -> Result<Vec<Bytes>, Failure> {
     let journal = Journal::open_to_look(place, receiver, Environment::Test).await;
     let journal = journal.map_err(|error| failed(&error))?;
     let mut taken = vec![];
-    for submission in stage.book.submissions_since(since, false).into_iter().take(MANY) {
+    for submission in stage.book.submissions_since(since, false).into_iter().rev() {
+        if taken.len() == MANY {
+            break;
+        }
         let key = MessageKey {
             author: PORTAL.parse().map_err(|error: InvalidId| failed(&error))?,
             message_id: submission.parse().map_err(|error: InvalidId| failed(&error))?,
         };
         // what has not arrived yet is no use
-        taken.extend(journal.octets_taken(&key).await.ok());
+        if let Ok(octets) = journal.octets_taken(&key).await {
+            taken.push((submission, octets));
+        }
     }
     journal.close().await;
     held.undo();
@@ -91,10 +98,11 @@ async fn ended(stage: &Stage) -> Result<Vec<Bytes>, Failure> {
     }
     stage
         .until("the envelopes to be replayed have ended", ENDED, || {
-            stage.book.submissions_since(since, true).len() >= taken.len()
+            let ended = stage.book.submissions_since(since, true);
+            taken.iter().all(|(submission, _)| ended.contains(submission))
         })
         .await?;
-    Ok(taken)
+    Ok(taken.into_iter().map(|(_, octets)| octets).collect())
 }
 
 /// A real envelope of the sender, for an application that nobody filed.
