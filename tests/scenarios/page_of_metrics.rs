@@ -37,8 +37,12 @@ async fn page(address: &str) -> Option<BTreeMap<String, f64>> {
 async fn shows(address: &str, sample: &str, value: f64) {
     until(DEADLINE, &format!("{sample} {value} at {address}"), async || {
         let page = page(address).await?;
-        let found = page.iter().filter(|(name, _)| name.starts_with(sample));
-        (found.map(|(_, value)| value).sum::<f64>() == value).then_some(())
+        let found: Vec<_> = page.iter().filter(|(name, _)| name.starts_with(sample)).collect();
+        let reached = found.iter().map(|(_, value)| *value).sum::<f64>() == value;
+        if !reached {
+            println!("{found:?}");
+        }
+        reached.then_some(())
     })
     .await;
 }
@@ -112,13 +116,13 @@ async fn what_happened_stands_on_the_pages() {
     shows(
         &broker_at,
         "viereck_events_total{custodian=\"broker\",by=\"own\",event=\"relayed\"}",
-        3.0,
+        6.0,
     )
     .await;
     shows(
         &broker_at,
         "viereck_link_publishes_total{purpose=\"route\",outcome=\"confirmed\"}",
-        3.0,
+        6.0,
     )
     .await;
     let taken = "custodian=\"gw-sh-2\"";

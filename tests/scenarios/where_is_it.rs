@@ -135,8 +135,10 @@ async fn a_message_is_found_by_all_that_name_it_and_by_what_it_has_in_common_wit
     // a place in a file is one word and stays one, so that it can be copied
     let fits = |line: &str| line.chars().count() <= 80 || !line.trim().contains(' ');
     assert!(story.lines().count() <= 40 && story.lines().all(fits), "{story}");
+    let words = story.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        "entry laender/",
+        "entry",
+        "laender/01-schleswig-holstein/",
         "accepted +",
         "; in all ",
         "holder",
@@ -144,7 +146,7 @@ async fn a_message_is_found_by_all_that_name_it_and_by_what_it_has_in_common_wit
         "contact",
         CLIENT,
     ] {
-        assert!(story.contains(part), "{part} is not in\n{story}");
+        assert!(words.contains(part), "{part} is not in\n{story}");
     }
 
     // what is not known is not repeated, and what a client calls it stands nowhere
