@@ -95,12 +95,50 @@ impl Journal {
                 self.store.write(mark).await?
             }
         };
-        let mut held = self.shared.claims.held();
+        let mut won = vec![];
+        {
+            let mut held = self.shared.claims.held();
+            for candidate in found {
+                // two tasks of this process at once: the message belongs to the one that inserts it
+                if held.insert((side, candidate.key.clone()), candidate.seq).is_none() {
+                    won.push(candidate);
+                }
+            }
+        }
+        self.as_found(side, won).await
+    }
+
+    /// What is in hand now and still as it was found: since the look somebody else may have had it, ended it and put it down.
+    async fn as_found<T: Send + 'static>(&self, side: Side, won: Vec<Candidate<T>>) -> Result<Vec<T>, JournalError> {
+        if won.is_empty() {
+            return Ok(vec![]);
+        }
+        let wanted: Vec<_> = won.iter().map(|candidate| (candidate.seq, candidate.due_at)).collect();
+        let keys: Vec<_> = won.iter().map(|candidate| candidate.key.clone()).collect();
+        let look = move |conn: &Look<'_>| {
+            let same = |(seq, due_at): &(i64, Option<i64>)| {
+                conn.exists(
+                    "SELECT 1 FROM message WHERE seq = ? AND work IS NOT NULL AND due_at = ?",
+                    params![seq, due_at],
+                )
+            };
+            let same: Result<Vec<bool>, _> = wanted.iter().map(same).collect();
+            Ok::<_, JournalError>(same?)
+        };
+        let same = match self.store.read(look).await {
+            Ok(same) => same,
+            Err(error) => {
+                for key in &keys {
+                    self.put_down(side, key);
+                }
+                return Err(error.into());
+            }
+        };
         let mut given = vec![];
-        for candidate in found {
-            // two tasks of this process at once: the message belongs to the one that inserts it
-            if held.insert((side, candidate.key), candidate.seq).is_none() {
-                given.push(candidate.given);
+        for (candidate, same) in won.into_iter().zip(same) {
+            match same {
+                true => given.push(candidate.given),
+                false => self.put_down(side, &candidate.key),
             }
         }
         Ok(given)

@@ -198,7 +198,7 @@ impl Journal {
             after = page.last().map(|past| (past.at, past.row.seq));
             let full = page.len() == PAGE;
             let here = page.into_iter().filter(|past| is_here(&past.row));
-            let (unsure, end): (Vec<Past>, Vec<Past>) = here.partition(|past| past.unsure > 0);
+            let (unsure, end): (Vec<Past>, Vec<Past>) = here.partition(|past| past.row.unsure > 0);
             swept
                 .unsure
                 .extend(unsure.into_iter().map(|past| (past.row.key, past.row.reader)));
@@ -233,7 +233,6 @@ impl Journal {
                 |row| {
                     Ok::<_, JournalError>(Past {
                         at: row.get(column)?,
-                        unsure: row.get("unsure")?,
                         row: MessageRow::read(row)?,
                     })
                 },
@@ -328,8 +327,6 @@ struct Past {
     row: MessageRow,
     /// What the clock shows for it.
     at: i64,
-    /// Attempts of which nobody knows whether the Fachverfahren acted.
-    unsure: u32,
 }
 
 /// Whether this custodian holds it, and nobody else may have it.
@@ -530,5 +527,31 @@ mod tests {
         assert_eq!(late(5).await, [(Class::Urgent, 2, 1, 0)]);
         assert_eq!(late(9).await, [(Class::Urgent, 3, 2, 1)]);
         assert_eq!(late(110).await, [(Class::Urgent, 3, 3, 3), (Class::Normal, 1, 0, 0)]);
+    }
+
+    #[tokio::test]
+    async fn what_ends_between_a_look_and_its_claim_is_not_given_out() {
+        let (_dir, journal) = journal("gw-s").await;
+        let key = message(&journal, "sent", 1, "").await;
+        let (looked, has_looked) = tokio::sync::oneshot::channel();
+        let (go, may_go) = std::sync::mpsc::channel();
+        let claiming = tokio::spawn({
+            let journal = journal.clone();
+            async move {
+                let find = move |look: &viereck_store::Look<'_>, _: &crate::claims::Taken| {
+                    let row = MessageRow::find(look, Side::Sent, &key)?;
+                    let _ = looked.send(());
+                    let _ = may_go.recv();
+                    Ok(row.map(|row| Candidate::new(&row, ())).into_iter().collect())
+                };
+                journal.claim(Side::Sent, find).await.unwrap()
+            }
+        });
+        has_looked.await.unwrap();
+        let swept = journal.sweep_deadlines(at(40), &Config::default()).await.unwrap();
+        assert_eq!(swept.ended.values().sum::<u64>(), 1);
+        go.send(()).unwrap();
+        assert!(claiming.await.unwrap().is_empty(), "given out after its end");
+        assert!(journal.shared.claims.rows().is_empty(), "nothing stays in hand");
     }
 }

@@ -50,8 +50,10 @@ pub struct GivenOut {
     pub pair: Pair,
     /// What it is within its case.
     pub kind: Kind,
-    /// Attempts begun so far; more than none means that an adapter may have acted already.
+    /// Attempts begun so far.
     pub attempts: u32,
+    /// Attempts of which nobody knows whether the Fachverfahren acted.
+    pub unsure: u32,
     /// The trace it came in.
     pub trace: Option<Trace>,
 }
@@ -145,10 +147,7 @@ impl Journal {
     /// An attempt begins, unless an operator has paused its way; the case of an application is kept from here on,
     /// because an answer may come at once. If this fails, the message is put down again.
     pub async fn begin_hand_over(&self, message: &MessageKey, case: Option<Case>) -> Result<Begun, JournalError> {
-        let begun = self.with_taken(message, move |journal, tx, row, now| {
-            if !journal.still_claims(tx, row.seq)? {
-                return Err(JournalError::Unknown);
-            }
+        let begun = self.with_claimed(message, move |journal, tx, row, now| {
             // an operator who paused it has been told that nothing begins from then on
             if journal.rests(tx, &row.reader)? {
                 journal.release(tx, row.seq)?;
@@ -174,7 +173,7 @@ impl Journal {
 
     /// The Fachverfahren has been given it and will answer in its own time: put down, and not due any more.
     pub async fn handed_over(&self, message: &MessageKey) -> Result<(), JournalError> {
-        let noted = self.with_taken(message, move |journal, tx, row, now| {
+        let noted = self.with_claimed(message, move |journal, tx, row, now| {
             machine::allow(row, Act::Defer)?;
             tx.run(
                 "UPDATE message SET work = ?, due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL",
@@ -195,7 +194,7 @@ impl Journal {
 
     /// The Fachverfahren does not have it after all: it waits for a hand-over again.
     pub async fn hand_over_again(&self, message: &MessageKey) -> Result<(), JournalError> {
-        let noted = self.with_taken(message, move |journal, tx, row, now| {
+        let noted = self.with_claimed(message, move |journal, tx, row, now| {
             machine::allow(row, Act::Defer)?;
             tx.run(
                 "UPDATE message SET work = ?, due_at = ?, deferral = NULL WHERE seq = ? AND work IS NOT NULL",
@@ -213,6 +212,10 @@ impl Journal {
     /// put down; after a failure it is due again, under the same key.
     pub async fn conclude(&self, message: &MessageKey, end: Conclusion) -> Result<(), JournalError> {
         let concluded = self.with_taken(message, move |journal, tx, row, now| {
+            // that the Fachverfahren has it is true whoever heard of it
+            if end != Conclusion::Accepted && !journal.still_claims(tx, row.seq)? {
+                return Err(JournalError::Unknown);
+            }
             let (stage, reasons) = match &end {
                 Conclusion::Accepted => (Stage::Accepted, &[][..]),
                 Conclusion::Rejected(reasons) => (Stage::Rejected, &reasons[..]),
@@ -242,7 +245,7 @@ impl Journal {
         why: Deferral,
         acted: Acted,
     ) -> Result<(), JournalError> {
-        let deferred = self.with_taken(message, move |journal, tx, row, now| {
+        let deferred = self.with_claimed(message, move |journal, tx, row, now| {
             machine::allow(row, Act::Defer)?;
             let sure = u32::from(acted == Acted::No);
             tx.run(
@@ -271,7 +274,7 @@ impl Journal {
 
     /// Out of the flow, for an operator to look at, and put down. It has not ended.
     pub async fn park(&self, message: &MessageKey, reason: Reason) -> Result<(), JournalError> {
-        let parked = self.with_taken(message, move |journal, tx, row, now| {
+        let parked = self.with_claimed(message, move |journal, tx, row, now| {
             machine::allow(row, Act::Park)?;
             tx.run(
                 "UPDATE message SET work = NULL, due_at = NULL, parked = ?, parked_at = ? WHERE seq = ?",
@@ -283,6 +286,23 @@ impl Journal {
         let parked = parked.await;
         self.put_down(Side::Taken, message);
         parked
+    }
+
+    /// The same for what is still in this instance's hands: another instance speaks for what it was given up for dead with.
+    async fn with_claimed<T: Send + 'static>(
+        &self,
+        message: &MessageKey,
+        change: impl FnOnce(&Journal, &Change<'_>, &MessageRow, Timestamp) -> Result<(T, Option<Occurrence>), JournalError>
+        + Send
+        + 'static,
+    ) -> Result<T, JournalError> {
+        self.with_taken(message, move |journal, tx, row, now| {
+            match journal.still_claims(tx, row.seq)? {
+                true => change(journal, tx, row, now),
+                false => Err(JournalError::Unknown),
+            }
+        })
+        .await
     }
 
     /// One change of a taken message that has not ended, with what it tells.
@@ -324,6 +344,7 @@ impl GivenOut {
             },
             kind: row.kind,
             attempts: row.attempts,
+            unsure: row.unsure,
             trace: row.trace,
         }
     }

@@ -164,16 +164,11 @@ impl Journal {
             may_be_replaced(tx, &row)?;
             Ok(journal.exchange(tx, &row, &replacement, Timestamp::now())?)
         });
-        match replaced.await {
-            // what has been replaced stays in our hands: nobody is to publish what he saw of it before
-            Ok(told) => self.tell(told),
-            Err(error) => {
-                if ours {
-                    self.put_down(Side::Sent, old);
-                }
-                return Err(error.into());
-            }
+        let replaced = replaced.await;
+        if ours {
+            self.put_down(Side::Sent, old);
         }
+        self.tell(replaced?);
         self.shared.publish_wanted.notify_one();
         Ok(())
     }
@@ -189,13 +184,14 @@ impl Journal {
         let header = envelope.header();
         let mut told = vec![];
         self.release(tx, old.seq)?;
-        if old.ended.is_none() {
-            told.push(self.state(tx, old, Stage::Withdrawn, None, &[Reason::Replaced], now)?);
-        }
+        // before its end is stated, which is not the end of the submission
         tx.run(
             "UPDATE message SET replaced_by = ? WHERE seq = ?",
             params![header.message_id.to_string(), old.seq],
         )?;
+        if old.ended.is_none() {
+            told.push(self.state(tx, old, Stage::Withdrawn, None, &[Reason::Replaced], now)?);
+        }
         tx.run("DELETE FROM sealed WHERE message = ?", params![old.seq])?;
         told.push(self.step(tx, old, Step::Replaced, None, &[], now)?);
         if let Some(Order { actor, reason }) = &replacement.order {

@@ -99,6 +99,8 @@ pub(crate) struct MessageRow {
     pub(crate) attempts: u32,
     /// A publish was begun and never answered: it may be out.
     pub(crate) doubtful: bool,
+    /// Attempts of which nobody knows whether the Fachverfahren acted.
+    pub(crate) unsure: u32,
     /// The reader's gateway has spoken.
     pub(crate) heard: bool,
     pub(crate) due_at: Option<Timestamp>,
@@ -134,6 +136,7 @@ impl MessageRow {
             work: None,
             attempts: 0,
             doubtful: false,
+            unsure: 0,
             heard: false,
             due_at: None,
             deferral: None,
@@ -180,6 +183,7 @@ impl MessageRow {
             work: name_if_any(row, "work")?,
             attempts: row.get("attempts")?,
             doubtful: row.get("doubtful")?,
+            unsure: row.get("unsure")?,
             heard: row.get("heard")?,
             due_at: instant_if_any(row, "due_at")?,
             deferral: name_if_any(row, "deferral")?,

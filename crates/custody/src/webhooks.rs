@@ -371,6 +371,13 @@ pub(crate) fn announce(tx: &Change<'_>, row: &MessageRow, status: &Status) -> Re
         // that it was received the client has heard in the answer to its request
         return Ok(());
     };
+    // the submission goes on in another message, which speaks for it from then on
+    if tx.exists(
+        "SELECT 1 FROM message WHERE seq = ? AND replaced_by IS NOT NULL",
+        params![row.seq],
+    )? {
+        return Ok(());
+    }
     let webhooks: Vec<String> = tx.all(
         "SELECT id FROM webhook WHERE client = ? AND disabled IS NULL ORDER BY id",
         params![client],

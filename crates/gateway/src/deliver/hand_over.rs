@@ -115,7 +115,7 @@ async fn prepare(gateway: &Gateway, tables: &Arc<Tables>, message: &GivenOut) ->
         .map_err(Stop::Journal)?;
     let opened = open(gateway, Arc::clone(tables), &message.key, octets).await?;
     // once an adapter may have acted, only its answer says what became of it
-    if message.attempts == 0 && opened.header().obsolete_at(Timestamp::now()) {
+    if message.unsure == 0 && opened.header().obsolete_at(Timestamp::now()) {
         return Err(Stop::Ended(Conclusion::Expired));
     }
     match case::find(&gateway.journal, &opened).await.map_err(Stop::Journal)? {

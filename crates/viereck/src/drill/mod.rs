@@ -127,6 +127,10 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     if document.is_right() {
         return Ok(());
     }
+    if let Some(why) = document.broken_off {
+        let sentence = format!("The drill was broken off: {why}");
+        return Err(Failure::new(Exit::Findings, "drill-findings", kept(sentence)));
+    }
     let sums = &document.total.sums;
     let sentence = format!(
         "Of {} applications {} were lost, {} took effect twice, {} in the wrong place, {} with another content; {} were \
@@ -167,6 +171,7 @@ impl Drill<'_> {
         let begun = Instant::now();
         let mut made: Vec<Made> = vec![];
         let mut skipped = self.selection.skipped.clone();
+        let mut broken_off = None;
         let last = Duration::from_secs(60 * self.args.minutes);
         for (place, strike) in strikes.iter().enumerate() {
             if begun.elapsed() > last {
@@ -177,13 +182,32 @@ impl Drill<'_> {
                 });
                 continue;
             }
-            made.push(self.strike(&stage, place, *strike).await?);
+            match self.strike(&stage, place, *strike).await {
+                Ok(strike) => made.push(strike),
+                Err(failure) => {
+                    output::talk(&format!("{strike} could not be made: {}", failure.sentence));
+                    broken_off = Some(failure.sentence);
+                    break;
+                }
+            }
         }
+        // what went before has its account all the same
+        let left = strikes
+            .iter()
+            .skip(made.len() + skipped.len() - self.selection.skipped.len());
+        skipped.extend(left.map(|strike| Skipped {
+            name: strike.fault.name(),
+            step: strike.step.name(),
+            reason: "the drill was broken off".to_owned(),
+        }));
         let Stage { network, load, book } = stage;
         load.stop(THE_END).await;
         bescheide(&network).await;
         let elapsed = begun.elapsed();
-        let document = self.document(&network, &book, made, skipped, elapsed);
+        let document = Document {
+            broken_off,
+            ..self.document(&network, &book, made, skipped, elapsed)
+        };
         network.stop().await?;
         Ok(document)
     }
@@ -282,6 +306,7 @@ impl Drill<'_> {
             contradictions,
             refusals,
             breaches,
+            broken_off: None,
             problems,
         }
     }

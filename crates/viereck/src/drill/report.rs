@@ -74,6 +74,8 @@ pub(super) struct Document {
     pub(super) refusals: BTreeMap<String, usize>,
     /// Contracts of corner 4 that were broken.
     pub(super) breaches: usize,
+    /// Why nothing more was struck, although more was to be.
+    pub(super) broken_off: Option<String>,
     /// What is wrong, by message.
     pub(super) problems: Vec<Problem>,
 }
@@ -91,7 +93,11 @@ pub(super) struct Total {
 impl Document {
     /// Whether nothing is wrong.
     pub(super) fn is_right(&self) -> bool {
-        self.total.sums.is_right() && self.contradictions.is_empty() && self.refusals.is_empty() && self.breaches == 0
+        self.total.sums.is_right()
+            && self.contradictions.is_empty()
+            && self.refusals.is_empty()
+            && self.breaches == 0
+            && self.broken_off.is_none()
     }
 
     /// The account as a person reads it.
@@ -142,6 +148,9 @@ impl Document {
         }
         for (code, times) in &self.refusals {
             let _ = writeln!(text, "refused at the door: {code}, {times} times");
+        }
+        if let Some(why) = &self.broken_off {
+            let _ = writeln!(text, "broken off: {why}");
         }
         if self.breaches > 0 {
             let _ = writeln!(text, "{} breaches of the contracts of corner 4", self.breaches);

@@ -28,7 +28,7 @@ const LATEST: usize = 400;
 /// The portal that writes applications for Wohngeld.
 const PORTAL: &str = "wgp:010000000000";
 /// How long they may take to end before they are replayed.
-const ENDED: Duration = Duration::from_secs(30);
+const ENDED: Duration = Duration::from_secs(180);
 /// How long publishing them may take.
 const PUBLISHED: Duration = Duration::from_secs(30);
 
