@@ -90,13 +90,7 @@ impl Corners {
             "receiver" => &self.listen[1..],
             _ => &[],
         };
-        for address in ready {
-            let url = format!("http://{address}/healthz/ready");
-            until(READY, &process.describe(), async || {
-                reqwest::get(&url).await.ok().filter(|r| r.status().is_success())
-            })
-            .await;
-        }
+        ready_at(&process, ready).await;
         process
     }
 
@@ -124,6 +118,17 @@ impl Corners {
     /// The folder of this test.
     pub fn path(&self) -> &Path {
         self.dir.path()
+    }
+}
+
+/// Waits until a process is ready wherever it listens.
+pub(crate) async fn ready_at(process: &Process, addresses: &[SocketAddr]) {
+    for address in addresses {
+        let url = format!("http://{address}/healthz/ready");
+        until(READY, &process.describe(), async || {
+            reqwest::get(&url).await.ok().filter(|r| r.status().is_success())
+        })
+        .await;
     }
 }
 

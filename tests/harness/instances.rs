@@ -13,7 +13,8 @@ use viereck::demo::applications::{self, Client, Filed};
 use viereck::demo::site::CLIENT;
 use viereck::demo::stand_ins::Script;
 
-use crate::corners::{Corners, READY, free_port};
+use crate::account::Account;
+use crate::corners::{Corners, ended, free_port, ready_at};
 use crate::process::Process;
 use crate::wait::until;
 
@@ -69,13 +70,7 @@ impl Instances {
             "receiver" => &self.listen[instance][1..],
             _ => &[],
         };
-        for address in ready {
-            let url = format!("http://{address}/healthz/ready");
-            until(READY, &process.describe(), async || {
-                reqwest::get(&url).await.ok().filter(|r| r.status().is_success())
-            })
-            .await;
-        }
+        ready_at(&process, ready).await;
         self.running.insert((role, instance), process);
     }
 
@@ -129,6 +124,25 @@ impl Instances {
             stop,
             promised,
         }
+    }
+
+    /// Ends a load: everything that was promised is accepted, and the account is exactly once on both sides. Says it in one
+    /// line, with `what` happened meanwhile.
+    ///
+    /// # Panics
+    /// When it is not so within `deadline`.
+    pub async fn account(&self, load: Load, what: &str, deadline: Duration) -> String {
+        let filed = load.end().await;
+        let client = self.client(0);
+        for submission in &filed.submissions {
+            assert_eq!(ended(&client, submission, deadline).await, "accepted");
+        }
+        let account = Account::of(&self.corners, &filed.submissions, deadline).await;
+        account.assert_exactly_once();
+        format!(
+            "{account}; {what}; {} tries without an answer, {} refused",
+            filed.unanswered, filed.refused
+        )
     }
 
     /// Waits until `more` further messages were handed over.

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Commits to a journal from a thread of its own and says how it went; does the same with a file that is not the journal.
 const WRITER: &str = r#"
-import os, sqlite3, threading, time
+import os, select, sqlite3, threading, time
 def write():
     journal = sqlite3.connect("journal.sqlite", isolation_level=None)
     journal.execute("PRAGMA journal_mode = WAL")
@@ -36,7 +36,7 @@ def write():
             os.fsync(other)
         except OSError as error:
             print("OTHER FILE", error, flush=True)
-        time.sleep(0.01)
+        select.select([], [], [], 0.01)
 threading.Thread(target=write).start()
 "#;
 

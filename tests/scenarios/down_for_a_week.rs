@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use viereck_custody::Journal;
 use viereck_envelope::SealedEnvelope;
@@ -30,6 +30,8 @@ use viereck_transport::{Link, Topology};
 const BACKLOG: usize = 2_000;
 /// Messages of the other authority for each measurement.
 const OTHERS: usize = 300;
+/// How far apart they come at least.
+const PACE: Duration = Duration::from_millis(5);
 /// How many the authority that was down is given at once at most.
 const CONCURRENCY: usize = 8;
 /// What its Fachverfahren needs for each.
@@ -131,12 +133,14 @@ impl Receiver {
         let envelopes: Vec<_> = (0..OTHERS).map(|_| self.sealed(&self.other)).collect();
         let before = fachverfahren.effects();
         let (mut took, mut taken) = (vec![], HashMap::new());
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for envelope in &envelopes {
+            pace.tick().await;
             let began = Instant::now();
             self.take(envelope).await;
             took.push(began.elapsed());
             taken.insert(envelope.digest().to_string(), Instant::now());
-            tokio::time::sleep(Duration::from_millis(3)).await;
         }
         until(Duration::from_secs(60), "the other authority has all", async || {
             (fachverfahren.effects() == before + OTHERS).then_some(())

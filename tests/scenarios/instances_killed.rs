@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::account::Account;
-use harness::corners::ended;
 use harness::instances::{Instances, ROLES};
 use harness::{postgres, rabbitmq};
 use viereck::demo::stand_ins::{Answer, Script};
@@ -29,15 +27,6 @@ async fn of_two_instances_either_may_be_killed_under_load() {
         }
     }
     instances.handed_over(10, DEADLINE).await;
-    let filed = load.end().await;
-    let client = instances.client(1);
-    for submission in &filed.submissions {
-        assert_eq!(ended(&client, submission, DEADLINE).await, "accepted");
-    }
-    let account = Account::of(&instances.corners, &filed.submissions, DEADLINE).await;
-    println!(
-        "{account}; 6 kills; {} tries without an answer, {} refused",
-        filed.unanswered, filed.refused
-    );
-    account.assert_exactly_once();
+    let account = instances.account(load, "6 kills", DEADLINE).await;
+    println!("{account}");
 }

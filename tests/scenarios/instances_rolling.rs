@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::account::Account;
-use harness::corners::{READY, ended};
+use harness::corners::READY;
 use harness::instances::{Instances, ROLES};
 use harness::{postgres, rabbitmq};
 use viereck::demo::stand_ins::{Answer, Script};
@@ -29,15 +28,6 @@ async fn every_process_is_restarted_in_turn_while_the_other_serves() {
             instances.start(role, instance).await;
         }
     }
-    let filed = load.end().await;
-    let client = instances.client(0);
-    for submission in &filed.submissions {
-        assert_eq!(ended(&client, submission, DEADLINE).await, "accepted");
-    }
-    let account = Account::of(&instances.corners, &filed.submissions, DEADLINE).await;
-    println!(
-        "{account}; 6 restarts; {} tries without an answer, {} refused",
-        filed.unanswered, filed.refused
-    );
-    account.assert_exactly_once();
+    let account = instances.account(load, "6 restarts", DEADLINE).await;
+    println!("{account}");
 }

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::account::Account;
-use harness::corners::ended;
 use harness::instances::Instances;
 use harness::wait::until;
 use harness::{postgres, rabbitmq};
@@ -42,17 +40,8 @@ async fn a_killed_journal_server_turns_clients_away_and_loses_nothing() {
         server.restart().await.expect("it starts again");
     }
     instances.handed_over(10, DEADLINE).await;
-    let filed = load.end().await;
-    let client = instances.client(0);
-    for submission in &filed.submissions {
-        assert_eq!(ended(&client, submission, DEADLINE).await, "accepted");
-    }
-    let account = Account::of(&instances.corners, &filed.submissions, DEADLINE).await;
-    println!(
-        "{account}; the server was killed twice; {} tries refused, {} without an answer",
-        filed.refused, filed.unanswered
-    );
-    account.assert_exactly_once();
+    let account = instances.account(load, "the server was killed twice", DEADLINE).await;
+    println!("{account}");
     for role in harness::instances::ROLES {
         for instance in [0, 1] {
             // it never ended: the same process ends only now, and well

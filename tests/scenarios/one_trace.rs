@@ -181,7 +181,9 @@ async fn an_application_is_one_trace_across_processes_and_a_restart() {
     let mut processes = BTreeSet::new();
     for (name, under) in &ways {
         let found = until(DEADLINE, &format!("the span {name}"), async || {
-            let found = spans(name);
+            let mut found = spans(name);
+            // a link that was slow to confirm is asked again, under the same parent
+            found.retain(|(_, span)| text(&span.attributes, "viereck.outcome").as_deref() != Some("not-published"));
             (!found.is_empty()).then_some(found)
         })
         .await;

@@ -78,70 +78,64 @@ impl Journal {
         find: impl FnOnce(&Look<'_>, &Taken) -> Result<Vec<Candidate<T>>, JournalError> + Send + 'static,
     ) -> Result<Vec<T>, JournalError> {
         let found = self.look_around(find).await?;
-        let found = match self.shared.instance.clone() {
-            None => found,
-            Some(_) if found.is_empty() => found,
-            Some(me) => {
-                let mark = move |tx: &Change<'_>| {
-                    crate::instance::beat(tx, &me)?;
-                    let mut won = vec![];
-                    for candidate in found {
-                        if mark(tx, &me, &candidate)? {
-                            won.push(candidate);
-                        }
-                    }
-                    Ok::<_, JournalError>(won)
-                };
-                self.store.write(mark).await?
-            }
-        };
-        let mut won = vec![];
+        let mut ours = vec![];
         {
             let mut held = self.shared.claims.held();
             for candidate in found {
                 // two tasks of this process at once: the message belongs to the one that inserts it
                 if held.insert((side, candidate.key.clone()), candidate.seq).is_none() {
-                    won.push(candidate);
+                    ours.push(candidate);
                 }
             }
         }
-        self.as_found(side, won).await
-    }
-
-    /// What is in hand now and still as it was found: since the look somebody else may have had it, ended it and put it down.
-    async fn as_found<T: Send + 'static>(&self, side: Side, won: Vec<Candidate<T>>) -> Result<Vec<T>, JournalError> {
-        if won.is_empty() {
+        if ours.is_empty() {
             return Ok(vec![]);
         }
-        let wanted: Vec<_> = won.iter().map(|candidate| (candidate.seq, candidate.due_at)).collect();
-        let keys: Vec<_> = won.iter().map(|candidate| candidate.key.clone()).collect();
-        let look = move |conn: &Look<'_>| {
-            let same = |(seq, due_at): &(i64, Option<i64>)| {
-                conn.exists(
-                    "SELECT 1 FROM message WHERE seq = ? AND work IS NOT NULL AND due_at = ?",
-                    params![seq, due_at],
-                )
-            };
-            let same: Result<Vec<bool>, _> = wanted.iter().map(same).collect();
-            Ok::<_, JournalError>(same?)
-        };
-        let same = match self.store.read(look).await {
+        // since the look somebody else may have had it, ended it and put it down; from here on nobody does
+        let wanted = ours.iter().map(|candidate| (candidate.seq, candidate.due_at)).collect();
+        let same = match self.as_found(wanted).await {
             Ok(same) => same,
             Err(error) => {
-                for key in &keys {
-                    self.put_down(side, key);
+                let mut held = self.shared.claims.held();
+                for candidate in ours {
+                    held.remove(&(side, candidate.key));
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
+        let mut held = self.shared.claims.held();
         let mut given = vec![];
-        for (candidate, same) in won.into_iter().zip(same) {
-            match same {
-                true => given.push(candidate.given),
-                false => self.put_down(side, &candidate.key),
+        for (candidate, same) in ours.into_iter().zip(same) {
+            if same {
+                given.push(candidate.given);
+            } else {
+                held.remove(&(side, candidate.key));
             }
         }
         Ok(given)
+    }
+
+    /// Which of these rows, each with when it was due, are still as they were found. Where several instances share the
+    /// journal, those are marked as this one's.
+    async fn as_found(&self, wanted: Vec<(i64, Option<i64>)>) -> Result<Vec<bool>, JournalError> {
+        let Some(me) = self.shared.instance.clone() else {
+            let look = move |conn: &Look<'_>| {
+                let same = wanted.into_iter().map(|(seq, due_at)| {
+                    Ok(conn.exists(
+                        "SELECT 1 FROM message WHERE seq = ? AND work IS NOT NULL AND due_at = ?",
+                        params![seq, due_at],
+                    )?)
+                });
+                same.collect::<Result<Vec<bool>, JournalError>>()
+            };
+            return Ok(self.store.read(look).await?);
+        };
+        let mark = move |tx: &Change<'_>| {
+            crate::instance::beat(tx, &me)?;
+            let marked = wanted.into_iter().map(|(seq, due_at)| mark(tx, &me, seq, due_at));
+            marked.collect::<Result<Vec<bool>, JournalError>>()
+        };
+        Ok(self.store.write(mark).await?)
     }
 
     /// Looks at the journal together with what is in hand at that moment.
@@ -201,13 +195,13 @@ impl Journal {
 
 /// Marks a row as `me`'s, if it is still as it was found and nobody living has it. What a dead instance had in hand may
 /// have gone out without anybody noting it.
-fn mark<T>(tx: &Change<'_>, me: &str, candidate: &Candidate<T>) -> Result<bool, JournalError> {
+fn mark(tx: &Change<'_>, me: &str, seq: i64, due_at: Option<i64>) -> Result<bool, JournalError> {
     let marked = tx.run(
         "UPDATE message SET claimed_by = ?, doubtful = CASE WHEN claimed_by IS NULL THEN doubtful ELSE 1 END
          WHERE seq = ? AND work IS NOT NULL AND due_at = ?
          AND (claimed_by IS NULL OR claimed_by = ?
               OR claimed_by NOT IN (SELECT id FROM instance WHERE alive_until > ?))",
-        params![me, candidate.seq, candidate.due_at, me, tx.clock()?],
+        params![me, seq, due_at, me, tx.clock()?],
     )?;
     Ok(marked == 1)
 }

@@ -147,7 +147,7 @@ impl Journal {
     /// An attempt begins, unless an operator has paused its way; the case of an application is kept from here on,
     /// because an answer may come at once. If this fails, the message is put down again.
     pub async fn begin_hand_over(&self, message: &MessageKey, case: Option<Case>) -> Result<Begun, JournalError> {
-        let begun = self.with_claimed(message, move |journal, tx, row, now| {
+        let begun = self.with_taken(message, Voice::Holder, move |journal, tx, row, now| {
             // an operator who paused it has been told that nothing begins from then on
             if journal.rests(tx, &row.reader)? {
                 journal.release(tx, row.seq)?;
@@ -173,7 +173,7 @@ impl Journal {
 
     /// The Fachverfahren has been given it and will answer in its own time: put down, and not due any more.
     pub async fn handed_over(&self, message: &MessageKey) -> Result<(), JournalError> {
-        let noted = self.with_claimed(message, move |journal, tx, row, now| {
+        let noted = self.with_taken(message, Voice::Holder, move |journal, tx, row, now| {
             machine::allow(row, Act::Defer)?;
             tx.run(
                 "UPDATE message SET work = ?, due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL",
@@ -194,7 +194,7 @@ impl Journal {
 
     /// The Fachverfahren does not have it after all: it waits for a hand-over again.
     pub async fn hand_over_again(&self, message: &MessageKey) -> Result<(), JournalError> {
-        let noted = self.with_claimed(message, move |journal, tx, row, now| {
+        let noted = self.with_taken(message, Voice::Holder, move |journal, tx, row, now| {
             machine::allow(row, Act::Defer)?;
             tx.run(
                 "UPDATE message SET work = ?, due_at = ?, deferral = NULL WHERE seq = ? AND work IS NOT NULL",
@@ -211,11 +211,11 @@ impl Journal {
     /// The hand-over ended: the event is committed and its receipt is due. Whether this succeeds or not, the message is
     /// put down; after a failure it is due again, under the same key.
     pub async fn conclude(&self, message: &MessageKey, end: Conclusion) -> Result<(), JournalError> {
-        let concluded = self.with_taken(message, move |journal, tx, row, now| {
-            // that the Fachverfahren has it is true whoever heard of it
-            if end != Conclusion::Accepted && !journal.still_claims(tx, row.seq)? {
-                return Err(JournalError::Unknown);
-            }
+        let voice = match &end {
+            Conclusion::Accepted => Voice::Anyone,
+            Conclusion::Rejected(_) | Conclusion::Expired => Voice::Holder,
+        };
+        let concluded = self.with_taken(message, voice, move |journal, tx, row, now| {
             let (stage, reasons) = match &end {
                 Conclusion::Accepted => (Stage::Accepted, &[][..]),
                 Conclusion::Rejected(reasons) => (Stage::Rejected, &reasons[..]),
@@ -245,7 +245,7 @@ impl Journal {
         why: Deferral,
         acted: Acted,
     ) -> Result<(), JournalError> {
-        let deferred = self.with_claimed(message, move |journal, tx, row, now| {
+        let deferred = self.with_taken(message, Voice::Holder, move |journal, tx, row, now| {
             machine::allow(row, Act::Defer)?;
             let sure = u32::from(acted == Acted::No);
             tx.run(
@@ -274,7 +274,7 @@ impl Journal {
 
     /// Out of the flow, for an operator to look at, and put down. It has not ended.
     pub async fn park(&self, message: &MessageKey, reason: Reason) -> Result<(), JournalError> {
-        let parked = self.with_claimed(message, move |journal, tx, row, now| {
+        let parked = self.with_taken(message, Voice::Holder, move |journal, tx, row, now| {
             machine::allow(row, Act::Park)?;
             tx.run(
                 "UPDATE message SET work = NULL, due_at = NULL, parked = ?, parked_at = ? WHERE seq = ?",
@@ -288,27 +288,11 @@ impl Journal {
         parked
     }
 
-    /// The same for what is still in this instance's hands: another instance speaks for what it was given up for dead with.
-    async fn with_claimed<T: Send + 'static>(
-        &self,
-        message: &MessageKey,
-        change: impl FnOnce(&Journal, &Change<'_>, &MessageRow, Timestamp) -> Result<(T, Option<Occurrence>), JournalError>
-        + Send
-        + 'static,
-    ) -> Result<T, JournalError> {
-        self.with_taken(message, move |journal, tx, row, now| {
-            match journal.still_claims(tx, row.seq)? {
-                true => change(journal, tx, row, now),
-                false => Err(JournalError::Unknown),
-            }
-        })
-        .await
-    }
-
     /// One change of a taken message that has not ended, with what it tells.
     async fn with_taken<T: Send + 'static>(
         &self,
         message: &MessageKey,
+        voice: Voice,
         change: impl FnOnce(&Journal, &Change<'_>, &MessageRow, Timestamp) -> Result<(T, Option<Occurrence>), JournalError>
         + Send
         + 'static,
@@ -319,12 +303,24 @@ impl Journal {
             .store
             .write(move |tx| {
                 let row = taken(tx, &key)?;
+                if voice == Voice::Holder && !journal.still_claims(tx, row.seq)? {
+                    return Err(JournalError::Unknown);
+                }
                 change(&journal, tx, &row, Timestamp::now())
             })
             .await?;
         self.tell(told.into_iter().collect());
         Ok(result)
     }
+}
+
+/// Whose word counts about a taken message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    /// That of the instance that has it in hand: for one that was given up for dead, another one speaks.
+    Holder,
+    /// Anybody's: that the Fachverfahren has it is true whoever heard of it.
+    Anyone,
 }
 
 /// An end is an end: a message that has one is no longer there to be changed.

@@ -388,11 +388,16 @@ async fn publish(
             .map(|()| true),
         Some(bytes) => {
             let address = Address::Submit(row.gateway.clone());
-            let span = Span::begin_if_traced(SpanName::Publish, row.trace.as_ref(), journal.custodian().as_str());
-            match link
+            let mut span = Span::begin_if_traced(SpanName::Publish, row.trace.as_ref(), journal.custodian().as_str());
+            let published = link
                 .publish_within(span.as_ref().map(Span::trace), &address, bytes)
-                .await
-            {
+                .await;
+            if let Some(span) = &mut span {
+                span.of_message(row.key.message_id);
+                span.came_to(if published.is_ok() { "published" } else { "not-published" });
+            }
+            drop(span);
+            match published {
                 Ok(()) => journal.published(&row, config).await.map(|()| true),
                 Err(error) => not_published(journal, &row, error, config, failures_before).await,
             }

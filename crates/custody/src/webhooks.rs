@@ -366,18 +366,15 @@ fn of_client(look: &Look<'_>, client: &ClientId) -> Result<Vec<Webhook>, Journal
 /// Writes down that the client that posted the message of `row` is to hear of its status. To be called in the
 /// transaction of the event that made it so; a status that was told already is not told again.
 pub(crate) fn announce(tx: &Change<'_>, row: &MessageRow, status: &Status) -> Result<(), JournalError> {
+    if row.replaced_by.is_some() {
+        // the submission goes on in another message, which speaks for it from then on
+        return Ok(());
+    }
     let client = row.owner.as_deref().and_then(|owner| owner.strip_prefix("client:"));
     let (Some(client), false) = (client, status.stage == Stage::Received) else {
         // that it was received the client has heard in the answer to its request
         return Ok(());
     };
-    // the submission goes on in another message, which speaks for it from then on
-    if tx.exists(
-        "SELECT 1 FROM message WHERE seq = ? AND replaced_by IS NOT NULL",
-        params![row.seq],
-    )? {
-        return Ok(());
-    }
     let webhooks: Vec<String> = tx.all(
         "SELECT id FROM webhook WHERE client = ? AND disabled IS NULL ORDER BY id",
         params![client],

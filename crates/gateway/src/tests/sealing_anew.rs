@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::audit::Actor;
+use viereck_custody::webhooks::{Entered, News};
 use viereck_custody::{MessageKey, MessageView};
 use viereck_envelope::{BatchDraft, Event, OpenedEnvelope, Reason, Stage, Subject, open, seal_batch, verify};
 use viereck_routing::{Digest, MessageId};
@@ -260,4 +261,23 @@ async fn a_rejection_for_the_readers_key_is_mended_by_itself_once_there_is_anoth
     stop.cancel();
     running.await.unwrap().unwrap();
     assert!(here.order(second).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_webhook_hears_of_the_submission_and_not_of_what_was_replaced() {
+    let here = Here::new().await;
+    let journal = &here.gateway.journal;
+    let url = "https://portal.example/".to_owned();
+    let Entered::New(webhook) = journal.enter_webhook(&"alles".parse().unwrap(), url, 1).await.unwrap() else {
+        panic!("there was none")
+    };
+    here.order(here.first).await.unwrap();
+    // the old one ended as withdrawn, and the submission goes on
+    here.told(Stage::Accepted, vec![]).await;
+    let log = journal.webhook_log(&webhook.id, None, 10).await.unwrap();
+    let told: Vec<_> = log.iter().map(|delivery| &delivery.event.news).collect();
+    assert!(
+        matches!(told[..], [News::Status { submission, status: Stage::Accepted, .. }] if *submission == here.first),
+        "{told:?}"
+    );
 }

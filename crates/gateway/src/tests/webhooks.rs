@@ -169,12 +169,13 @@ fn secret(answer: &Value) -> Vec<u8> {
 /// Looks until it is so.
 async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
     loop {
+        looks.tick().await;
         if let Some(found) = look().await {
             return found;
         }
         assert!(begun.elapsed() < Duration::from_secs(15), "not within 15 s");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

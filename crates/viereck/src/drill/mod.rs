@@ -111,8 +111,8 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         let folder = folder.keep();
         format!("{sentence} Journals and logs are kept in {}.", folder.display())
     };
-    let document = match outcome {
-        Ok(document) => document,
+    let (document, broken_off) = match outcome {
+        Ok(outcome) => outcome,
         Err(failure) => {
             return Err(Failure {
                 sentence: kept(failure.sentence),
@@ -125,11 +125,14 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         false => output::text(&document.to_text())?,
     }
     if document.is_right() {
-        return Ok(());
-    }
-    if let Some(why) = document.broken_off {
-        let sentence = format!("The drill was broken off: {why}");
-        return Err(Failure::new(Exit::Findings, "drill-findings", kept(sentence)));
+        return match broken_off {
+            None => Ok(()),
+            // not a finding: nobody may take a drill that was not made for one that found something
+            Some(failure) => Err(Failure {
+                sentence: kept(failure.sentence),
+                ..failure
+            }),
+        };
     }
     let sums = &document.total.sums;
     let sentence = format!(
@@ -154,7 +157,8 @@ struct Drill<'a> {
 }
 
 impl Drill<'_> {
-    async fn run(&self, folder: &std::path::Path) -> Result<Document, Failure> {
+    /// The account, and what broke the drill off before its end.
+    async fn run(&self, folder: &std::path::Path) -> Result<(Document, Option<Failure>), Failure> {
         let strikes = &self.selection.strikes;
         output::talk(&format!("seed {}, {} strikes", self.seed.number(), strikes.len()));
         let network = Network::prepare(folder, self.selection.shape).await?;
@@ -174,42 +178,39 @@ impl Drill<'_> {
         let mut broken_off = None;
         let last = Duration::from_secs(60 * self.args.minutes);
         for (place, strike) in strikes.iter().enumerate() {
-            if begun.elapsed() > last {
-                skipped.push(Skipped {
-                    name: strike.fault.name(),
-                    step: strike.step.name(),
-                    reason: format!("after {} minutes nothing new is struck", self.args.minutes),
-                });
-                continue;
-            }
-            match self.strike(&stage, place, *strike).await {
-                Ok(strike) => made.push(strike),
-                Err(failure) => {
-                    output::talk(&format!("{strike} could not be made: {}", failure.sentence));
-                    broken_off = Some(failure.sentence);
-                    break;
+            let reason = if begun.elapsed() > last {
+                format!("after {} minutes nothing new is struck", self.args.minutes)
+            } else {
+                match self.strike(&stage, place, *strike).await {
+                    Ok(strike) => {
+                        made.push(strike);
+                        continue;
+                    }
+                    Err(failure) => {
+                        output::talk(&format!("{strike} could not be made: {}", failure.sentence));
+                        broken_off = Some(failure);
+                        "the drill was broken off".to_owned()
+                    }
                 }
-            }
+            };
+            // what went before has its account all the same
+            skipped.extend(strikes[place..].iter().map(|strike| Skipped {
+                name: strike.fault.name(),
+                step: strike.step.name(),
+                reason: reason.clone(),
+            }));
+            break;
         }
-        // what went before has its account all the same
-        let left = strikes
-            .iter()
-            .skip(made.len() + skipped.len() - self.selection.skipped.len());
-        skipped.extend(left.map(|strike| Skipped {
-            name: strike.fault.name(),
-            step: strike.step.name(),
-            reason: "the drill was broken off".to_owned(),
-        }));
         let Stage { network, load, book } = stage;
         load.stop(THE_END).await;
         bescheide(&network).await;
         let elapsed = begun.elapsed();
         let document = Document {
-            broken_off,
+            broken_off: broken_off.as_ref().map(|failure: &Failure| failure.sentence.clone()),
             ..self.document(&network, &book, made, skipped, elapsed)
         };
         network.stop().await?;
-        Ok(document)
+        Ok((document, broken_off))
     }
 
     /// One strike from the first application that counts for it to the moment when service is back.

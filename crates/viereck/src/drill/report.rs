@@ -93,11 +93,7 @@ pub(super) struct Total {
 impl Document {
     /// Whether nothing is wrong.
     pub(super) fn is_right(&self) -> bool {
-        self.total.sums.is_right()
-            && self.contradictions.is_empty()
-            && self.refusals.is_empty()
-            && self.breaches == 0
-            && self.broken_off.is_none()
+        self.total.sums.is_right() && self.contradictions.is_empty() && self.refusals.is_empty() && self.breaches == 0
     }
 
     /// The account as a person reads it.
@@ -164,7 +160,10 @@ impl Document {
             let _ = writeln!(text, "{message_id} ({strike}) {what}");
         }
         let verdict = if self.is_right() {
-            "nothing is wrong"
+            match self.broken_off {
+                None => "nothing is wrong",
+                Some(_) => "broken off, and nothing was wrong until then",
+            }
         } else {
             "SOMETHING IS WRONG"
         };

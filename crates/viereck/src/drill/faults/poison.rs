@@ -69,10 +69,9 @@ async fn ended(stage: &Stage) -> Result<Vec<Bytes>, Failure> {
     let since = stage.book.drawn().saturating_sub(LATEST);
     // while the Fachverfahren holds them back they are surely in the receiver's journal
     let held = stage.arrange(Step::HandOver).await;
-    let place = stage.network.journal(RECEIVER_SH);
-    let place = match PostgresUrl::parse(&place) {
-        Ok(url) => Place::Postgres(url),
-        Err(_) => Place::File(place.into()),
+    let place = match &stage.network.journals {
+        Some(journals) => Place::Postgres(PostgresUrl::parse(&journals.url).map_err(|error| failed(&error))?),
+        None => Place::File(stage.network.site.journal(RECEIVER_SH).into()),
     };
     let receiver = RECEIVER_SH.parse().map_err(|error: InvalidId| failed(&error))?;
     let journal = Journal::open_to_look(place, receiver, Environment::Test).await;

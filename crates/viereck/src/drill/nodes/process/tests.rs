@@ -1,3 +1,6 @@
+//! A process of the fault suite is started, watched, told to stop, frozen and killed as its handle promises; with shell scripts
+//! for programs, on this machine only.
+
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 

@@ -1,3 +1,5 @@
+//! What the proxy promises of bytes and connections in each weather, tried over real TCP on the loopback.
+
 use super::*;
 
 /// More than any test here takes.
