@@ -177,26 +177,33 @@ async fn an_application_is_one_trace_across_processes_and_a_restart() {
         ("relay", "publish".to_owned()),
         ("take", "relay".to_owned()),
     ];
-    let mut ids = BTreeMap::from([("00f067aa0ba902b7".to_owned(), "00f067aa0ba902b7".to_owned())]);
+    let client = "00f067aa0ba902b7".to_owned();
+    let mut ids = BTreeMap::from([(client.clone(), BTreeSet::from([client]))]);
     let mut processes = BTreeSet::new();
     for (name, under) in &ways {
+        let outcome = |span: &Span| text(&span.attributes, "viereck.outcome");
         let found = until(DEADLINE, &format!("the span {name}"), async || {
-            let mut found = spans(name);
-            // a link that was slow to confirm is asked again, under the same parent
-            found.retain(|(_, span)| text(&span.attributes, "viereck.outcome").as_deref() != Some("not-published"));
-            (!found.is_empty()).then_some(found)
+            let found = spans(name);
+            let done = |(_, span): &(String, Span)| outcome(span).as_deref() != Some("not-published");
+            found.iter().any(done).then_some(found)
         })
         .await;
-        assert_eq!(found.len(), 1, "{name}");
-        let (process, span) = &found[0];
-        assert_eq!(hex(&span.parent_span_id), ids[under], "{name} lies under {under}");
-        assert!(span.end_time_unix_nano >= span.start_time_unix_nano && span.start_time_unix_nano > 0);
-        ids.insert((*name).to_owned(), hex(&span.span_id));
-        processes.insert(process.clone());
+        let (mut own, mut tried) = (BTreeSet::new(), 0);
+        for (process, span) in &found {
+            let parent = hex(&span.parent_span_id);
+            assert!(ids[under].contains(&parent), "{name} lies under {under}");
+            assert!(span.end_time_unix_nano >= span.start_time_unix_nano && span.start_time_unix_nano > 0);
+            tried += usize::from(outcome(span).as_deref() == Some("not-published"));
+            own.insert(hex(&span.span_id));
+            processes.insert(process.clone());
+        }
+        // a link that was slow to confirm is asked again, and what arrived twice is looked at twice
+        assert!(found.len() <= ids[under].len() + tried, "{name}: {}", found.len());
+        ids.insert((*name).to_owned(), own);
     }
     let attempts = spans("hand-over");
     for ((process, span), outcome) in attempts.iter().zip(["unavailable", "accepted"]) {
-        assert_eq!(hex(&span.parent_span_id), ids["take"]);
+        assert!(ids["take"].contains(&hex(&span.parent_span_id)));
         assert_eq!(text(&span.attributes, "viereck.outcome").as_deref(), Some(outcome));
         assert_eq!(
             text(&span.attributes, "viereck.message_id").as_deref(),

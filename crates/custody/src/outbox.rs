@@ -394,7 +394,11 @@ async fn publish(
                 .await;
             if let Some(span) = &mut span {
                 span.of_message(row.key.message_id);
-                span.came_to(if published.is_ok() { "published" } else { "not-published" });
+                span.came_to(if published.is_ok() {
+                    "published"
+                } else {
+                    "not-published"
+                });
             }
             drop(span);
             match published {
