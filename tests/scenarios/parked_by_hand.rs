@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use viereck_custody::inbox::Taken;
 use viereck_custody::job::{self, FASTEST};
 use viereck_custody::parked::{Filter, Means, ParkedError, ParkedId, Place, Requeued, What};
-use viereck_custody::{Actor, Journal, StatedReason};
+use viereck_custody::{Actor, Journal, StatedReason, receipts};
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{Digest, MessageId, Tables};
-use viereck_transport::Link;
+use viereck_transport::{Link, Queue, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -149,6 +149,46 @@ async fn the_broker_relays_what_verifies_now_and_never_what_came_under_a_foreign
     let early = journal.discard(borrowed, &actor, &reason).await;
     assert!(matches!(early, Err(ParkedError::NotTold)), "{early:?}");
     println!("account: 2 refused at the broker, 1 relayed to gw-sh-2, 1 kept");
+}
+
+/// At its author's gateway it is over then, and the content may be on its way under another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_author_was_told_is_refused_stays_refused() {
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("broker").await;
+    let (message, digest) = parking.refused(&journal, Some("gw-sh-1")).await;
+    let topology = Topology {
+        gateways: parking
+            .right
+            .tables
+            .gateways()
+            .map(|gateway| gateway.id.clone())
+            .collect(),
+        bindings: Default::default(),
+    };
+    parking.link.reconcile(&topology).await.unwrap();
+    let stop = CancellationToken::new();
+    let telling = tokio::spawn(receipts::run_out(
+        journal.clone(),
+        parking.link.clone(),
+        Arc::new(parking.right.signer("broker")),
+        receipts::Road::Direct,
+        receipts::Config::default(),
+        stop.clone(),
+    ));
+    let mut told = parking.link.consume(&Queue::Receipts(id("gw-sh-1")), 1).await.unwrap();
+    let receipt = tokio::time::timeout(DEADLINE, told.next()).await.unwrap().unwrap();
+    receipt.done();
+    stop.cancel();
+    telling.await.unwrap().unwrap();
+    let (actor, reason) = anna();
+    let octets = ParkedId::Octets(digest);
+    let again = journal.requeue(octets, &parking.means(), &actor, &reason).await;
+    assert!(matches!(again, Err(ParkedError::Told)), "{again:?}");
+    assert!(journal.message(&message).await.unwrap().is_none());
+    assert!(journal.held_for().await.unwrap().is_empty());
+    assert_eq!(journal.discard(octets, &actor, &reason).await.unwrap(), None);
+    println!("account: 1 refused at the broker, its gateway told, 0 relayed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

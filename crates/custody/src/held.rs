@@ -70,23 +70,40 @@ impl Journal {
         let now = Timestamp::now();
         let told = self.store.write(move |tx| {
             let row = find_or_insert(tx, &envelope, trace, now)?;
-            if row.ended.is_some() || row.target.is_some() {
-                // a copy of it has gone on meanwhile, or has ended: nothing is left to be held
-                return Ok(None);
-            }
-            machine::allow(&row, Act::Hold)?;
-            keep(tx, &row, &envelope, Some(&gateway), due_at)?;
-            match row.work {
-                Some(_) => Ok(None),
-                None => journal
-                    .step(tx, &row, Step::Held, Some(&gateway), reason.as_slice(), now)
-                    .map(Some),
-            }
+            journal.hold_row(tx, &row, &envelope, &gateway, reason, due_at, now)
         });
         let told: Option<Occurrence> = told.await?;
         self.tell(told.into_iter().collect());
         self.shared.relay_wanted.notify_one();
         Ok(())
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a hold is, in the transaction of whoever decides on it"
+    )]
+    pub(crate) fn hold_row(
+        &self,
+        tx: &Change<'_>,
+        row: &MessageRow,
+        envelope: &VerifiedEnvelope,
+        gateway: &GatewayId,
+        reason: Option<Reason>,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Occurrence>, JournalError> {
+        if row.ended.is_some() || row.target.is_some() {
+            // a copy of it has gone on meanwhile, or has ended: nothing is left to be held
+            return Ok(None);
+        }
+        machine::allow(row, Act::Hold)?;
+        keep(tx, row, envelope, Some(gateway), due_at)?;
+        match row.work {
+            Some(_) => Ok(None),
+            None => self
+                .step(tx, row, Step::Held, Some(gateway), reason.as_slice(), now)
+                .map(Some),
+        }
     }
 
     /// A relayed message came back because its target is not bound: custody is the broker's again, and it is given out

@@ -30,6 +30,9 @@ const FORGOTTEN: SignedDuration = SignedDuration::from_secs(60);
 /// Rows read at once.
 const PAGE: usize = 1000;
 
+/// Items put down in one commit, so that nobody waits long behind a large job.
+const STEP: usize = 500;
+
 /// A job as its rows say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,29 +77,45 @@ impl Journal {
         let id = viereck_routing::MessageId::random().to_string();
         let (journal, actor, reason, name) = (self.clone(), actor.clone(), reason.clone(), id.clone());
         let now = Timestamp::now();
+        let outcome = format!("{} items", items.len());
+        let (by, why, job) = (actor.clone(), reason.clone(), id.clone());
         let made = self.store.write(move |change| {
+            // as if it had been stopped, until all its items are here: a crash in between leaves one that does nothing
             change.run(
-                "INSERT INTO job (id, verb, actor, reason, made_at, per_minute, next_at) VALUES (?,?,?,?,?,?,?)",
+                "INSERT INTO job (id, verb, actor, reason, made_at, per_minute, next_at, ended_at)
+                 VALUES (?,?,?,?,?,?,?,?)",
                 params![
-                    name,
+                    job,
                     Verb::Requeue.as_str(),
-                    actor.as_str(),
-                    reason.as_str(),
+                    by.as_str(),
+                    why.as_str(),
                     now.as_millisecond(),
                     per_minute.clamp(1, FASTEST),
+                    now.as_millisecond(),
                     now.as_millisecond()
                 ],
             )?;
-            for (place, item) in items.iter().enumerate() {
-                change.run(
-                    "INSERT INTO job_item (job, item, place) VALUES (?,?,?) ON CONFLICT DO NOTHING",
-                    params![name, item.to_string(), place as i64],
-                )?;
-            }
-            let outcome = format!("{} items", items.len());
-            journal.audit(change, &actor, Verb::StartJob, &name, &reason, &outcome)
+            Ok::<_, JournalError>(())
         });
         made.await?;
+        for (step, some) in items.chunks(STEP).enumerate() {
+            let (some, job) = (some.to_vec(), id.clone());
+            let filled = self.store.write(move |change| {
+                for (place, item) in (step * STEP..).zip(some) {
+                    change.run(
+                        "INSERT INTO job_item (job, item, place) VALUES (?,?,?) ON CONFLICT DO NOTHING",
+                        params![job, item.to_string(), place as i64],
+                    )?;
+                }
+                Ok::<_, JournalError>(())
+            });
+            filled.await?;
+        }
+        let begun = self.store.write(move |change| {
+            change.run("UPDATE job SET ended_at = NULL WHERE id = ?", params![name])?;
+            journal.audit(change, &actor, Verb::StartJob, &name, &reason, &outcome)
+        });
+        begun.await?;
         Ok(self.jobs().await?.into_iter().find(|job| job.id == id))
     }
 
@@ -326,6 +345,7 @@ async fn one(
         Err(ParkedError::NotParked) => "not-parked",
         Err(ParkedError::ReaderElsewhere) => "reader-elsewhere",
         Err(ParkedError::NotTold) => "not-told",
+        Err(ParkedError::Told) => "told",
         Err(ParkedError::Journal(JournalError::NotAllowed(_))) => "not-allowed",
         Err(ParkedError::Journal(error)) if !error.may_pass() => return Err(error),
         // it is taken again when it counts as forgotten

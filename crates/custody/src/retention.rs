@@ -2,7 +2,7 @@
 //!
 //! | what | how long |
 //! |---|---|
-//! | sealed octets at the author's gateway | until `accepted`; after another end 30 days; of what expired or never arrived for as long as nothing was sealed anew from them |
+//! | sealed octets at the author's gateway | until `accepted`; after another end 30 days; of what nobody may have read for as long as nothing was sealed anew from them |
 //! | sealed octets at the reader's gateway and at the broker | 7 days after the end |
 //! | messages, events and the case | 730 days after the end of the case's last message |
 //! | promises: a client's key and its first answer | 30 days |
@@ -19,12 +19,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
+use viereck_envelope::Stage;
 use viereck_routing::CaseId;
 use viereck_store::{Change, params};
 
 use crate::rows::{self, MessageRow, Side};
 use crate::step::Step;
-use crate::{Duty, Journal, JournalError, ledger};
+use crate::{Duty, Journal, JournalError, facts, ledger};
 
 /// How often the journal is gone through.
 const EACH: Duration = Duration::from_secs(600);
@@ -43,7 +44,7 @@ const REPEATS: SignedDuration = SignedDuration::from_hours(24 * 30);
 pub struct Config {
     /// Days after the end for sealed octets that were taken or held for somebody else.
     pub taken_days: u16,
-    /// Days after an end other than `accepted`, `expired` and `undeliverable` for sealed octets of the own author.
+    /// Days after an end other than `accepted` for sealed octets of the own author that the reader's side may have read.
     pub sent_days: u16,
     /// Days after the end of a case's last message for everything that is known of the case.
     pub case_days: u16,
@@ -201,14 +202,16 @@ impl Journal {
 
     /// Erases the octets of one message, if it has still ended and its author needs them no more.
     fn erase(&self, change: &Change<'_>, seq: i64, until: Timestamp, now: Timestamp) -> Result<bool, JournalError> {
-        // what expired or never arrived belongs to its author until another message carries its content
         let row = change.first(
-            "SELECT * FROM message WHERE seq = ? AND ended IS NOT NULL AND ended_at <= ?
-             AND (side <> 'sent' OR ended NOT IN ('expired', 'undeliverable') OR replaced_by IS NOT NULL)",
+            "SELECT * FROM message WHERE seq = ? AND ended IS NOT NULL AND ended_at <= ?",
             params![seq, until.as_millisecond()],
             MessageRow::read,
         )?;
         let Some(row) = row else { return Ok(false) };
+        // what nobody has read belongs to its author until another message carries its content
+        if row.side == Side::Sent && row.replaced_by.is_none() && is_unread(change, &row)? {
+            return Ok(false);
+        }
         change.run("DELETE FROM sealed WHERE message = ?", params![seq])?;
         // nobody waits for this: it is not told
         self.step(change, &row, Step::Erased, None, &[], now)?;
@@ -333,6 +336,16 @@ impl Journal {
     }
 }
 
+/// Whether a message of the own author ended before anybody at its reader's side may have read it.
+fn is_unread(change: &Change<'_>, row: &MessageRow) -> Result<bool, JournalError> {
+    Ok(match row.ended {
+        Some(Stage::Expired | Stage::Undeliverable | Stage::Withdrawn) => true,
+        Some(Stage::Rejected) => facts::status_of(change, row)?
+            .is_some_and(|status| status.reasons.iter().any(|reason| reason.leaves_content_unread())),
+        _ => false,
+    })
+}
+
 /// Deletes a case of which everything ended before `until`, and of which no octets are kept any more.
 fn delete_case(change: &Change<'_>, case: &str, until: Timestamp, now: Timestamp) -> Result<u64, JournalError> {
     let needed = change.exists(
@@ -426,6 +439,18 @@ mod tests {
         fill.await.unwrap();
     }
 
+    /// What its reader's gateway said of a message.
+    async fn rejected(journal: &Journal, number: usize, reason: &'static str) {
+        let said = journal.store.write(move |change| {
+            change.run(
+                "UPDATE event SET stage = 'rejected', reasons = ?, octets = ? WHERE message_id = ?",
+                params![reason, &[1_u8], format!("6f0a6f6c-8f0e-4c3e-9a53-{number:012}")],
+            )?;
+            Ok::<_, JournalError>(())
+        });
+        said.await.unwrap();
+    }
+
     async fn count(journal: &Journal, sql: &'static str) -> i64 {
         let counted = journal.store.read(move |look| {
             let counted = look.first(sql, params![], |row| row.at::<i64>(0))?;
@@ -442,6 +467,11 @@ mod tests {
         message(&journal, 2, 2, "sent", Some("rejected")).await;
         message(&journal, 3, 3, "sent", Some("expired")).await;
         message(&journal, 4, 4, "sent", Some("undeliverable")).await;
+        for (number, reason) in [(5, "discarded"), (6, "undecipherable"), (7, "S999")] {
+            message(&journal, number, number, "sent", Some("rejected")).await;
+            rejected(&journal, number, reason).await;
+        }
+        message(&journal, 8, 8, "sent", Some("withdrawn")).await;
         let (config, mut progress) = (Config::default(), Progress::default());
         let mut octets = async |day| {
             let deleted = journal.sweep_retention(at(day), &config, &mut progress).await.unwrap();
@@ -449,18 +479,18 @@ mod tests {
         };
         assert_eq!(
             [octets(6).await, octets(7).await, octets(29).await, octets(30).await],
-            [0, 1, 0, 1]
+            [0, 1, 0, 2]
         );
         assert_eq!(
             count(&journal, "SELECT count(*) FROM event WHERE stage = 'erased'").await,
-            2
+            3
         );
         assert_eq!(octets(1000).await, 0);
-        assert_eq!(count(&journal, "SELECT count(*) FROM sealed").await, 3);
+        assert_eq!(count(&journal, "SELECT count(*) FROM sealed").await, 6);
         assert_eq!(
             count(&journal, "SELECT count(*) FROM message").await,
-            3,
-            "two cases are over"
+            6,
+            "three cases are over"
         );
     }
 

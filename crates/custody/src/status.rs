@@ -3,7 +3,7 @@
 //! A fold over statements that may arrive in any order and more than once: the result depends only on the set of them.
 //! A stage counts only from the custodian entitled to state it: received, withdrawn (and expired of what was never
 //! published) from the author's gateway, relayed and undeliverable from the broker, delivered, accepted, rejected,
-//! expired and transferred from the reader's gateway.
+//! expired and transferred from the reader's gateway. That the author's gateway expired it says no more than withdrawn.
 //!
 //! What each state says to people stands in [`told`] and nowhere else: API, command line and logs read it there.
 
@@ -55,18 +55,15 @@ pub fn fold(facts: &[Fact]) -> Option<Status> {
     let counting: Vec<&Fact> = facts.iter().filter(|fact| counts(fact, facts)).collect();
     let best = counting.iter().copied().max_by(|a, b| {
         // of two of the same rank the earlier stands, whatever order they came in
-        rank(a.stage)
-            .cmp(&rank(b.stage))
+        rank(a, facts)
+            .cmp(&rank(b, facts))
             .then_with(|| b.time.cmp(&a.time))
             .then_with(|| b.custodian.cmp(&a.custodian))
     })?;
-    let reader_spoke = counting.iter().any(|fact| is_of_reader(fact.stage));
-    let by_rank = |fact: &&Fact| (rank(fact.stage), std::cmp::Reverse(fact.time));
-    let of_reader = counting
-        .iter()
-        .copied()
-        .filter(|fact| is_of_reader(fact.stage))
-        .max_by_key(by_rank);
+    let of_reader = |fact: &&Fact| is_of_reader(fact.stage) && !is_authors_end(fact, facts);
+    let reader_spoke = counting.iter().any(of_reader);
+    let by_rank = |fact: &&Fact| (rank(fact, facts), std::cmp::Reverse(fact.time));
+    let of_reader = counting.iter().copied().filter(of_reader).max_by_key(by_rank);
     let relayed = counting.iter().copied().filter(|fact| fact.stage == Stage::Relayed);
     let at = match of_reader {
         Some(fact) => Some(fact.custodian.clone()),
@@ -96,6 +93,16 @@ pub fn is_of_reader(stage: Stage) -> bool {
     }
 }
 
+/// Whether it expired before it left its author's gateway: stated by who received it from its author and never took it for
+/// its reader. One gateway may be both, and then it has said `delivered` before.
+fn is_authors_end(fact: &Fact, all: &[Fact]) -> bool {
+    let said = |stage: Stage| {
+        all.iter()
+            .any(|other| other.custodian == fact.custodian && other.stage == stage)
+    };
+    fact.stage == Stage::Expired && said(Stage::Received) && !said(Stage::Delivered)
+}
+
 /// The target of an entitled `relayed` speaks for the reader too: the Behörde may have moved since.
 fn counts(fact: &Fact, all: &[Fact]) -> bool {
     fact.standing
@@ -107,11 +114,12 @@ fn counts(fact: &Fact, all: &[Fact]) -> bool {
 
 /// A later stage outranks an earlier one, and whatever the reader's gateway says outranks the others: the author's gateway
 /// and the broker can only end what the reader's gateway never had.
-fn rank(stage: Stage) -> u8 {
-    match stage {
+fn rank(fact: &Fact, all: &[Fact]) -> u8 {
+    match fact.stage {
         Stage::Received => 0,
         Stage::Relayed => 1,
         Stage::Withdrawn => 2,
+        Stage::Expired if is_authors_end(fact, all) => 2,
         Stage::Undeliverable => 3,
         Stage::Delivered => 4,
         Stage::Expired => 5,
@@ -485,5 +493,21 @@ mod tests {
             (Stage::Delivered, true),
             "an end that is void beside the reader's word"
         );
+        let came_back = [
+            fact(Stage::Received, 1, "gw-s", true),
+            fact(Stage::Expired, 9, "gw-s", true),
+            fact(Stage::Delivered, 3, "gw-a", true),
+        ];
+        let status = fold(&came_back).unwrap();
+        assert_eq!((status.stage, status.conflict), (Stage::Delivered, true));
+        let status = fold(&came_back[..2]).unwrap();
+        assert_eq!((status.stage, status.reader_spoke), (Stage::Expired, false));
+        let both = [
+            fact(Stage::Received, 1, "gw-a", true),
+            fact(Stage::Expired, 9, "gw-a", true),
+            fact(Stage::Delivered, 3, "gw-a", true),
+        ];
+        let status = fold(&both).unwrap();
+        assert_eq!((status.stage, status.conflict), (Stage::Expired, false));
     }
 }

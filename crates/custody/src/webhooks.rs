@@ -134,6 +134,8 @@ pub enum Outcome {
     TimedOut,
     /// No connection, no TLS, or one that broke off.
     NotReached,
+    /// It was not called: its owner is no client of this gateway at the moment.
+    NoClient,
 }
 
 impl fmt::Display for Outcome {
@@ -147,6 +149,7 @@ impl fmt::Display for Outcome {
             Outcome::NameNotFound => f.write_str("name-not-found"),
             Outcome::TimedOut => f.write_str("timed-out"),
             Outcome::NotReached => f.write_str("not-reached"),
+            Outcome::NoClient => f.write_str("no-client"),
         }
     }
 }
@@ -162,6 +165,7 @@ impl FromStr for Outcome {
             Outcome::NameNotFound,
             Outcome::TimedOut,
             Outcome::NotReached,
+            Outcome::NoClient,
         ];
         if let Some(status) = text.strip_prefix("status-") {
             return status.parse().map(Outcome::Refused).map_err(|_| UnknownEntry);

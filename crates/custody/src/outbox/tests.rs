@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use viereck_envelope::Stage;
 use viereck_routing::{Class, Digest, Environment};
 use viereck_store::params;
 use viereck_transport::{Consumer, LARGEST_MESSAGE, Link, Queue, Topology};
@@ -14,6 +15,7 @@ use super::{Config, run};
 use crate::audit::Actor;
 use crate::lanes::{self, ROUND};
 use crate::machine::State;
+use crate::parked::ParkedId;
 use crate::pause::Scope;
 use crate::rows::{MessageRow, Side};
 use crate::{Journal, JournalError, MessageKey};
@@ -149,6 +151,36 @@ async fn octets_that_are_not_what_was_promised_are_parked_and_never_sent() {
     assert_eq!(here.parked(&large).await, "too-large");
     let row = here.row(&intact).await;
     assert_eq!((row.parked, row.ended), (None, None));
+    here.end(publishing).await;
+}
+
+/// What may have gone out is in flight until it lost its purpose; if nobody has spoken of it then, an operator may end it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_in_doubt_can_be_ended_once_nobody_may_take_it_over() {
+    let here = Here::new().await;
+    let key = here
+        .promised(1, Class::Normal, &Bytes::from_static(b"promised"), None)
+        .await;
+    let publishing = here.publish(Config::default());
+    assert_eq!(here.parked(&key).await, "octets-corrupt");
+    assert_eq!(State::of(&here.row(&key).await), State::ParkedTried);
+    let obsolete_after = async |hours: i64| {
+        let at = (Timestamp::now() - SignedDuration::from_hours(hours)).as_millisecond();
+        let set = here.journal.store.write(move |change| {
+            change.run("UPDATE message SET obsolete_after = ?", params![at])?;
+            Ok::<_, JournalError>(())
+        });
+        set.await.unwrap();
+    };
+    let (actor, why) = (Actor::operator("anna").unwrap(), "ticket 1".parse().unwrap());
+    let parked = ParkedId::Message(key.message_id);
+    let mut answers = vec![];
+    for hours in [-1, 23, 25] {
+        obsolete_after(hours).await;
+        answers.push(here.journal.discard(parked, &actor, &why).await.ok());
+    }
+    assert_eq!(answers, [None, None, Some(Some(Stage::Withdrawn))]);
+    assert_eq!(here.row(&key).await.ended, Some(Stage::Withdrawn));
     here.end(publishing).await;
 }
 

@@ -1,21 +1,26 @@
 //! The end of a parked thing by an operator's word: its author's gateway learns so by a receipt of whoever holds it.
 //!
 //! Guarantees: only the present custodian ends a message, with the stage that it is entitled to: `rejected` at the
-//! reader's gateway, `undeliverable` at the broker, `withdrawn` of what never left its author's gateway. The sealed octets
+//! reader's gateway, `undeliverable` at the broker, `withdrawn` of what never left its author's gateway. Of what may have
+//! left it the author's gateway says so only a day after it lost its purpose, if nobody has spoken of it until then: whoever
+//! still had it would refuse it. The sealed octets
 //! stay at the author's side as after any such end. Octets that did not verify are deleted; the gateway under whose name
 //! they came was told when they were refused.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{Digest, MessageId};
-use viereck_store::params;
+use viereck_store::{Look, params};
 
 use super::ParkedId;
 use super::requeue::{ParkedError, forget_octets, parked_row};
 use crate::audit::Verb;
 use crate::machine::{self, Act};
-use crate::rows::Side;
-use crate::{Actor, Journal, StatedReason, ledger};
+use crate::rows::{MessageRow, Side};
+use crate::{Actor, Journal, JournalError, StatedReason, ledger};
+
+/// Whoever has it may have another clock, and its word may be under way.
+const MARGIN: SignedDuration = SignedDuration::from_hours(24);
 
 impl Journal {
     /// Ends a parked thing. The stage that ended a message; none for octets.
@@ -52,7 +57,11 @@ impl Journal {
                     Side::Relayed => Stage::Undeliverable,
                     Side::Taken => Stage::Rejected,
                 };
-                machine::allow(&row, Act::End(stage))?;
+                let act = match row.side == Side::Sent && is_given_up(change, &row, now)? {
+                    true => Act::GiveUp,
+                    false => Act::End(stage),
+                };
+                machine::allow(&row, act)?;
                 change.run(
                     "UPDATE message SET work = NULL, due_at = NULL, deferral = NULL, parked = NULL, parked_at = NULL
                      WHERE seq = ?",
@@ -86,4 +95,12 @@ impl Journal {
         });
         Ok(deleted.await?)
     }
+}
+
+/// Whether a message has lost its purpose and nobody has ever spoken of it.
+fn is_given_up(look: &Look<'_>, row: &MessageRow, now: Timestamp) -> Result<bool, JournalError> {
+    Ok(look.exists(
+        "SELECT 1 FROM message WHERE seq = ? AND obsolete_after < ? AND heard = 0 AND target IS NULL",
+        params![row.seq, (now - MARGIN).as_millisecond()],
+    )?)
 }

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: the reader never changes. A gateway hands over only what the table in force still lets it serve; the broker
 //! asks the table for the way anew. Octets that verify now take the way of any others, those that do not stay where they
-//! are. Does not: open anything, or skip a question that was asked the first time.
+//! are. What its author's gateway was told is refused stays refused: there it is over, and may have been sealed anew. Does
+//! not: open anything, or skip a question that was asked the first time.
 
 use std::sync::Arc;
 
@@ -11,14 +12,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use viereck_envelope::{Reason, VerifiedBatch, VerifiedEnvelope, verify_batch};
 use viereck_routing::{Digest, GatewayId, MessageId, Tables, day_in_berlin};
-use viereck_store::{Change, SqlError, WriteError, params};
+use viereck_store::{Change, Look, SqlError, WriteError, params};
 use viereck_transport::{Address, Link, LinkError};
 
 use super::ParkedId;
 use crate::audit::Verb;
 use crate::inbox::{self, Taken};
 use crate::machine::{self, Act};
-use crate::relay::Known;
+use crate::relay::{Known, find_or_insert};
 use crate::rows::{MessageRow, Side, Work};
 use crate::{Actor, Journal, JournalError, StatedReason, Step, aside, authorise};
 
@@ -68,6 +69,9 @@ pub enum ParkedError {
     /// The gateway that octets came from has not been told yet that they were refused.
     #[error("not-told: the gateway it came from has not been told yet")]
     NotTold,
+    /// The gateway that octets came from was told that they are refused, and may have sealed the content anew.
+    #[error("told: the gateway it came from was told that it is refused, and is to seal it anew")]
+    Told,
     /// The link does not take it on.
     #[error("link-unavailable: {0}")]
     Link(#[from] LinkError),
@@ -184,7 +188,7 @@ impl Journal {
     ) -> Result<Requeued, ParkedError> {
         let Refused { bytes, origin, cause } = self.refused(digest).await?;
         let requeued = match self.read_again(bytes, means).await {
-            Ok(Readable::Envelope(envelope)) => self.envelope_again(*envelope, origin, means).await?,
+            Ok(Readable::Envelope(envelope)) => self.envelope_again(*envelope, digest, origin, means).await?,
             Ok(Readable::Receipts(batch, bytes)) => self.receipts_again(*batch, bytes, means).await?,
             Err(why) => Requeued::Still { reason: why },
         };
@@ -247,6 +251,7 @@ impl Journal {
     async fn envelope_again(
         &self,
         envelope: VerifiedEnvelope,
+        refused: Digest,
         origin: Option<GatewayId>,
         means: &Means,
     ) -> Result<Requeued, ParkedError> {
@@ -256,6 +261,14 @@ impl Journal {
         // somebody else's message under one's own name stays refused, whatever the table says now
         if origin.is_some_and(|origin| origin != envelope.header().gateway) {
             return Ok(Requeued::Still { reason: Reason::T070 });
+        }
+        if self
+            .store
+            .read(move |look| was_told(look, &refused))
+            .await
+            .map_err(JournalError::from)?
+        {
+            return Err(ParkedError::Told);
         }
         match self.known(&envelope).await?.known {
             Known::Nothing => {}
@@ -287,13 +300,36 @@ impl Journal {
             }
             (Ok(()), Some(delivery)) => {
                 let gateway = delivery.gateway.clone();
-                self.hold(&envelope, gateway.clone(), None, now, None).await?;
+                self.hold_instead(refused, envelope, gateway.clone(), now).await?;
                 Ok(Requeued::Flowing {
                     target_then: None,
                     target_now: Some(gateway),
                 })
             }
         }
+    }
+
+    /// Holds what verifies now, and takes back its refusal, which nobody was told yet.
+    async fn hold_instead(
+        &self,
+        refused: Digest,
+        envelope: VerifiedEnvelope,
+        gateway: GatewayId,
+        now: Timestamp,
+    ) -> Result<(), ParkedError> {
+        let journal = self.clone();
+        let held = self.store.write(move |tx| {
+            // its receipt may have gone out since the look
+            if was_told(tx, &refused)? {
+                return Err(ParkedError::Told);
+            }
+            forget_octets(tx, &refused)?;
+            let row = find_or_insert(tx, &envelope, None, now)?;
+            Ok(journal.hold_row(tx, &row, &envelope, &gateway, None, now, now)?)
+        });
+        self.tell(held.await?.into_iter().collect());
+        self.shared.relay_wanted.notify_one();
+        Ok(())
     }
 
     async fn taken_again(&self, envelope: VerifiedEnvelope, means: &Means) -> Result<Requeued, ParkedError> {
@@ -357,6 +393,15 @@ pub(super) fn parked_row(change: &Change<'_>, id: MessageId) -> Result<MessageRo
             MessageRow::read,
         )?
         .ok_or(ParkedError::NotParked)
+}
+
+/// Whether the gateway that refused octets came from has its answer.
+fn was_told(look: &Look<'_>, digest: &Digest) -> Result<bool, JournalError> {
+    Ok(look.exists(
+        "SELECT 1 FROM refused_octets WHERE bytes_digest = ? AND origin IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM refusal_due WHERE refusal = refused_octets.seq)",
+        params![digest.octets()],
+    )?)
 }
 
 /// Takes octets out of the journal, with what was still to be told about them.

@@ -101,6 +101,37 @@ impl Reason {
         )
     }
 
+    /// Whether it is said of a content that nobody at the reader's side may have read.
+    pub fn leaves_content_unread(self) -> bool {
+        self.is_of_readers_key()
+            || matches!(
+                self,
+                Reason::T000
+                    | Reason::T001
+                    | Reason::T002
+                    | Reason::T003
+                    | Reason::T010
+                    | Reason::T011
+                    | Reason::T070
+                    | Reason::T080
+                    | Reason::T099
+                    | Reason::V000
+                    | Reason::X000
+                    | Reason::HeaderMismatch
+                    | Reason::EnvironmentMismatch
+                    | Reason::NotPermitted
+                    | Reason::NoDelivery
+                    | Reason::Obsolete
+                    | Reason::Discarded
+                    | Reason::AdapterMisconfigured
+                    | Reason::QueueFull
+                    | Reason::Paused
+                    | Reason::OctetsCorrupt
+                    | Reason::TooLarge
+                    | Reason::LinkRefused
+            )
+    }
+
     /// The reason whose [`Reason::urn`] is `urn`.
     pub fn from_urn(urn: &str) -> Result<Self, UnknownWord> {
         let code = urn.strip_prefix(OWN_LIST).or_else(|| urn.strip_prefix(XOEV_LIST));

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use viereck_custody::webhooks::{Entered, Outcome};
 use viereck_custody::{Idempotency, Promise};
 use viereck_envelope::{BatchDraft, Event, SealedEnvelope, Signer, Stage, Subject, seal_batch};
 use viereck_routing::{Digest, GatewayId};
@@ -274,6 +275,29 @@ async fn an_event_that_is_not_taken_comes_again_until_it_is() {
             .iter()
             .all(|one| verified(one, &secret) == Some(0) && one.body == asked[0].body)
     );
+}
+
+/// Its table names it no more: nothing is told, nothing waits for ever, and it hears the rest if it comes back in time.
+#[tokio::test]
+async fn what_is_due_to_a_client_that_is_none_any_more_is_put_off_and_given_up() {
+    let here = Fixture::new(TRIAL).await;
+    let server = Scripted::start([]).await;
+    let (stranger, url) = ("frueher".parse().unwrap(), server.url.clone());
+    let journal = &here.gateway.journal;
+    let Entered::New(webhook) = journal.enter_webhook(&stranger, url, 1).await.unwrap() else {
+        panic!("there was none")
+    };
+    let filed = here.promise("frueher").await;
+    here.told(&filed, Stage::Relayed, "broker", 1).await;
+    let line = until(async || {
+        let log = journal.webhook_log(&webhook.id, None, 10).await.unwrap();
+        log.into_iter().find(|line| line.attempts > 1)
+    })
+    .await;
+    let (outcome, at) = line.last.unwrap();
+    assert_eq!(outcome, Outcome::NoClient);
+    assert!(line.due_at.unwrap() > at);
+    assert!(server.asked().is_empty());
 }
 
 #[tokio::test]

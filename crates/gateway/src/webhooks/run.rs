@@ -74,22 +74,29 @@ async fn begin(gateway: &Gateway, busy: &mut HashMap<i64, ClientId>) -> Result<(
     if !gateway.journal.on_duty(Duty::Webhooks).await? {
         return Ok((Vec::new(), LONGEST_SLEEP));
     }
-    let mut calls = gateway
+    let due = gateway
         .journal
         .due_calls(now, each, busy.keys().copied().collect())
         .await?;
     let tables = gateway.tables();
+    let is_client = |client: &ClientId| {
+        tables
+            .client(client)
+            .is_some_and(|client| client.gateway == gateway.config.id)
+    };
+    let (mut calls, strangers): (Vec<Call>, Vec<Call>) =
+        due.into_iter().partition(|call| is_client(&call.webhook.client));
+    for call in strangers {
+        // told nothing, and given up in the end like a server that does not answer: it may be a client again tomorrow
+        note(gateway, &call, Outcome::NoClient).await?;
+    }
     calls.retain(|call| {
         let client = &call.webhook.client;
-        // whoever is no longer a client of this gateway is told nothing
-        let known = tables
-            .client(client)
-            .is_some_and(|client| client.gateway == gateway.config.id);
         let free = busy.len() < TOGETHER && busy.values().filter(|other| *other == client).count() < each;
-        if known && free {
+        if free {
             busy.insert(call.seq, client.clone());
         }
-        known && free
+        free
     });
     let next = gateway.journal.next_call(now).await?;
     let pause = next.map_or(LONGEST_SLEEP, |next| {
@@ -109,21 +116,23 @@ async fn one(gateway: &Gateway, call: Call) -> (i64, Result<(), JournalError>) {
         tracing::warn!(webhook = call.webhook.id, client = %call.webhook.client, event = call.event.id, %outcome,
             "a webhook did not take an event");
     }
-    let limits = gateway.config.webhooks.limits();
     let noted = loop {
-        match gateway.journal.called(&call, outcome, limits, jitter()).await {
+        match note(gateway, &call, outcome).await {
             // else the same event would go out again at once
             Err(error) if error.may_pass() => tokio::time::sleep(JOURNAL_PAUSE).await,
             noted => break noted,
         }
     };
-    let noted = noted.map(|disabled| {
-        if let Some(disabled) = disabled {
-            tracing::error!(webhook = call.webhook.id, client = %call.webhook.client, why = disabled.as_str(),
-                alarm = "webhook-disabled", "a webhook is not called any more");
-        }
-    });
     (call.seq, noted)
+}
+
+async fn note(gateway: &Gateway, call: &Call, outcome: Outcome) -> Result<(), JournalError> {
+    let limits = gateway.config.webhooks.limits();
+    if let Some(disabled) = gateway.journal.called(call, outcome, limits, jitter()).await? {
+        tracing::error!(webhook = call.webhook.id, client = %call.webhook.client, why = disabled.as_str(),
+            alarm = "webhook-disabled", "a webhook is not called any more");
+    }
+    Ok(())
 }
 
 /// Waits until something happened that webhooks are told of.

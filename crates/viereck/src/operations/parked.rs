@@ -380,7 +380,7 @@ impl From<ParkedError> for Problem {
         match error {
             ParkedError::NotParked => Problem::of(Code::NotParked),
             ParkedError::ReaderElsewhere => Problem::of(Code::ReaderElsewhere),
-            ParkedError::NotTold => Problem::of(Code::NotAllowed).detail(detail),
+            ParkedError::NotTold | ParkedError::Told => Problem::of(Code::NotAllowed).detail(detail),
             ParkedError::Link(_) => Problem::of(Code::LinkUnavailable).detail(detail),
             ParkedError::Journal(JournalError::NotAllowed(_)) => Problem::of(Code::NotAllowed).detail(detail),
             ParkedError::Journal(error) => error.into(),
