@@ -54,6 +54,8 @@ pub struct GivenOut {
     pub attempts: u32,
     /// Attempts of which nobody knows whether the Fachverfahren acted.
     pub unsure: u32,
+    /// When it was taken, by the clock of then.
+    pub taken_at: Timestamp,
     /// The trace it came in.
     pub trace: Option<Trace>,
 }
@@ -341,6 +343,7 @@ impl GivenOut {
             kind: row.kind,
             attempts: row.attempts,
             unsure: row.unsure,
+            taken_at: row.entered_at,
             trace: row.trace,
         }
     }

@@ -113,7 +113,7 @@ async fn prepare(gateway: &Gateway, tables: &Arc<Tables>, message: &GivenOut) ->
         .octets_taken(&message.key)
         .await
         .map_err(Stop::Journal)?;
-    let opened = open(gateway, Arc::clone(tables), &message.key, octets).await?;
+    let opened = open(gateway, Arc::clone(tables), message, octets).await?;
     // once an adapter may have acted, only its answer says what became of it
     if message.unsure == 0 && opened.header().obsolete_at(Timestamp::now()) {
         return Err(Stop::Ended(Conclusion::Expired));
@@ -128,12 +128,19 @@ fn rejected(reason: Reason) -> Stop {
     Stop::Ended(Conclusion::Rejected(vec![reason]))
 }
 
-async fn open(gateway: &Gateway, tables: Arc<Tables>, key: &MessageKey, octets: Bytes) -> Result<OpenedEnvelope, Stop> {
+async fn open(
+    gateway: &Gateway,
+    tables: Arc<Tables>,
+    message: &GivenOut,
+    octets: Bytes,
+) -> Result<OpenedEnvelope, Stop> {
     let readers = Arc::clone(&gateway.keys.readers);
     let environment = gateway.journal.environment();
-    let (id, length) = (key.message_id, octets.len());
+    let (id, length) = (message.key.message_id, octets.len());
+    // a clock that was set back since does not make it a message from the future
+    let now = Timestamp::now().max(message.taken_at);
     let opening = move || {
-        let verified = viereck_envelope::verify(octets, tables.as_ref(), environment, Timestamp::now());
+        let verified = viereck_envelope::verify(octets, tables.as_ref(), environment, now);
         let verified = verified.map_err(|refused| {
             tracing::error!(message_id = %id, code = refused.code(), alarm = "refused", "it no longer verifies: parked");
             Stop::Parked(refused.reason())
