@@ -152,7 +152,8 @@ impl Reconciling {
         }
     }
 
-    /// What it came to, and whose facts were told. What is open and taken counts as tried from now on.
+    /// What it came to, and whose facts were told. What is open and taken counts from now on as tried by an attempt of
+    /// which nobody knows whether the Fachverfahren acted: only an answer or an operator ends it, no clock.
     ///
     /// # Errors
     /// [`FactsError::Malformed`] when the last file was cut off.
@@ -163,7 +164,9 @@ impl Reconciling {
         let tried = self.journal.store.write(|change| {
             // the Fachverfahren may have it since the copy was made, and the word of it may be what was lost
             change.run(
-                "UPDATE message SET attempts = 1 WHERE side = 'taken' AND ended IS NULL AND attempts = 0",
+                "UPDATE message SET attempts = CASE WHEN attempts > 0 THEN attempts ELSE 1 END,
+                    unsure = CASE WHEN unsure > 0 THEN unsure ELSE 1 END
+                 WHERE side = 'taken' AND ended IS NULL",
                 params![],
             )?;
             Ok::<_, JournalError>(())
@@ -303,7 +306,10 @@ impl Reconciling {
                 ..NewMessage::of(Side::Taken, envelope.header(), envelope.digest(), envelope.bytes(), now)
             }
             .insert(change)?;
-            change.run("UPDATE message SET attempts = 1 WHERE seq = ?", params![seq])?;
+            change.run(
+                "UPDATE message SET attempts = 1, unsure = 1 WHERE seq = ?",
+                params![seq],
+            )?;
             journal.note_all(change, &key, &envelope.digest(), &events)
         });
         Ok(taken.await?)
@@ -451,3 +457,6 @@ impl Told {
         MessageRow::find(change, side, &self.key())?.ok_or(JournalError::Unknown)
     }
 }
+
+#[cfg(test)]
+mod tests;
