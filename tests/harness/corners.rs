@@ -51,13 +51,6 @@ impl Corners {
             .await
             .expect("a stand-in");
         let listen = [free_port(), free_port(), free_port()];
-        let route = |gateway: &str, address: SocketAddr| ReplyRoute {
-            gateway: format!("http://{address}"),
-            token: site.fachverfahren_token(gateway).expect("a token"),
-            share: viereck::demo::stand_ins::Share::All,
-        };
-        http.reply_through(route(RECEIVER_SH, listen[1]));
-        folder.reply_through(route(RECEIVER_NW, listen[2]));
         site.configure(&Surroundings {
             amqp: Some(amqp),
             listen,
@@ -66,7 +59,7 @@ impl Corners {
             postfach_url: postfach.url(),
         })
         .expect("a configuration");
-        Self {
+        let corners = Self {
             site,
             http,
             folder,
@@ -74,7 +67,23 @@ impl Corners {
             listen,
             name: name.to_owned(),
             dir,
-        }
+        };
+        corners.reply();
+        corners
+    }
+
+    /// Each Fachverfahren posts its Bescheide through its gateway, also those that were held until now.
+    ///
+    /// # Panics
+    /// When the token of one cannot be read.
+    pub fn reply(&self) {
+        let route = |gateway: &str, address: SocketAddr| ReplyRoute {
+            gateway: format!("http://{address}"),
+            token: self.site.fachverfahren_token(gateway).expect("a token"),
+            share: viereck::demo::stand_ins::Share::All,
+        };
+        self.http.reply_through(route(RECEIVER_SH, self.listen[1]));
+        self.folder.reply_through(route(RECEIVER_NW, self.listen[2]));
     }
 
     /// Starts one role (`sender`, `broker` or `receiver`) and returns once it is ready.

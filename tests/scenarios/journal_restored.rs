@@ -1,5 +1,5 @@
-//! A journal restored from a copy stays closed until it knows what happened since: then nothing is handed over twice, and
-//! nothing is lost that somebody else still holds.
+//! A journal restored from a copy stays closed until it knows what happened since: then nothing is handed over twice,
+//! nothing is lost that somebody else still holds, and what was taken over in between can still be answered.
 
 use std::path::Path;
 use std::process::Output;
@@ -80,6 +80,8 @@ async fn a_journal_restored_from_a_backup_asks_the_others_before_it_goes_on() {
     for submission in &submissions[3..] {
         delivered(submission).await;
     }
+    // what is answered meanwhile and not yet published would be nowhere else
+    corners.http.hold_replies().await;
     let since = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5);
     let copy = corners.path().join("backup.sqlite");
     let copied = process::run(&[
@@ -180,6 +182,8 @@ async fn a_journal_restored_from_a_backup_asks_the_others_before_it_goes_on() {
     assert_eq!(twice.status.code(), Some(8), "it is open now");
 
     let _receiver = corners.start("receiver").await;
+    // the Bescheide to those that ended in between belong to cases that the copy did not know
+    corners.reply();
     for submission in &submissions {
         assert_eq!(ended(&client, submission, DEADLINE).await, "accepted");
     }

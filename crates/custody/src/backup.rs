@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use viereck_store::params;
 
 use crate::audit::Verb;
-use crate::{Actor, Journal, JournalError, StatedReason};
+use crate::{Actor, Journal, JournalError, StatedReason, rows};
 
 pub use facts::{Head, Line, Told};
 pub use fold::{FactsError, Missing, MissingKind, Reconciled, Reconciling};
@@ -41,6 +41,18 @@ pub fn copy(from: &Path, to: &Path) -> Result<u64, JournalError> {
 }
 
 impl Journal {
+    /// When this journal was last opened again as a copy, if it ever was.
+    pub async fn reconciled_at(&self) -> Result<Option<Timestamp>, JournalError> {
+        let last = self.store.read(|look| {
+            look.first(
+                "SELECT time FROM audit WHERE verb = ? ORDER BY seq DESC LIMIT 1",
+                params![Verb::Reconcile.as_str()],
+                |row| rows::instant(row, "time"),
+            )
+        });
+        Ok(last.await?)
+    }
+
     /// Takes the mark of a copy off, and says so in the audit trail.
     pub async fn reopen(&self, actor: &Actor, reason: &StatedReason, outcome: &str) -> Result<(), JournalError> {
         let (journal, actor, reason, outcome) = (self.clone(), actor.clone(), reason.clone(), outcome.to_owned());

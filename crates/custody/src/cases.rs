@@ -72,6 +72,23 @@ impl Case {
         Ok(())
     }
 
+    /// Keeps the case as others tell of it; of one that is known already only a reply token that it lacks is added.
+    pub(crate) fn complete(&self, tx: &Change<'_>, side: Side) -> Result<(), JournalError> {
+        self.keep(tx, side)?;
+        tx.run(
+            "UPDATE case_file SET reply_token = ?
+             WHERE side = ? AND case_id = ? AND author = ? AND application = ? AND reply_token IS NULL",
+            params![
+                self.reply_token.as_ref().map(ToString::to_string),
+                side.as_str(),
+                self.case_id.to_string(),
+                self.author.as_str(),
+                self.application.to_string(),
+            ],
+        )?;
+        Ok(())
+    }
+
     /// Puts the case as it stands from now on in the place of what was kept.
     pub(crate) fn replace(&self, tx: &Change<'_>, side: Side) -> Result<(), JournalError> {
         tx.run(

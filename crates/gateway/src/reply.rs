@@ -5,7 +5,8 @@
 //! never names a mailbox. Title and due date travel encrypted, see [`about`].
 //!
 //! Guarantees: only for a case that this gateway took, only for a Behörde that the token is bound to; for everything else
-//! there is nothing there.
+//! there is nothing there. Only for a day after its journal was restored from a copy it says "not yet": what had been
+//! taken and told to nobody comes again by itself, and a Fachverfahren must not give up an answer to it.
 
 pub(crate) mod about;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use viereck_custody::{Case, Idempotency, Promise, Promised, lanes};
 use viereck_envelope::{Content, Draft, File, MessageType, SealError};
@@ -33,6 +34,8 @@ use about::About;
 
 /// Characters of a title.
 const TITLE: usize = 255;
+/// How long after a restore a case may still come to be known: longer than authors' gateways are silent.
+const NOT_YET: SignedDuration = SignedDuration::from_hours(24);
 
 /// `POST /v1/cases/{caseId}/replies`.
 pub(crate) async fn post(
@@ -113,7 +116,7 @@ impl Posted {
         }
         let case = match cases.len() {
             1 => cases.remove(0),
-            0 => return Err(Problem::of(Code::NotFound)),
+            0 => return Err(no_case(gateway).await?),
             _ => {
                 return Err(wrong_answered(
                     "the case is ambiguous: the message that is answered has to be named",
@@ -159,6 +162,16 @@ impl Metadata {
             _ => Err(Problem::invalid(errors)),
         }
     }
+}
+
+/// What is said of a case that is not here.
+async fn no_case(gateway: &Gateway) -> Result<Problem, Problem> {
+    let reconciled = gateway.journal.reconciled_at().await?;
+    let code = match reconciled.is_some_and(|at| Timestamp::now().duration_since(at) < NOT_YET) {
+        true => Code::CaseNotYetKnown,
+        false => Code::NotFound,
+    };
+    Ok(Problem::of(code))
 }
 
 /// The message that is answered: the application unless another message of the same case and authors is named.

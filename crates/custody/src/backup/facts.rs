@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use viereck_envelope::{Event, Stage};
+use viereck_envelope::{Event, ReplyToken, Stage};
 use viereck_routing::{
     BehoerdeId, CaseId, CustodianId, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Region,
 };
@@ -87,6 +87,10 @@ pub struct Told {
     pub(super) obsolete_after: Timestamp,
     pub(super) class: u32,
     pub(super) events: Vec<Stated>,
+    /// What brings an answer to the citizen's mailbox, of a message that opened a case; only its author's gateway can
+    /// read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reply_token: Option<ReplyToken>,
     /// The sealed octets, where the teller still holds them for the reader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) octets: Option<Octets>,
@@ -188,6 +192,7 @@ fn messages(look: &Look<'_>, head: &Head, after: i64) -> Result<(Vec<Line>, Opti
     let mut lines = vec![];
     for (row, mut told) in found {
         told.events = events(look, &row)?;
+        told.reply_token = reply_token(look, &row)?;
         // what the author's gateway holds for a reader whose gateway has lost it, and only that
         if row.side == Side::Sent && row.gateway != head.about && row.ended.is_none() {
             told.octets = rows::sealed(look, row.seq)?.map(Octets);
@@ -215,6 +220,20 @@ fn events(look: &Look<'_>, row: &MessageRow) -> Result<Vec<Stated>, JournalError
     )
 }
 
+fn reply_token(look: &Look<'_>, row: &MessageRow) -> Result<Option<ReplyToken>, JournalError> {
+    let token = look.first(
+        "SELECT reply_token FROM case_file WHERE case_id = ? AND author = ? AND application = ?
+            AND reply_token IS NOT NULL",
+        params![
+            row.case_id.to_string(),
+            row.key.author.as_str(),
+            row.key.message_id.to_string()
+        ],
+        |row| rows::name_if_any(row, "reply_token"),
+    )?;
+    Ok(token.flatten())
+}
+
 impl Told {
     fn read(row: &Row<'_>) -> Result<Self, JournalError> {
         let release: Option<[u8; 32]> = row.get("routing_table")?;
@@ -235,6 +254,7 @@ impl Told {
             obsolete_after: rows::instant(row, "obsolete_after")?,
             class: row.get("class")?,
             events: vec![],
+            reply_token: None,
             octets: None,
         })
     }

@@ -2,17 +2,19 @@
 //!
 //! Three sides, as everywhere: what was sent from here gets the facts of those who have it; what was relayed here gets its
 //! target and its end; what was taken here ends as it had ended, or is taken again from the octets that its author's
-//! gateway still holds. Each message is one transaction.
+//! gateway still holds. The cases that were opened since the copy are opened again, so that an answer finds its way. Each
+//! message is one transaction.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use viereck_envelope::{Event, Stage, VerifiedEnvelope};
-use viereck_routing::{BehoerdeId, CustodianId, Digest, GatewayId, MessageId, Tables};
+use viereck_routing::{BehoerdeId, CustodianId, Digest, GatewayId, Kind, MessageId, Tables};
 use viereck_store::{Change, params};
 
 use super::facts::{Head, Line, Told, VERSION};
+use crate::cases::{self, Case};
 use crate::rows::{MessageRow, NewMessage, Side, Work};
 use crate::{Journal, JournalError, MessageKey, inbox, ledger};
 
@@ -337,6 +339,7 @@ impl Reconciling {
                 journal.state(change, &row, Stage::Received, None, &[], first.unwrap_or(told.filed_at))?;
             }
             journal.note_all(change, &key, &told.envelope_digest, &events)?;
+            told.open_case(change, side, end.as_ref())?;
             if side == Side::Relayed {
                 let target = events.iter().rev().find_map(|(event, ..)| event.target.clone());
                 change.run(
@@ -425,6 +428,31 @@ impl Told {
             gateway: self.gateway.clone(),
             kind,
         }
+    }
+
+    /// The case that the message opened: at its author's gateway with the promise, at its reader's with the hand-over.
+    fn open_case(&self, change: &Change<'_>, side: Side, end: Option<&Event>) -> Result<(), JournalError> {
+        let opens = matches!(self.kind, Kind::Application | Kind::Transfer | Kind::Query);
+        let side = match side {
+            Side::Sent => cases::Side::Author,
+            Side::Taken if end.is_some_and(|end| end.stage == Stage::Accepted) => cases::Side::Reader,
+            Side::Taken | Side::Relayed => return Ok(()),
+        };
+        if !opens {
+            return Ok(());
+        }
+        let case = Case {
+            case_id: self.case_id,
+            author: self.author.clone(),
+            behoerde: self.reader.clone(),
+            leistung: self.leistung.clone(),
+            region: self.region,
+            filed_at: self.filed_at,
+            application: self.message_id,
+            client: None,
+            reply_token: self.reply_token.clone(),
+        };
+        case.complete(change, side)
     }
 
     /// A row without octets and without work: others have the message, or it has ended.

@@ -126,6 +126,10 @@ codes! {
     Busy = "busy", SERVICE_UNAVAILABLE, true,
         "The gateway is working on as much as it takes at once",
         "Repeat it with the same Idempotency-Key after the seconds of Retry-After.";
+    /// The journal was restored from a copy a short while ago.
+    CaseNotYetKnown = "case-not-yet-known", SERVICE_UNAVAILABLE, true,
+        "The gateway was restored from a copy, and what it took meanwhile may still come again",
+        "Repeat it with the same Idempotency-Key after the seconds of Retry-After.";
     /// Told to stop.
     Stopping = "stopping", SERVICE_UNAVAILABLE, true,
         "The gateway is being stopped",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use viereck_custody::Actor;
 use viereck_envelope::{Role, SealedEnvelope, Stage};
 use viereck_routing::{CaseId, Digest, Kind};
 
@@ -102,6 +103,20 @@ async fn a_bescheid_is_promised_to_the_portal() {
     other["title"] = json!("Ein anderer");
     let (status, body) = answer(here.post(&here.case_id(), "fv-a", "k", &other)).await;
     assert_eq!((status, body["code"].as_str()), (422, Some("idempotency-key-reused")));
+    here.delivering.stop().await;
+}
+
+#[tokio::test]
+async fn a_case_that_is_not_there_may_come_again_after_a_restore() {
+    let here = Fixture::new().await;
+    let unknown = CaseId::random().to_string();
+    let metadata = json!({ "kind": "bescheid", "title": "Ihr Bescheid" });
+    let (status, body) = answer(here.post(&unknown, "fv-a", "k", &metadata)).await;
+    assert_eq!((status, body["code"].as_str()), (404, Some("not-found")));
+    let (actor, reason) = (Actor::operator("anna").unwrap(), "disk replaced".parse().unwrap());
+    here.gateway.journal.reopen(&actor, &reason, "restored").await.unwrap();
+    let (status, body) = answer(here.post(&unknown, "fv-a", "k", &metadata)).await;
+    assert_eq!((status, body["code"].as_str()), (503, Some("case-not-yet-known")));
     here.delivering.stop().await;
 }
 

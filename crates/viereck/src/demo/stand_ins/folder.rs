@@ -94,6 +94,11 @@ impl FolderFachverfahren {
         self.replies.through(route);
     }
 
+    /// Posts no Bescheid until [`Self::reply_through`] is called again; none is being posted when this returns.
+    pub async fn hold_replies(&self) {
+        self.replies.hold().await;
+    }
+
     /// Ends it once every message that it has seen has its answer.
     pub async fn stop(self) {
         self.shutdown.cancel();

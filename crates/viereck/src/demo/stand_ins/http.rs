@@ -72,6 +72,11 @@ impl Fachverfahren {
         self.replies.through(route);
     }
 
+    /// Posts no Bescheid until [`Self::reply_through`] is called again; none is being posted when this returns.
+    pub async fn hold_replies(&self) {
+        self.replies.hold().await;
+    }
+
     /// Ends it; what waits for an answer gets 503.
     pub async fn stop(self) {
         self.server.stop().await;

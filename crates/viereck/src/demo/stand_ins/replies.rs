@@ -5,12 +5,13 @@
 //! with its code, because repeating cannot help.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, SentBescheid, Watch};
@@ -67,6 +68,7 @@ impl fmt::Debug for ReplyRoute {
 pub(super) struct Replies {
     due: mpsc::UnboundedSender<Due>,
     route: watch::Sender<Option<ReplyRoute>>,
+    posting: Arc<Mutex<()>>,
 }
 
 struct Due {
@@ -78,6 +80,8 @@ struct Due {
 pub(super) struct Writing {
     due: mpsc::UnboundedReceiver<Due>,
     route: watch::Receiver<Option<ReplyRoute>>,
+    /// Held while one is posted.
+    posting: Arc<Mutex<()>>,
     ledger: Watch<Ledger>,
 }
 
@@ -102,11 +106,17 @@ impl Replies {
     pub(super) fn new(ledger: Watch<Ledger>) -> (Replies, Writing) {
         let (due, receiver) = mpsc::unbounded_channel();
         let (route, changes) = watch::channel(None);
+        let posting = Arc::default();
         (
-            Replies { due, route },
+            Replies {
+                due,
+                route,
+                posting: Arc::clone(&posting),
+            },
             Writing {
                 due: receiver,
                 route: changes,
+                posting,
                 ledger,
             },
         )
@@ -114,6 +124,12 @@ impl Replies {
 
     pub(super) fn through(&self, route: ReplyRoute) {
         self.route.send_replace(Some(route));
+    }
+
+    /// Posts nothing until the way is told anew. What is being posted has its answer, or none, when this returns.
+    pub(super) async fn hold(&self) {
+        self.route.send_replace(None);
+        drop(self.posting.lock().await);
     }
 
     /// An application was taken over: its decision is due. Anything else needs none.
@@ -145,14 +161,19 @@ impl Writing {
         };
         while let Some(due) = self.due.recv().await {
             loop {
-                let Ok(route) = self.route.wait_for(Option::is_some).await.map(|route| route.clone()) else {
+                if self.route.wait_for(Option::is_some).await.is_err() {
                     return;
+                }
+                let posting = self.posting.lock().await;
+                let Some(route) = self.route.borrow().clone() else {
+                    continue;
                 };
-                let Some(route) = route else { return };
                 if !route.share.contains(&due.in_reply_to) {
                     break;
                 }
-                match post(&client, &route, &due).await {
+                let posted = post(&client, &route, &due).await;
+                drop(posting);
+                match posted {
                     Posted::Taken(message_id) => {
                         let Due { case_id, in_reply_to } = due;
                         self.ledger.change(|ledger| {
