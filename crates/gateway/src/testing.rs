@@ -248,7 +248,12 @@ impl Network {
 
     /// An application, or what `change` makes of it, sealed by the sender's gateway.
     pub(crate) fn sealed(&self, change: impl FnOnce(&mut Draft)) -> SealedEnvelope {
-        let now = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
+        self.sealed_at(Timestamp::now(), change)
+    }
+
+    /// The same by a gateway whose clock shows `now`.
+    pub(crate) fn sealed_at(&self, now: Timestamp, change: impl FnOnce(&mut Draft)) -> SealedEnvelope {
+        let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap();
         let mut draft = Draft {
             environment: self.tables.environment(),
             message_id: MessageId::random(),

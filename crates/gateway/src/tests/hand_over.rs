@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use viereck_custody::hand_over::Begun;
 use viereck_custody::pause::Scope;
 use viereck_custody::{Actor, JournalError, StatedReason};
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::CaseId;
+use viereck_routing::{CaseId, Digest};
 
 use crate::Breaker;
 use crate::deliver::backlog::Backlogs;
@@ -117,6 +118,40 @@ async fn a_refusal_ends_it_with_its_reason() {
     take(&here.gateway, &envelope).await;
     let view = until(&here.gateway.journal, envelope.header().message_id, Stage::Rejected).await;
     assert_eq!(view.reasons, [Reason::S020]);
+    here.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_before_the_clock_was_set_back_is_no_message_from_the_future() {
+    let network = Network::new();
+    let server = Scripted::start([]).await;
+    let gateway = network
+        .gateway(RECEIVER, &deliveries(&[http(BEHOERDE, &server.url)]))
+        .await;
+    // what a gateway whose clock is an hour ahead takes of one whose clock is too: no clock of a test can be set
+    let then = Timestamp::now() + SignedDuration::from_hours(1);
+    let envelope = network.sealed_at(then, |_| {});
+    take(&gateway, &network.sealed(|_| {})).await;
+    let header = envelope.header();
+    let journal = network.folder.path().join(format!("{RECEIVER}.sqlite"));
+    let journal = rusqlite::Connection::open(journal).unwrap();
+    let taken = journal.execute(
+        "UPDATE message SET message_id = ?, case_id = ?, envelope_digest = ?, bytes_digest = ?, entered_at = ?",
+        rusqlite::params![
+            header.message_id.to_string(),
+            header.process_ref.to_string(),
+            envelope.digest().octets(),
+            Digest::of(envelope.bytes()).octets(),
+            then.as_millisecond()
+        ],
+    );
+    assert_eq!(taken.unwrap(), 1);
+    let octets = rusqlite::params![&**envelope.bytes()];
+    assert_eq!(journal.execute("UPDATE sealed SET bytes = ?", octets).unwrap(), 1);
+    drop(journal);
+    let here = Delivering::start(gateway);
+    until(&here.gateway.journal, header.message_id, Stage::Accepted).await;
+    assert_eq!(server.asked().len(), 1);
     here.stop().await;
 }
 
