@@ -77,6 +77,12 @@ impl Desk {
         self.folder.reply_through(folder);
     }
 
+    /// No Bescheid is posted until [`Desk::reply_through`] is called again.
+    pub(super) async fn hold_bescheide(&self) {
+        self.http.hold_replies().await;
+        self.folder.hold_replies().await;
+    }
+
     /// From now on the Fachverfahren over HTTP behaves so.
     pub(super) fn behave(&self, conduct: Conduct) {
         *self.mind.conduct.lock().unwrap_or_else(PoisonError::into_inner) = conduct;

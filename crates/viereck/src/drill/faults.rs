@@ -7,6 +7,7 @@ mod disks;
 mod fachverfahren;
 mod journals;
 mod lines;
+mod pages;
 mod poison;
 mod processes;
 mod rabbitmq;
@@ -28,7 +29,8 @@ impl Stage {
     pub(super) async fn prepare(&self, strike: Strike) -> Result<(), Failure> {
         match strike.fault {
             Fault::Clock(role, _) => clocks::prepare(self, role).await,
-            fault if fault.loses_queues() => self.network.repeat_soon().await,
+            Fault::CorruptJournal(role) => pages::prepare(self, role).await,
+            fault if fault.needs_repeats() => self.network.repeat_soon().await,
             _ => Ok(()),
         }
     }
@@ -43,6 +45,7 @@ impl Stage {
             Fault::FullDisk(role) => disks::full(self, role, arranged).await,
             Fault::FailingFsync(role) => disks::failing_fsync(self, role, arranged).await,
             Fault::Clock(role, jump) => clocks::jump(self, role, jump, arranged).await,
+            Fault::CorruptJournal(role) => pages::overwrite(self, role, arranged).await,
             Fault::Node(fault) => rabbitmq::strike(self, fault, arranged).await,
             Fault::Fachverfahren(trouble) => fachverfahren::misbehave(self, trouble, arranged).await,
             Fault::Poison(poison) => poison::publish(self, poison, arranged).await,

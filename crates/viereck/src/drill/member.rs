@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::process::Command;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::nodes::NodeError;
 use super::nodes::clock::Clock;
@@ -19,6 +21,8 @@ use crate::failure::{Exit, Failure};
 
 /// How long a process may take until it answers, and to end when it is told to.
 const READY: Duration = Duration::from_secs(60);
+/// How long a command of an operator may take.
+const ASKED: Duration = Duration::from_secs(120);
 /// How often it is asked whether it is ready.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a process that ended by itself stays down; a service manager waits too.
@@ -198,6 +202,28 @@ impl Member {
     pub(super) fn weather(&self, weather: Weather) {
         for line in &self.seat.lines {
             line.set(weather);
+        }
+    }
+
+    /// What the program answers to `arguments` under its configuration, as an operator asks it; its process goes on.
+    pub(super) async fn ask(&self, arguments: &[&str]) -> Result<Output, NodeError> {
+        let what = || format!("viereck {} for {}", arguments.join(" "), self.name());
+        let [_role, configuration @ ..] = &*self.program.arguments else {
+            return Err(NodeError::NotRunning(self.name().to_owned()));
+        };
+        let asked = Command::new(&self.program.binary)
+            .args(arguments)
+            .args(configuration)
+            .current_dir(&self.program.folder)
+            .kill_on_drop(true)
+            .output();
+        match timeout(ASKED, asked).await {
+            Ok(answer) => answer.map_err(NodeError::system(what())),
+            Err(_) => Err(NodeError::Late {
+                what: what(),
+                deadline: ASKED,
+                said: String::new(),
+            }),
         }
     }
 

@@ -7,7 +7,8 @@
 //! folder with journals and logs stays for whoever looks into it.
 //!
 //! The gateways repeat after minutes of silence. That would hide a broken acknowledgement, so the drill ends long
-//! before: what a fault needs such a repeat for counts as lost. Only where RabbitMQ loses its disk is a repeat the way.
+//! before: what a fault needs such a repeat for counts as lost. Only where RabbitMQ loses its disk, or a
+//! journal what nobody else had heard of yet, is a repeat the way.
 
 mod account;
 mod book;

@@ -341,7 +341,7 @@ impl Network {
     }
 
     /// Every Fachverfahren writes its Bescheide through the gateway its applications came from.
-    fn reply_through(&self) -> Result<(), Failure> {
+    pub(super) fn reply_through(&self) -> Result<(), Failure> {
         let receivers: Vec<SocketAddr> = match &self.rabbit {
             Some(_) => self
                 .of(Role::Receiver)

@@ -92,6 +92,10 @@ pub(super) enum NodeFault {
     LoseCluster,
     /// The leader is frozen for a while.
     FreezeLeader,
+    /// Another node is frozen for a while.
+    FreezeFollower,
+    /// Every node is frozen for a while.
+    FreezeCluster,
 }
 
 /// How a Fachverfahren misbehaves.
@@ -159,6 +163,8 @@ pub(super) enum Fault {
     FailingFsync(Role),
     /// A clock jumps.
     Clock(Role, Jump),
+    /// Pages of a journal are overwritten; a copy takes its place.
+    CorruptJournal(Role),
     /// The PostgreSQL of all journals is killed.
     JournalServer,
     /// Nodes of RabbitMQ.
@@ -213,12 +219,15 @@ impl Fault {
             Fault::FailingFsync(role) => format!("failing-fsync-{}", role.word()),
             Fault::Clock(role, Jump::Forward) => format!("clock-forward-{}", role.word()),
             Fault::Clock(role, Jump::Back) => format!("clock-back-{}", role.word()),
+            Fault::CorruptJournal(role) => format!("corrupt-journal-{}", role.word()),
             Fault::JournalServer => "kill-postgres".to_owned(),
             Fault::Node(NodeFault::KillLeader) => "kill-leader".to_owned(),
             Fault::Node(NodeFault::KillFollower) => "kill-follower".to_owned(),
             Fault::Node(NodeFault::KillCluster) => "kill-cluster".to_owned(),
             Fault::Node(NodeFault::LoseCluster) => "lose-cluster".to_owned(),
             Fault::Node(NodeFault::FreezeLeader) => "freeze-leader".to_owned(),
+            Fault::Node(NodeFault::FreezeFollower) => "freeze-follower".to_owned(),
+            Fault::Node(NodeFault::FreezeCluster) => "freeze-cluster".to_owned(),
             Fault::Fachverfahren(Trouble::Slow) => "fachverfahren-slow".to_owned(),
             Fault::Fachverfahren(Trouble::Failing) => "fachverfahren-failing".to_owned(),
             Fault::Fachverfahren(Trouble::Dying) => "fachverfahren-dying".to_owned(),
@@ -262,6 +271,10 @@ impl Fault {
                 "The clock of {} jumps back, further than verifiers tolerate.",
                 whose(role)
             ),
+            Fault::CorruptJournal(role) => format!(
+                "Pages of the journal of {} are overwritten; a copy takes its place and is reconciled.",
+                whose(role)
+            ),
             Fault::JournalServer => "kill -9 of the PostgreSQL that holds every journal.".to_owned(),
             Fault::Node(NodeFault::KillLeader) => {
                 "kill -9 of the RabbitMQ node that leads the ingress queue.".to_owned()
@@ -274,6 +287,8 @@ impl Fault {
             Fault::Node(NodeFault::FreezeLeader) => {
                 "SIGSTOP of the RabbitMQ node that leads the ingress queue.".to_owned()
             }
+            Fault::Node(NodeFault::FreezeFollower) => "SIGSTOP of a RabbitMQ node that follows.".to_owned(),
+            Fault::Node(NodeFault::FreezeCluster) => "SIGSTOP of every RabbitMQ node.".to_owned(),
             Fault::Fachverfahren(Trouble::Slow) => "The Fachverfahren takes seconds for each answer.".to_owned(),
             Fault::Fachverfahren(Trouble::Failing) => "The Fachverfahren answers 503.".to_owned(),
             Fault::Fachverfahren(Trouble::Dying) => "The Fachverfahren acts and its answer is lost.".to_owned(),
@@ -311,13 +326,15 @@ impl Fault {
             Fault::Cut(role) | Fault::Slow(role) => role.steps_on_the_link(),
             Fault::Clock(Role::Sender, _) => &[Step::Publish],
             Fault::Clock(Role::Broker, _) => &[Step::Relay],
-            Fault::Clock(Role::Receiver, _) => &[Step::HandOver],
+            Fault::Clock(Role::Receiver, _) => &[Step::Take, Step::HandOver],
+            Fault::CorruptJournal(Role::Broker) => &[Step::Relay],
+            Fault::CorruptJournal(role) => role.steps(),
             Fault::Node(_) => &[Step::Publish, Step::Relay, Step::Take, Step::Evidence],
             Fault::Fachverfahren(_) => &[Step::HandOver],
             Fault::JournalServer => &[Step::Promise, Step::Relay, Step::Take, Step::HandOver],
             Fault::Poison(_) => &[Step::Relay],
             Fault::Certificate => &[Step::Publish, Step::Relay],
-            Fault::Table(Change::Good | Change::Broken) => &[Step::Promise],
+            Fault::Table(Change::Good | Change::Broken) => &[Step::Promise, Step::Relay],
             Fault::Table(Change::Move) => &[Step::Relay],
         }
     }
@@ -335,15 +352,17 @@ impl Fault {
             Fault::FullDisk(_) | Fault::FailingFsync(_) => &[Need::OwnDisks, Need::Processes, Need::Strace],
             Fault::Clock(Role::Sender, _) => &[Need::Faketime],
             Fault::Clock(..) => &[Need::Processes, Need::Faketime],
-            Fault::Node(NodeFault::KillFollower) => &[Need::RabbitMq, Need::Cluster],
+            Fault::CorruptJournal(_) => &[Need::OwnDisks, Need::Processes],
+            Fault::Node(NodeFault::KillFollower | NodeFault::FreezeFollower) => &[Need::RabbitMq, Need::Cluster],
             Fault::JournalServer => &[Need::Postgres],
             Fault::Node(_) => &[Need::RabbitMq],
         }
     }
 
-    /// Whether nothing but a repeat after silence can bring back what it took: what RabbitMQ had and lost.
-    pub(super) fn loses_queues(self) -> bool {
-        self == Fault::Node(NodeFault::LoseCluster)
+    /// Whether nothing but a repeat after silence can bring back what it took: what RabbitMQ had and lost, or what a
+    /// journal knew and nobody else had heard of.
+    pub(super) fn needs_repeats(self) -> bool {
+        matches!(self, Fault::Node(NodeFault::LoseCluster) | Fault::CorruptJournal(_))
     }
 }
 
@@ -353,7 +372,7 @@ impl fmt::Display for Strike {
     }
 }
 
-/// Every fault. What takes the queues with it comes last, because the gateways then repeat soon.
+/// Every fault. What needs repeats comes last, because the gateways then repeat soon.
 pub(super) fn faults() -> Vec<Fault> {
     let of_roles = |fault: fn(Role) -> Fault| Role::ALL.into_iter().map(fault);
     let mut faults: Vec<Fault> = vec![];
@@ -382,9 +401,12 @@ pub(super) fn faults() -> Vec<Fault> {
         NodeFault::KillFollower,
         NodeFault::KillCluster,
         NodeFault::FreezeLeader,
-        NodeFault::LoseCluster,
+        NodeFault::FreezeFollower,
+        NodeFault::FreezeCluster,
     ];
     faults.extend(nodes.map(Fault::Node));
+    faults.extend([Role::Broker, Role::Receiver].map(Fault::CorruptJournal));
+    faults.push(Fault::Node(NodeFault::LoseCluster));
     faults
 }
 
@@ -428,9 +450,9 @@ mod tests {
     }
 
     #[test]
-    fn what_loses_the_queues_comes_last() {
+    fn what_needs_repeats_comes_last() {
         let faults = faults();
-        let first = faults.iter().position(|fault| fault.loses_queues()).unwrap();
-        assert!(faults[first..].iter().all(|fault| fault.loses_queues()));
+        let first = faults.iter().position(|fault| fault.needs_repeats()).unwrap();
+        assert!(faults[first..].iter().all(|fault| fault.needs_repeats()));
     }
 }

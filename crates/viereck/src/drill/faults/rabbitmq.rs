@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::BROKEN_FOR;
 use crate::drill::network::Rabbit;
+use crate::drill::nodes::rabbitmq::Node;
 use crate::drill::plan::NodeFault;
 use crate::drill::stage::{Arranged, Stage};
 use crate::failure::{Exit, Failure};
@@ -40,15 +41,14 @@ pub(super) async fn strike(stage: &Stage, fault: NodeFault, arranged: Arranged<'
             Ok(moment)
         }
         NodeFault::FreezeLeader => {
-            let node = &nodes[leader(rabbit).await?];
-            let moment = Instant::now();
-            node.freeze()?;
-            arranged.undo();
-            // longer than what the link waits for a sign of life
-            sleep(BROKEN_FOR * 4).await;
-            node.thaw()?;
-            Ok(moment)
+            let node = leader(rabbit).await?;
+            freeze(&nodes[node..=node], arranged).await
         }
+        NodeFault::FreezeFollower => {
+            let node = (leader(rabbit).await? + 1) % nodes.len();
+            freeze(&nodes[node..=node], arranged).await
+        }
+        NodeFault::FreezeCluster => freeze(nodes, arranged).await,
     }
 }
 
@@ -59,6 +59,20 @@ async fn kill(rabbit: &Rabbit, node: usize, arranged: Arranged<'_>) -> Result<In
     arranged.undo();
     sleep(BROKEN_FOR).await;
     rabbit.cluster.start_all().await?;
+    Ok(moment)
+}
+
+async fn freeze(nodes: &[Node], arranged: Arranged<'_>) -> Result<Instant, Failure> {
+    let moment = Instant::now();
+    for node in nodes {
+        node.freeze()?;
+    }
+    arranged.undo();
+    // longer than what the link waits for a sign of life
+    sleep(BROKEN_FOR * 4).await;
+    for node in nodes {
+        node.thaw()?;
+    }
     Ok(moment)
 }
 

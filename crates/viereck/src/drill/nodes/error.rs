@@ -72,7 +72,7 @@ impl NodeError {
     }
 
     /// A failure of the operating system to do this.
-    pub(super) fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(in crate::drill) fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();
         move |source| Self::System { action, source }
     }
