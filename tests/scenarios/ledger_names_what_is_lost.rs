@@ -2,22 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use harness::custodians::{Custodians, id};
+use harness::wait::until;
 use jiff::SignedDuration;
 use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
 use viereck_custody::ledger::{DifferenceKind, LateKind, Reconciled};
-use viereck_custody::{Conclusion, Idempotency, Journal, MessageKey, Place, Promise};
+use viereck_custody::{Conclusion, Idempotency, Journal, MessageKey, Place, Promise, outbox};
 use viereck_envelope::SealedEnvelope;
 use viereck_routing::{Digest, Environment, MessageId};
+use viereck_transport::{Link, Topology};
+
+const DEADLINE: Duration = Duration::from_secs(30);
 
 async fn open(file: &Path, custodian: &str) -> Journal {
     let place = Place::File(file.to_owned());
     Journal::open(place, id(custodian), Environment::Test).await.unwrap()
 }
 
-/// Promises at the sender and takes at the receiver.
-async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) -> SealedEnvelope {
+async fn promise(custodians: &Custodians, sender: &Journal) -> SealedEnvelope {
     let message = MessageId::random();
     let sealed = custodians.application(message, b"{}");
     let idempotency = Idempotency {
@@ -29,6 +34,12 @@ async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) ->
         .promise(Promise::new(sealed.clone(), idempotency, "{}".to_owned()))
         .await
         .unwrap();
+    sealed
+}
+
+/// Promises at the sender and takes at the receiver.
+async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) -> SealedEnvelope {
+    let sealed = promise(custodians, sender).await;
     receiver
         .take(sealed.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone())
         .await
@@ -170,4 +181,36 @@ async fn what_others_should_have_spoken_about_is_named_with_who_holds_it() {
         (LateKind::Silent, message, "broker")
     );
     println!("account: 1 relayed, and named as silent at the broker");
+}
+
+/// Lost between the link's confirm and the broker's word: nobody has it, and its author's gateway says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_published_and_not_even_relayed_is_named_with_who_holds_it() {
+    let custodians = Custodians::prepare();
+    let sender = custodians.journal("gw-sh-1").await;
+    let message = promise(&custodians, &sender).await.header().message_id;
+    let waiting = sender.reconcile_ledger(SignedDuration::ZERO).await.unwrap();
+    assert!(waiting.late.is_empty(), "not published yet: {waiting:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let link = Link::embedded(&dir.path().join("link.sqlite")).unwrap();
+    link.reconcile(&Topology::default()).await.unwrap();
+    let stop = CancellationToken::new();
+    let config = outbox::Config {
+        silence: SignedDuration::from_millis(1),
+        ..outbox::Config::default()
+    };
+    let publishing = tokio::spawn(outbox::run(sender.clone(), link, config, stop.clone()));
+    // nobody consumes what is published
+    let late = until(DEADLINE, "it is late", async || {
+        let found = sender.reconcile_ledger(SignedDuration::ZERO).await.unwrap();
+        found.late.into_iter().next()
+    })
+    .await;
+    assert_eq!(
+        (late.kind, late.message_id, late.holder.as_str(), late.side),
+        (LateKind::NotRelayed, message, "gw-sh-1", "sent")
+    );
+    stop.cancel();
+    publishing.await.unwrap().unwrap();
+    println!("account: 1 published, and named as not relayed at its author's gateway");
 }

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use viereck_custody::inbox::Taken;
 use viereck_custody::job::{self, FASTEST};
 use viereck_custody::parked::{Filter, Means, ParkedError, ParkedId, Place, Requeued, What};
-use viereck_custody::{Actor, Journal, StatedReason, receipts};
+use viereck_custody::{Actor, Journal, MessageKey, StatedReason, receipts};
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{Digest, MessageId, Tables};
+use viereck_routing::{Digest, Environment, MessageId, Tables};
 use viereck_transport::{Link, Queue, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -151,6 +151,42 @@ async fn the_broker_relays_what_verifies_now_and_never_what_came_under_a_foreign
     println!("account: 2 refused at the broker, 1 relayed to gw-sh-2, 1 kept");
 }
 
+/// A Behörde that moved while its message was parked: the gateway of then stands beside the one of now.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_held_message_was_meant_to_go_stands_beside_where_it_goes_now() {
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("broker").await;
+    let sealed = parking.right.application(MessageId::random(), b"{}");
+    let now = Timestamp::now();
+    let tables = parking.right.tables.as_ref();
+    let verified = viereck_envelope::verify(sealed.bytes().clone(), tables, Environment::Test, now).unwrap();
+    let key = MessageKey::of(verified.header());
+    journal
+        .hold(&verified, id("gw-nw-2"), Some(Reason::QueueFull), now, None)
+        .await
+        .unwrap();
+    journal.park_held(&key, Reason::T002).await.unwrap();
+    let parked = ParkedId::Message(key.message_id);
+    let shown = &journal.parked_of(parked).await.unwrap()[0];
+    let What::Message(message) = &shown.what else {
+        panic!("{shown:?}")
+    };
+    assert_eq!(
+        (message.target.clone(), shown.target_now(tables, now)),
+        (Some(id("gw-nw-2")), Some(id("gw-sh-2")))
+    );
+    let (actor, reason) = anna();
+    let requeued = journal.requeue(parked, &parking.means(), &actor, &reason).await;
+    assert_eq!(
+        requeued.unwrap(),
+        Requeued::Flowing {
+            target_then: Some(id("gw-nw-2")),
+            target_now: Some(id("gw-sh-2"))
+        }
+    );
+    println!("account: 1 held for gw-nw-2 and parked, requeued to gw-sh-2");
+}
+
 /// At its author's gateway it is over then, and the content may be on its way under another name.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_its_author_was_told_is_refused_stays_refused() {
@@ -201,7 +237,7 @@ async fn a_discarded_message_ends_and_its_author_learns_it() {
     let tables = parking.right.tables.clone();
     let taken = journal.take(sealed.bytes().clone(), &me, tables).await.unwrap();
     assert_eq!(taken, Taken::New);
-    let key = viereck_custody::MessageKey {
+    let key = MessageKey {
         author: sealed.header().author.clone(),
         message_id: message,
     };
@@ -238,7 +274,7 @@ async fn a_job_keeps_its_pace_goes_on_after_a_restart_and_does_each_item_once() 
     let parking = Parking::prepare();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.sqlite");
-    let environment = viereck_routing::Environment::Test;
+    let environment = Environment::Test;
     let open = async || Journal::open(path.as_path(), id("gw-sh-2"), environment).await.unwrap();
     let journal = open().await;
     let mut messages = vec![];

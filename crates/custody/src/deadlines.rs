@@ -374,6 +374,8 @@ mod tests {
     use viereck_routing::Environment;
 
     use super::*;
+    use crate::Actor;
+    use crate::parked::ParkedId;
 
     const READER: &str = "wgb:010010000000";
     const DAY: i64 = 24 * 3600 * 1000;
@@ -394,7 +396,7 @@ mod tests {
             change.run(
                 "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
                     leistung, gateway, filed_at, obsolete_after, entered_at, work, due_at)
-                 VALUES (?, 'wgp:010000000000', ?, ?, ?, ?, 'application', ?, '99107023037000', 'gw-s', 0, ?, ?, ?, 0)",
+                 VALUES (?, 'wgp:010000000000', ?, ?, ?, ?, 'application', ?, '99107023037000', 'gw-s', ?, ?, ?, ?, 0)",
                 params![
                     side,
                     id,
@@ -402,6 +404,7 @@ mod tests {
                     &[0_u8; 32],
                     id,
                     READER,
+                    at(0).as_millisecond(),
                     at(30).as_millisecond(),
                     at(0).as_millisecond(),
                     work
@@ -491,6 +494,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_somebody_may_have_acted_on_is_ended_by_an_operator_once_it_has_lost_its_purpose() {
+        let (_dir, journal) = journal("gw-r").await;
+        let living = message(
+            &journal,
+            "taken",
+            0,
+            "unsure = 1, attempts = 4, obsolete_after = 4000000000000",
+        )
+        .await;
+        let stuck = message(&journal, "taken", 1, "unsure = 1, attempts = 4, obsolete_after = 1").await;
+        let in_hand = message(
+            &journal,
+            "taken",
+            2,
+            "unsure = 1, attempts = 4, obsolete_after = 1, class = 0",
+        )
+        .await;
+        let pair = journal.queue().await.unwrap().waiting[0].pair.clone();
+        let given = journal.give_out(&pair, Class::Urgent, at(0), 9).await.unwrap();
+        assert_eq!(given[0].key, in_hand);
+        let (anna, why) = (Actor::operator("anna").unwrap(), "ticket 1".parse().unwrap());
+        let mut answers = vec![];
+        for key in [&living, &stuck, &in_hand] {
+            let discarded = journal.discard(ParkedId::Message(key.message_id), &anna, &why).await;
+            answers.push(discarded.ok().flatten());
+        }
+        assert_eq!(answers, [None, Some(Stage::Rejected), None]);
+        assert_eq!(ends(&journal).await, [None, Some("rejected".to_owned()), None]);
+        let free = journal.give_out(&pair, Class::Normal, at(0), 9).await.unwrap();
+        assert_eq!(free.iter().map(|given| &given.key).collect::<Vec<_>>(), [&living]);
+    }
+
+    #[tokio::test]
     async fn the_sender_ends_only_what_surely_never_went_out() {
         let (_dir, journal) = journal("gw-s").await;
         message(&journal, "sent", 0, "").await;
@@ -509,9 +545,9 @@ mod tests {
         for (number, minute) in minutes.into_iter().enumerate() {
             let set = match minute {
                 "0" => "class = 0",
-                "7" => "class = 0, entered_at = entered_at - 420000",
-                "3" => "class = 0, entered_at = entered_at - 180000",
-                _ => "class = 1, entered_at = entered_at - 960000",
+                "7" => "class = 0, filed_at = filed_at - 420000",
+                "3" => "class = 0, filed_at = filed_at - 180000",
+                _ => "class = 1, filed_at = filed_at - 960000",
             };
             message(&journal, "taken", number, set).await;
         }
@@ -527,6 +563,20 @@ mod tests {
         assert_eq!(late(5).await, [(Class::Urgent, 2, 1, 0)]);
         assert_eq!(late(9).await, [(Class::Urgent, 3, 2, 1)]);
         assert_eq!(late(110).await, [(Class::Urgent, 3, 3, 3), (Class::Normal, 1, 0, 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_late_message_is_counted_where_it_lies() {
+        let (_dir, journal) = journal("gw-s").await;
+        message(&journal, "sent", 0, "").await;
+        message(&journal, "sent", 1, "attempts = 1").await;
+        message(&journal, "sent", 2, "attempts = 1, heard = 1").await;
+        message(&journal, "relayed", 3, "work = 'relay', held_for = 'gw-r'").await;
+        message(&journal, "relayed", 4, "work = NULL, due_at = NULL, target = 'gw-r'").await;
+        message(&journal, "taken", 5, "").await;
+        message(&journal, "taken", 6, "ended = 'accepted', ended_at = 0").await;
+        let late = journal.late(at(1), &Config::default()).await.unwrap();
+        assert_eq!(late.iter().map(|late| late.past).collect::<Vec<_>>(), [4]);
     }
 
     #[tokio::test]

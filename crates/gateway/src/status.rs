@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 use viereck_custody::MessageView;
+use viereck_custody::status::Words;
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{BehoerdeId, CaseId, CustodianId, Digest, LeistungId, MessageId, Region, Tables};
 
@@ -35,12 +36,13 @@ struct Submission<'a> {
     submission_id: MessageId,
     case_id: CaseId,
     status: Stage,
-    /// The same for people.
+    /// The same in a word, and in a sentence.
     status_text: &'static str,
+    sentence: Words,
     terminal: bool,
     overdue: bool,
     holder: &'a CustodianId,
-    next_step: &'static str,
+    next_step: Words,
     behoerde: &'a BehoerdeId,
     leistung: &'a LeistungId,
     region: Option<Region>,
@@ -132,10 +134,11 @@ impl<'a> Submission<'a> {
             case_id: view.case_id,
             status: view.status,
             status_text: view.status.german(),
+            sentence: view.told.sentence,
             terminal: view.terminal,
             overdue: view.overdue,
             holder: &view.holder,
-            next_step: view.told.next_step.english,
+            next_step: view.told.next_step,
             behoerde: &view.reader,
             leistung: &view.leistung,
             region: view.region,

@@ -104,6 +104,8 @@ pub struct Late {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LateKind {
+    /// Published, and not even the broker has spoken of it.
+    NotRelayed,
     /// On its way, and the reader's gateway has been silent for too long.
     Silent,
     /// The reader's gateway has it, and its time is over without an end.
@@ -384,6 +386,7 @@ fn late(look: &Look<'_>, now: Timestamp, silence: SignedDuration) -> Result<Vec<
             let kind = match status.stage {
                 Stage::Delivered if now > obsolete_after => LateKind::NoEnd,
                 Stage::Relayed if now > status.since + silence => LateKind::Silent,
+                Stage::Received if row.overdue_at.is_some_and(|overdue_at| now > overdue_at) => LateKind::NotRelayed,
                 _ => continue,
             };
             late.push(Late {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use viereck_envelope::Stage;
 use viereck_routing::MessageId;
 
 use super::submissions::{answer, form, metadata};
@@ -26,6 +27,11 @@ async fn a_client_sees_its_own_submission_and_nobody_elses() {
     assert_eq!(
         (body["status"].as_str(), body["statusText"].as_str()),
         (Some("received"), Some("eingereicht"))
+    );
+    let told = viereck_custody::status::told(Stage::Received, None);
+    assert_eq!(
+        (&body["sentence"], &body["nextStep"]),
+        (&json!(told.sentence), &json!(told.next_step))
     );
     assert_eq!(
         (body["terminal"].as_bool(), body["overdue"].as_bool()),
