@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use viereck_custody::held::{Held, HeldFor};
@@ -141,11 +141,16 @@ pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) ->
             () = wanted.notified() => {}
             () = tokio::time::sleep(pause) => {}
             _ = counting.tick() => count(&broker).await?,
-            Some((gateway, released)) = releasing.next() => {
-                if let Some(on_the_way) = on_the_way.get_mut(&gateway) {
-                    *on_the_way -= 1;
+            Some(ended) = releasing.next() => {
+                // all that have ended before the journal is looked at again: confirms come many at a time
+                let mut ended = Some(ended);
+                while let Some((gateway, released)) = ended {
+                    if let Some(on_the_way) = on_the_way.get_mut(&gateway) {
+                        *on_the_way -= 1;
+                    }
+                    passes(released)?;
+                    ended = releasing.next().now_or_never().flatten();
                 }
-                passes(released)?;
                 if releasing.is_empty() {
                     count(&broker).await?;
                 }

@@ -92,8 +92,8 @@ impl Journal {
         due_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Occurrence>, JournalError> {
-        if row.ended.is_some() || row.target.is_some() {
-            // a copy of it has gone on meanwhile, or has ended: nothing is left to be held
+        if row.ended.is_some() || row.target.is_some() || row.parked.is_some() {
+            // a copy of it has gone on meanwhile, has ended, or waits for an operator: nothing is left to be held
             return Ok(None);
         }
         machine::allow(row, Act::Hold)?;
@@ -306,8 +306,8 @@ const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerd
 fn of_gateway(gateway: Option<&str>) -> &'static str {
     match gateway {
         Some(_) => "held_for = ?",
-        // the empty text stands for none
-        None => "coalesce(held_for, '') = ?",
+        // the empty text stands for none; a condition on the column itself, because only that one an index answers
+        None => "held_for IS NULL AND '' = ?",
     }
 }
 

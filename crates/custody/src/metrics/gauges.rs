@@ -104,7 +104,7 @@ impl Journal {
                 )?,
                 pauses: number(look, "SELECT count(*) FROM pause")?,
                 receipts_due: number(look, "SELECT count(*) FROM receipt_due")?,
-                restored: number(look, "SELECT count(*) FROM identity WHERE restored = 1")? > 0,
+                restored: number(look, "SELECT count(*) FROM identity WHERE restored <> 0")? > 0,
                 late: vec![],
             })
         };

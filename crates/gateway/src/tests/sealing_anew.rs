@@ -197,13 +197,10 @@ async fn what_somebody_may_have_is_not_sealed_anew_and_only_the_readers_key_mend
     for (stage, reasons, code) in [
         (Stage::Delivered, vec![], Some("message-living")),
         (Stage::Accepted, vec![], Some("message-ended")),
-        (Stage::Rejected, vec![Reason::S999], Some("not-the-readers-key")),
-        (
-            Stage::Rejected,
-            vec![Reason::T020, Reason::S999],
-            Some("not-the-readers-key"),
-        ),
+        (Stage::Rejected, vec![Reason::S999], Some("not-mended")),
+        (Stage::Rejected, vec![Reason::T020, Reason::S999], Some("not-mended")),
         (Stage::Rejected, vec![Reason::Undecipherable], None),
+        (Stage::Rejected, vec![Reason::T080], None),
         (Stage::Expired, vec![Reason::Obsolete], None),
     ] {
         let here = Here::new().await;
@@ -256,7 +253,7 @@ async fn a_rejection_for_the_readers_key_is_mended_by_itself_once_there_is_anoth
         .in_force
         .send(here.network.another_key(RECEIVER, BEHOERDE))
         .unwrap();
-    let found = here.gateway.journal.rejected_for_readers_key(0, 10).await.unwrap();
+    let found = here.gateway.journal.rejected_for_key_or_way(0, 10).await.unwrap();
     assert!(found.is_empty(), "{found:?}");
     stop.cancel();
     running.await.unwrap().unwrap();

@@ -20,9 +20,13 @@ const FIELD: &str = "alarm";
 pub const ALARMS: &[(&str, &str)] = &[
     (
         "adapter-misconfigured",
-        "A delivery cannot hand anything over until an operator mends its adapter.",
+        "A delivery cannot hand a message, or anything, over until an operator mends its adapter.",
     ),
     ("certificate", "The own certificate does not allow to seal or to sign."),
+    (
+        "clock-jumped",
+        "The clock has run further than the time that has passed: nothing is ended by a deadline.",
+    ),
     (
         "database-unreachable",
         "The database of a journal is away: nothing is promised until it is back.",
