@@ -286,7 +286,7 @@ impl Journal {
     }
 
     async fn octets_of(&self, work: Work) -> Result<u64, JournalError> {
-        let octets = self.store.read(move |conn| {
+        let octets = self.store.survey(move |conn| {
             conn.first(
                 "SELECT CAST(coalesce(sum(length(bytes)), 0) AS BIGINT) AS octets
                  FROM message JOIN sealed ON sealed.message = message.seq WHERE work = ?",

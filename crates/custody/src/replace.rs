@@ -223,7 +223,7 @@ impl Journal {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, MessageKey)>, JournalError> {
-        let found = self.store.read(move |conn| {
+        let found = self.store.survey(move |conn| {
             let rows = conn.all(
                 "SELECT message.* FROM message JOIN sealed ON sealed.message = message.seq
                  WHERE side = ? AND ended = ? AND replaced_by IS NULL AND replaces IS NULL

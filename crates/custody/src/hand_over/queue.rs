@@ -84,7 +84,7 @@ impl Journal {
 
     /// How many wait, by pair. Costs a look at each waiting row of the index.
     pub async fn count_hand_overs(&self) -> Result<Vec<Count>, JournalError> {
-        let counts = self.store.read(|look| {
+        let counts = self.store.survey(|look| {
             look.all(
                 "SELECT reader, leistung,
                     CAST(sum(CASE WHEN work = 'hand-over' THEN 1 ELSE 0 END) AS BIGINT) AS waiting,
