@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use viereck::demo::site::Site;
 use viereck_custody::{Journal, Place};
 use viereck_envelope::{Content, Draft, File, MessageType, Role, SealedEnvelope, Signer, seal};
-use viereck_routing::{CaseId, Environment, GatewayId, Kind, MessageId, Tables, day_in_berlin};
+use viereck_routing::{BehoerdeId, CaseId, Environment, GatewayId, Kind, MessageId, Tables, day_in_berlin};
 
 use crate::postgres;
 
@@ -148,23 +148,24 @@ impl Custodians {
     }
 
     /// A reader of applications for Wohngeld whom this gateway serves.
-    pub fn reader_at(&self, gateway: &str) -> viereck_routing::BehoerdeId {
-        let wohngeld = viereck::demo::applications::WOHNGELD.parse().expect("well-formed");
-        let today = day_in_berlin(Timestamp::now());
-        let served = |participant: &&viereck_routing::Participant| {
-            self.tables
-                .delivery(&participant.id, &wohngeld, today)
-                .is_some_and(|delivery| delivery.gateway == id(gateway))
-        };
-        self.tables
-            .participants()
-            .find(served)
-            .expect("there is one")
-            .id
-            .clone()
+    pub fn reader_at(&self, gateway: &str) -> BehoerdeId {
+        self.readers_at(gateway).into_iter().next().expect("there is one")
     }
 
-    fn author(&self) -> viereck_routing::BehoerdeId {
+    /// All of them.
+    pub fn readers_at(&self, gateway: &str) -> Vec<BehoerdeId> {
+        let wohngeld = viereck::demo::applications::WOHNGELD.parse().expect("well-formed");
+        let today = day_in_berlin(Timestamp::now());
+        let served = |reader: &BehoerdeId| {
+            self.tables
+                .delivery(reader, &wohngeld, today)
+                .is_some_and(|delivery| delivery.gateway == id(gateway))
+        };
+        let readers = self.tables.participants().map(|participant| participant.id.clone());
+        readers.filter(served).collect()
+    }
+
+    fn author(&self) -> BehoerdeId {
         let client = self
             .tables
             .client(&viereck::demo::site::CLIENT.parse().expect("well-formed"))

@@ -45,6 +45,8 @@ mod room;
 mod rows;
 pub mod status;
 mod step;
+#[cfg(test)]
+mod testing;
 mod view;
 pub mod webhooks;
 

@@ -227,7 +227,7 @@ impl Journal {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, MessageKey)>, JournalError> {
-        let found = self.store.read(move |conn| {
+        let found = self.store.survey(move |conn| {
             let rows = conn.all(
                 // the words stand in the text, or the index of just these rows would not serve
                 "SELECT message.* FROM message JOIN sealed ON sealed.message = message.seq

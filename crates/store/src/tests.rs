@@ -420,6 +420,40 @@ async fn a_reader_cannot_write_and_does_not_wait_for_the_writer() {
 }
 
 #[tokio::test]
+async fn no_read_waits_for_a_survey() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    let count = |file: &Look<'_>| file.first("SELECT count(*) FROM entry", &[], |row| row.at::<i64>(0));
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let long = move |file: &Look<'_>| {
+        count(file)?;
+        let _ = begun.send(());
+        let _ = may_go.recv();
+        count(file)
+    };
+    let surveying = tokio::spawn({
+        let store = store.clone();
+        async move { store.survey::<_, Refusal>(long).await }
+    });
+    has_begun.await.unwrap();
+    let behind = tokio::spawn({
+        let store = store.clone();
+        async move { store.survey::<_, Refusal>(count).await }
+    });
+    let meanwhile = 2 * Config::default().readers;
+    for number in 0..meanwhile {
+        store.write(insert(number.to_string())).await.unwrap();
+        assert_eq!(entries(&store).await.len(), number + 1);
+    }
+    assert!(!behind.is_finished(), "one after the other");
+    drop(go);
+    assert_eq!(surveying.await.unwrap().unwrap(), Some(0), "of one moment");
+    assert_eq!(behind.await.unwrap().unwrap(), Some(meanwhile as i64));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn the_log_stays_bounded_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sqlite");

@@ -84,7 +84,7 @@ impl Journal {
     /// What lies here, has not been taken over, and is late at `now`.
     pub async fn late(&self, now: Timestamp, config: &Config) -> Result<Vec<Late>, JournalError> {
         let config = config.clone();
-        let late = self.store.read(move |look| {
+        let late = self.store.survey(move |look| {
             let mut late = vec![];
             for class in Class::ALL.iter().copied() {
                 let before = |level: Level| (now - config.target(class) * level.per_cent() / 100).as_millisecond();

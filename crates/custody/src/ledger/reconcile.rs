@@ -174,7 +174,7 @@ impl Journal {
             Ok(found)
         })
         .await?;
-        let mut late = self.store.read(move |look| late(look, at, silence)).await?;
+        let mut late = self.store.survey(move |look| late(look, at, silence)).await?;
         let late_in_all = late.len();
         late.truncate(NAMED);
         Ok(Reconciled {
@@ -190,7 +190,7 @@ impl Journal {
 
     /// The accounts beside the rows, one moment of the journal: short enough for every minute.
     pub(super) async fn compare_counts(&self) -> Result<Vec<Difference>, JournalError> {
-        Ok(self.store.read(compare_counts).await?)
+        Ok(self.store.survey(compare_counts).await?)
     }
 
     /// Looks at all rows of `table` in steps.
@@ -203,7 +203,7 @@ impl Journal {
         let mut from = 0;
         loop {
             let look_at = look_at.clone();
-            let step = self.store.read(move |look| {
+            let step = self.store.survey(move |look| {
                 // by rows there are, not by numbers: numbers have gaps
                 let to: Option<i64> = look
                     .first(

@@ -108,7 +108,7 @@ impl Journal {
                 late: vec![],
             })
         };
-        let mut gauges: Gauges = self.store.read(look).await?;
+        let mut gauges: Gauges = self.store.survey(look).await?;
         gauges.late = self.late(now, targets).await?;
         self.store.measure().await.map_err(from_store)?;
         Ok(gauges)
