@@ -1,26 +1,19 @@
 //! A row that is lost from a journal while its process is down is found and named, whoever lost it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
-use harness::custodians::{Custodians, id};
+use harness::custodians::{Custodians, due, id};
 use harness::wait::until;
 use jiff::SignedDuration;
-use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::ledger::{DifferenceKind, LateKind, Reconciled};
-use viereck_custody::{Conclusion, Idempotency, Journal, MessageKey, Place, Promise, outbox};
+use viereck_custody::{Conclusion, Idempotency, Journal, Promise, outbox};
 use viereck_envelope::SealedEnvelope;
 use viereck_routing::{Digest, Environment, MessageId};
 use viereck_transport::{Link, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-
-async fn open(file: &Path, custodian: &str) -> Journal {
-    let place = Place::File(file.to_owned());
-    Journal::open(place, id(custodian), Environment::Test).await.unwrap()
-}
 
 async fn promise(custodians: &Custodians, sender: &Journal) -> SealedEnvelope {
     let message = MessageId::random();
@@ -59,31 +52,19 @@ fn kinds(reconciled: &Reconciled, message: MessageId) -> BTreeSet<DifferenceKind
     about.map(|one| one.kind).collect()
 }
 
-/// What somebody does to the file while nobody looks.
-fn spoil(file: &Path, statement: &str) {
-    let connection = Connection::open(file).unwrap();
-    connection
-        .execute_batch(&format!("PRAGMA foreign_keys = OFF; {statement}"))
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_loss_is_found_and_named() {
     let custodians = Custodians::prepare();
-    let dir = tempfile::tempdir().unwrap();
-    let (at_sender, at_receiver) = (dir.path().join("sender.sqlite"), dir.path().join("receiver.sqlite"));
-    let (sender, receiver) = (open(&at_sender, "gw-sh-1").await, open(&at_receiver, "gw-sh-2").await);
+    let (at_sender, at_receiver) = (custodians.place("gw-sh-1").await, custodians.place("gw-sh-2").await);
+    let (sender, receiver) = (at_sender.open().await, at_receiver.open().await);
     let mut carried = Vec::new();
     for _ in 0..6 {
         carried.push(carry(&custodians, &sender, &receiver).await);
     }
-    for sealed in &carried[..3] {
-        let key = MessageKey {
-            author: sealed.header().author.clone(),
-            message_id: sealed.header().message_id,
-        };
-        receiver.begin_hand_over(&key, None).await.unwrap();
-        receiver.conclude(&key, Conclusion::Accepted).await.unwrap();
+    for (given, sealed) in due(&receiver, 3).await.iter().zip(&carried) {
+        assert_eq!(given.key.message_id, sealed.header().message_id, "the oldest first");
+        receiver.begin_hand_over(&given.key, None).await.unwrap();
+        receiver.conclude(&given.key, Conclusion::Accepted).await.unwrap();
     }
     for journal in [&sender, &receiver] {
         let right = reconciled(journal).await;
@@ -98,34 +79,20 @@ async fn a_planted_loss_is_found_and_named() {
         panic!("six")
     };
     let of = |sealed: &SealedEnvelope| sealed.header().message_id;
-    spoil(
-        &at_receiver,
-        &format!("DELETE FROM message WHERE message_id = '{}'", of(waiting)),
-    );
-    spoil(
-        &at_receiver,
-        &format!("UPDATE message SET ended = NULL WHERE message_id = '{}'", of(ended)),
-    );
-    spoil(
-        &at_receiver,
-        &format!(
-            "DELETE FROM event WHERE message_id = '{}' AND stage = 'accepted'",
-            of(other)
-        ),
-    );
-    spoil(
-        &at_receiver,
-        &format!(
-            "DELETE FROM event WHERE message_id = '{}' AND stage = 'delivered'",
-            of(third)
-        ),
-    );
-    spoil(
-        &at_sender,
-        &format!("DELETE FROM message WHERE message_id = '{}'", of(lost_at_sender)),
-    );
+    let about = |sealed: &SealedEnvelope| format!("WHERE message_id = '{}'", of(sealed));
+    for spoilt in [
+        format!("DELETE FROM message {}", about(waiting)),
+        format!("UPDATE message SET ended = NULL {}", about(ended)),
+        format!("DELETE FROM event {} AND stage = 'accepted'", about(other)),
+        format!("DELETE FROM event {} AND stage = 'delivered'", about(third)),
+    ] {
+        at_receiver.spoil(&spoilt).await;
+    }
+    at_sender
+        .spoil(&format!("DELETE FROM message {}", about(lost_at_sender)))
+        .await;
 
-    let (sender, receiver) = (open(&at_sender, "gw-sh-1").await, open(&at_receiver, "gw-sh-2").await);
+    let (sender, receiver) = (at_sender.open().await, at_receiver.open().await);
     let found = reconciled(&receiver).await;
     assert_eq!(kinds(&found, of(waiting)), BTreeSet::from([DifferenceKind::RowMissing]));
     assert_eq!(kinds(&found, of(ended)), BTreeSet::from([DifferenceKind::EndNotNoted]));

@@ -516,6 +516,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_is_known_for_as_long_as_it_may_come_again() {
+        let (_dir, journal) = journal().await;
+        message(&journal, 0, 0, "taken", Some("accepted")).await;
+        let purpose = journal.store.write(|change| {
+            let purpose = at(1000).as_millisecond();
+            change.run("UPDATE message SET obsolete_after = ?", params![purpose])?;
+            Ok::<_, JournalError>(())
+        });
+        purpose.await.unwrap();
+        let (config, mut progress) = (Config::default(), Progress::default());
+        for (day, gone) in [(730, 0), (1029, 0), (1030, 1)] {
+            let deleted = journal.sweep_retention(at(day), &config, &mut progress).await.unwrap();
+            assert_eq!(deleted.messages, gone, "day {day}");
+        }
+    }
+
+    #[tokio::test]
     async fn promises_and_what_did_not_verify_are_bounded() {
         let (_dir, journal) = journal().await;
         let fill = journal.store.write(|change| {

@@ -454,6 +454,30 @@ async fn no_read_waits_for_a_survey() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_is_nowhere_in_the_file_or_its_log() {
+    const SECRET: &str = "what nobody may read any more";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    let store = open(&path);
+    let stands = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap);
+        let octets = files.map(|file| std::fs::read(file.path()).unwrap());
+        let mut parts = octets.map(|octets| octets.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()));
+        parts.any(|found| found)
+    };
+    // longer than a page, so that it lies on pages of its own as well
+    store.write(insert(SECRET.repeat(400))).await.unwrap();
+    store.write(insert("beside it".to_owned())).await.unwrap();
+    assert!(stands(), "it is looked for in the right place");
+    let deleted = store.write(|file| file.run("DELETE FROM entry WHERE text <> 'beside it'", &[]));
+    assert_eq!(deleted.await.unwrap(), 1);
+    assert_eq!(entries(&store).await, ["beside it"]);
+    // closing copies the log into the file and empties it
+    store.close().await;
+    assert!(!stands());
+}
+
+#[tokio::test]
 async fn the_log_stays_bounded_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sqlite");
