@@ -81,6 +81,7 @@ CREATE INDEX message_held ON message (held_for, due_at) WHERE work = 'relay';
 CREATE INDEX message_overdue ON message (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX message_replaces ON message (replaces) WHERE replaces IS NOT NULL;
 CREATE INDEX message_ended ON message (side, ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX message_left_over ON message (ended_at) WHERE side = 'sent' AND ended <> 'accepted' AND replaced_by IS NULL;
 
 -- The sealed octets, apart so that no look at messages reads them.
 CREATE TABLE sealed (

@@ -3,6 +3,10 @@
 //! Our own event is signed into a receipt later; its octets, salt included, are made once, here, in the transaction
 //! that makes it true. A fact of somebody else is kept whether it counts or not, so that nothing depends on the order
 //! in which receipts arrive. An event about our id with another envelope digest is about somebody else's message.
+//!
+//! Where `accepted`, or any word of the reader's gateway about what the broker held, makes sealed octets needless, they go
+//! in the transaction that notes it: that event is the event of their deletion, and no step is noted beside it. The step
+//! `erased` is for what a clock ([`crate::retention`]) or a person ([`crate::content`]) deletes.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -274,7 +278,9 @@ fn follow(
         }
         Side::Sent if status.reader_spoke && (!row.heard || row.ended.is_some()) => {
             machine::allow(row, Act::Hear(Heard::Living))?;
-            let work = row.parked.is_none().then_some(Work::Publish);
+            // whoever erased the content after an end that turns out void has left nothing to ask with
+            let can_ask = row.parked.is_none() && (row.ended.is_none() || rows::is_sealed_here(tx, row.seq)?);
+            let work = can_ask.then_some(Work::Publish);
             tx.run(
                 "UPDATE message SET heard = 1, overdue_at = NULL, work = ?, due_at = ? WHERE seq = ?",
                 params![

@@ -2,16 +2,20 @@
 //!
 //! | what | how long |
 //! |---|---|
-//! | sealed octets at the author's gateway | until `accepted`; after another end 30 days; of what nobody may have read for as long as nothing was sealed anew from them |
+//! | sealed octets at the author's gateway | until `accepted`; after another end 30 days; of what nobody may have read until its author or an operator lets it go ([`crate::content`]), or it was sealed anew |
 //! | sealed octets at the reader's gateway and at the broker | 7 days after the end |
 //! | messages, events and the case | 730 days after the end of the case's last message |
 //! | promises: a client's key and its first answer | 30 days |
 //! | octets that did not verify | 90 days, and no more than ten thousand of them |
 //! | heads of receipt batches | 90 days, and the newest of each custodian |
 //!
-//! Guarantees: a filed application is never deleted unread; that sealed octets went is a step in their message's story; a
-//! row goes only together with its line in the ledger; a few rows are deleted at a time, so that nobody waits; one
-//! instance does it for all. Time is an argument. Does not: delete anything of a message that has not ended.
+//! What is unread keeps its rows and its case too, and is not moved anywhere: it stays in this journal. After 90 days it is
+//! an alarm that says how many there are, and a number of the metrics and of the doctor, so that somebody fetches it.
+//!
+//! Guarantees: a filed application is never deleted unread; sealed octets go with an event, which is the step `erased` here
+//! and in [`crate::content`], and the very word `accepted` or `relayed` where that made them needless ([`crate::facts`],
+//! [`crate::relay`]); a row goes only together with its line in the ledger; a few rows are deleted at a time, so that nobody
+//! waits; one instance does it for all. Time is an argument. Does not: delete anything of a message that has not ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,13 +23,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use viereck_envelope::Stage;
 use viereck_routing::CaseId;
 use viereck_store::{Change, params};
 
+use crate::content::is_unread;
 use crate::rows::{self, MessageRow, Side};
-use crate::step::Step;
-use crate::{Duty, Journal, JournalError, facts, ledger};
+use crate::{Duty, Journal, JournalError, ledger};
 
 /// How often the journal is gone through.
 const EACH: Duration = Duration::from_secs(600);
@@ -46,6 +49,8 @@ pub struct Config {
     pub taken_days: u16,
     /// Days after an end other than `accepted` for sealed octets of the own author that the reader's side may have read.
     pub sent_days: u16,
+    /// Days after which what nobody has read or fetched is an alarm; it is kept all the same.
+    pub unread_days: u16,
     /// Days after the end of a case's last message for everything that is known of the case.
     pub case_days: u16,
     /// Days for a client's key.
@@ -61,11 +66,20 @@ impl Default for Config {
         Self {
             taken_days: 7,
             sent_days: 30,
+            unread_days: 90,
             case_days: 730,
             promise_days: 30,
             evidence_days: 90,
             refused_most: 10_000,
         }
+    }
+}
+
+impl Config {
+    /// What ended before this and is still here has been kept unread for too long. What was read is kept for some days
+    /// too, and does not count.
+    pub fn unread_until(&self, now: Timestamp) -> Timestamp {
+        now - days_of(self.unread_days.max(self.sent_days))
     }
 }
 
@@ -96,6 +110,7 @@ pub struct Progress(BTreeMap<&'static str, Timestamp>);
 /// Of the journal, and only what does not pass by itself.
 pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) -> Result<(), JournalError> {
     let mut progress = Progress::default();
+    let mut told = 0;
     let mut each = tokio::time::interval(EACH);
     each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -111,6 +126,8 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
                 if deleted != Deleted::default() {
                     tracing::info!(journal = %journal.custodian(), ?deleted, "deleted what is no longer needed");
                 }
+                let unread = journal.unread_kept(config.unread_until(Timestamp::now())).await?;
+                tell_unread(&journal, unread, &mut told);
             }
             Ok(())
         };
@@ -212,9 +229,8 @@ impl Journal {
         if row.side == Side::Sent && row.replaced_by.is_none() && is_unread(change, &row)? {
             return Ok(false);
         }
-        change.run("DELETE FROM sealed WHERE message = ?", params![seq])?;
         // nobody waits for this: it is not told
-        self.step(change, &row, Step::Erased, None, &[], now)?;
+        self.erase_sealed(change, &row, now)?;
         Ok(true)
     }
 
@@ -336,14 +352,15 @@ impl Journal {
     }
 }
 
-/// Whether a message of the own author ended before anybody at its reader's side may have read it.
-fn is_unread(change: &Change<'_>, row: &MessageRow) -> Result<bool, JournalError> {
-    Ok(match row.ended {
-        Some(Stage::Expired | Stage::Undeliverable | Stage::Withdrawn) => true,
-        Some(Stage::Rejected) => facts::status_of(change, row)?
-            .is_some_and(|status| status.reasons.iter().any(|reason| reason.leaves_content_unread())),
-        _ => false,
-    })
+/// Says how many are kept unread, whenever they have become more.
+fn tell_unread(journal: &Journal, unread: Option<(u64, Timestamp)>, told: &mut u64) {
+    let (messages, first) = unread.unzip();
+    let messages = messages.unwrap_or_default();
+    if messages > *told {
+        tracing::error!(journal = %journal.custodian(), messages, first = first.map(tracing::field::display),
+            alarm = "unread-kept", "nobody has read or fetched them: they are kept here");
+    }
+    *told = messages;
 }
 
 /// Deletes a case of which everything ended before `until`, and of which no octets are kept any more.
