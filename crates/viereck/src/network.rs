@@ -111,7 +111,12 @@ impl Network {
         let names: Vec<&str> = journals.keys().map(CustodianId::as_str).collect();
         let link = link::open(&config.link, &names.join(" "))?;
         let times = config.gateways.iter().map(|gateway| &gateway.settings);
-        let times = times.map(|gateway| (gateway.id.clone(), (gateway.deadlines.clone(), gateway.retention.clone())));
+        let times = times.map(|gateway| {
+            (
+                gateway.id.clone(),
+                (gateway.deadlines.clone(), gateway.retention.clone()),
+            )
+        });
         let times: BTreeMap<_, _> = times.collect();
         let stop_seconds = config
             .gateways

@@ -56,10 +56,7 @@ pub(crate) async fn get(
     });
     let form = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"));
     let headers = [
-        (
-            header::CONTENT_TYPE,
-            form.map_err(|_| Problem::of(Code::Internal))?,
-        ),
+        (header::CONTENT_TYPE, form.map_err(|_| Problem::of(Code::Internal))?),
         (header::CONTENT_LENGTH, HeaderValue::from(length)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
@@ -150,7 +147,10 @@ fn metadata(gateway: &Gateway, opened: &OpenedEnvelope) -> Value {
     let channel = channel.and_then(|token| gateway.keys.reply_tokens.open(token, header.filed_at).ok());
     let given = [
         ("mediaType", payload.map(|file| json!(file.media_type))),
-        ("clientReference", content.client_reference.as_ref().map(|text| json!(text))),
+        (
+            "clientReference",
+            content.client_reference.as_ref().map(|text| json!(text)),
+        ),
         ("applicant", read_back(content.applicant.as_deref())),
         ("consents", read_back(content.consents.as_deref())),
         ("payment", read_back(content.payment.as_deref())),

@@ -55,7 +55,10 @@ pub(super) async fn examine(patient: &Patient<'_>, chart: &mut Chart) {
         }
         let settings = patient.config.gateways.iter().map(|gateway| &gateway.settings);
         let settings = settings.filter(|gateway| gateway.id == *journal.custodian());
-        let keep = settings.map(|gateway| gateway.retention.clone()).next().unwrap_or_default();
+        let keep = settings
+            .map(|gateway| gateway.retention.clone())
+            .next()
+            .unwrap_or_default();
         if let Err(error) = one(journal, &keep, &subject, chart).await {
             let sentence = format!("It cannot be read: {error}.");
             let next_step = "Copy the file away, restore the last backup, and `viereck journal reconcile`.";
@@ -233,8 +236,8 @@ async fn unread(journal: &Journal, keep: &retention::Config, chart: &mut Chart) 
             "unread-kept",
             journal.custodian().to_string(),
             format!("{messages} messages ended unread and nobody has fetched them, the first since {first:.0}."),
-            "Ask those who filed them to fetch them: `viereck message list`, a line for each. What nobody wants any more: \
-             `viereck parked erase`.",
+            "`viereck message list --status expired`, then undeliverable, rejected and withdrawn, says who filed them: let \
+             them fetch it. What nobody wants any more: `viereck parked erase`.",
         );
     }
     Ok(())
