@@ -13,6 +13,7 @@ mod broker_refuses;
 mod demo;
 mod down_for_a_week;
 mod drill;
+mod erased_by_hand;
 mod facts_of_others;
 mod four_processes;
 mod full_queue;

@@ -17,6 +17,7 @@ pub mod backup;
 pub mod cases;
 pub mod checkup;
 mod claims;
+pub mod content;
 pub mod deadlines;
 mod duty;
 mod error;

@@ -165,6 +165,10 @@ impl Journal {
                 return Err(ReplaceError::Living);
             }
             may_be_replaced(tx, &row)?;
+            // erased since it was read: its author has it, and may have filed it again
+            if !rows::is_sealed_here(tx, row.seq)? {
+                return Err(ReplaceError::NoContent);
+            }
             Ok(journal.exchange(tx, &row, &replacement, Timestamp::now())?)
         });
         let replaced = replaced.await;
@@ -272,7 +276,8 @@ fn turned_away_by(conn: &Look<'_>, row: &MessageRow) -> Result<Option<CustodianI
     Ok(status.map(|status| status.holder))
 }
 
-fn kept_key(conn: &Look<'_>, seq: i64) -> Result<Option<KeptKey>, JournalError> {
+/// The key of sealed octets, where they were sealed here.
+pub(crate) fn kept_key(conn: &Look<'_>, seq: i64) -> Result<Option<KeptKey>, JournalError> {
     let octets = conn.first(
         "SELECT content_key FROM sealed WHERE message = ?",
         params![seq],

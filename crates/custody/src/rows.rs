@@ -220,6 +220,11 @@ pub(crate) fn sealed(conn: &Look<'_>, seq: i64) -> Result<Option<Bytes>, Journal
     )
 }
 
+/// Whether the sealed octets of a row are here.
+pub(crate) fn is_sealed_here(conn: &Look<'_>, seq: i64) -> Result<bool, JournalError> {
+    Ok(conn.exists("SELECT 1 FROM sealed WHERE message = ?", params![seq])?)
+}
+
 /// A new row of `message`, whatever side it is seen from.
 pub(crate) struct NewMessage<'a> {
     pub(crate) side: Side,

@@ -15,19 +15,20 @@ use crate::gateway::Gateway;
 use crate::sealing_anew::{self, SealAnewError, SealingAnew};
 use crate::testing::{BEHOERDE, Network, PORTAL, RECEIVER, SENDER, Serving, token};
 
-struct Here {
+/// A submission that nobody publishes, and what others state about it.
+pub(super) struct Here {
     network: Network,
-    gateway: Arc<Gateway>,
+    pub(super) gateway: Arc<Gateway>,
     anew: SealingAnew,
     /// What was filed: the id that its client knows.
-    first: MessageId,
+    pub(super) first: MessageId,
     told: std::cell::Cell<(u64, Digest)>,
     /// Of the message that something was last told about.
     digest: std::cell::Cell<Option<(MessageId, Digest)>>,
 }
 
 impl Here {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let network = Network::new();
         let gateway = network.gateway(SENDER, "").await;
         let serving = Serving::start(&gateway).await;
@@ -55,13 +56,13 @@ impl Here {
         }
     }
 
-    async fn order(&self, message: MessageId) -> Result<MessageId, SealAnewError> {
+    pub(super) async fn order(&self, message: MessageId) -> Result<MessageId, SealAnewError> {
         let (actor, reason) = (Actor::operator("anna").unwrap(), "new key".parse().unwrap());
         self.anew.order(&key(message), None, actor, reason).await
     }
 
     /// The message that stands for the submission now.
-    async fn now(&self) -> MessageView {
+    pub(super) async fn now(&self) -> MessageView {
         self.gateway.journal.submission(&self.first).await.unwrap().unwrap()
     }
 
@@ -79,7 +80,7 @@ impl Here {
     }
 
     /// The reader's gateway states this of the message that stands now.
-    async fn told(&self, stage: Stage, reasons: Vec<Reason>) {
+    pub(super) async fn told(&self, stage: Stage, reasons: Vec<Reason>) {
         let view = self.now().await;
         let tables = self.gateway.tables();
         let digest = self.digest.get().filter(|(id, _)| *id == view.message_id);

@@ -107,6 +107,10 @@ pub const ALARMS: &[(&str, &str)] = &[
         "Custodians state ends of one message that exclude each other.",
     ),
     ("undecipherable", "A message does not open although its key is known."),
+    (
+        "unread-kept",
+        "Messages that ended unread lie at their author's gateway, and for long nobody has fetched them.",
+    ),
     ("unrouted", "A message came back, for nobody is bound to take it."),
     ("webhook-disabled", "A webhook is not called any more."),
 ];
