@@ -3,15 +3,17 @@
 //! For what a network shows only by accident: repeats, conflicts, statements by the wrong one. The same scenarios run
 //! on both databases: where they stand once more in a module [`ON_POSTGRES`], their journals lie in PostgreSQL.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
+use tokio_postgres::NoTls;
 use viereck::demo::site::Site;
-use viereck_custody::{Journal, Place};
+use viereck_custody::{Journal, Place, PostgresUrl};
 use viereck_envelope::{Content, Draft, File, MessageType, Role, SealedEnvelope, Signer, seal};
-use viereck_routing::{CaseId, Environment, GatewayId, Kind, MessageId, Tables, day_in_berlin};
+use viereck_routing::{BehoerdeId, CaseId, Environment, GatewayId, Kind, MessageId, Tables, day_in_berlin};
 
 use crate::postgres;
 
@@ -47,19 +49,47 @@ impl Custodians {
         }
     }
 
+    /// The table with one text of a file replaced. The one in force stays what it was.
+    ///
+    /// # Panics
+    /// When the file does not have it, or the table does not load then.
+    pub fn changed(&self, file: &str, before: &str, after: &str) -> Arc<Tables> {
+        let path = self.site.table().join(file);
+        let text = std::fs::read_to_string(&path).expect("a file of the sample");
+        assert!(text.contains(before), "{file} has no {before}");
+        std::fs::write(&path, text.replace(before, after)).expect("a folder of ours");
+        let loaded = Tables::load(&self.site.table(), day_in_berlin(Timestamp::now()));
+        Arc::new(loaded.expect("the table loads").tables)
+    }
+
+    /// A table in which the reader of [`Custodians::application`] has moved to the gateway `gw-nw-1`.
+    pub fn moved(&self) -> Arc<Tables> {
+        let file = "laender/01-schleswig-holstein/behoerden/01054-nordfriesland.toml";
+        let delivery = |gateway: &str| {
+            format!("[[\"wgb:010540880000\".delivery]]\nleistungen = \"default\"\ngateway = \"{gateway}\"")
+        };
+        self.changed(file, &delivery("gw-sh-2"), &delivery("gw-nw-1"))
+    }
+
     /// A new journal of a custodian.
     pub async fn journal(&self, custodian: &str) -> Journal {
-        let place = match self.on_postgres {
-            true => Place::Postgres(postgres::database("custodian").await),
-            false => Place::File(
+        self.place(custodian).await.open().await
+    }
+
+    /// Where a new journal of a custodian is to lie, for a test that opens it more than once.
+    pub async fn place(&self, custodian: &str) -> JournalPlace {
+        let database = match self.on_postgres {
+            true => Database::Postgres(postgres::url("custodian").await),
+            false => Database::File(
                 self.dir
                     .path()
                     .join(format!("{custodian}-{}.sqlite", uuid::Uuid::new_v4())),
             ),
         };
-        Journal::open(place, id(custodian), Environment::Test)
-            .await
-            .expect("a journal")
+        JournalPlace {
+            custodian: id(custodian),
+            database,
+        }
     }
 
     /// What a custodian signs with.
@@ -148,29 +178,81 @@ impl Custodians {
     }
 
     /// A reader of applications for Wohngeld whom this gateway serves.
-    pub fn reader_at(&self, gateway: &str) -> viereck_routing::BehoerdeId {
-        let wohngeld = viereck::demo::applications::WOHNGELD.parse().expect("well-formed");
-        let today = day_in_berlin(Timestamp::now());
-        let served = |participant: &&viereck_routing::Participant| {
-            self.tables
-                .delivery(&participant.id, &wohngeld, today)
-                .is_some_and(|delivery| delivery.gateway == id(gateway))
-        };
-        self.tables
-            .participants()
-            .find(served)
-            .expect("there is one")
-            .id
-            .clone()
+    pub fn reader_at(&self, gateway: &str) -> BehoerdeId {
+        self.readers_at(gateway).into_iter().next().expect("there is one")
     }
 
-    fn author(&self) -> viereck_routing::BehoerdeId {
+    /// All of them.
+    pub fn readers_at(&self, gateway: &str) -> Vec<BehoerdeId> {
+        let wohngeld = viereck::demo::applications::WOHNGELD.parse().expect("well-formed");
+        let today = day_in_berlin(Timestamp::now());
+        let served = |reader: &BehoerdeId| {
+            self.tables
+                .delivery(reader, &wohngeld, today)
+                .is_some_and(|delivery| delivery.gateway == id(gateway))
+        };
+        let readers = self.tables.participants().map(|participant| participant.id.clone());
+        readers.filter(served).collect()
+    }
+
+    fn author(&self) -> BehoerdeId {
         let client = self
             .tables
             .client(&viereck::demo::site::CLIENT.parse().expect("well-formed"))
             .expect("there");
         let wohngeld = viereck::demo::applications::WOHNGELD.parse().expect("well-formed");
         self.tables.author_for(client, &wohngeld).expect("a portal").clone()
+    }
+}
+
+/// Where the journal of one custodian lies.
+pub struct JournalPlace {
+    custodian: GatewayId,
+    database: Database,
+}
+
+enum Database {
+    File(PathBuf),
+    /// With its password.
+    Postgres(String),
+}
+
+impl JournalPlace {
+    /// Opens the journal, or makes it.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn open(&self) -> Journal {
+        let place = match &self.database {
+            Database::File(path) => Place::File(path.clone()),
+            Database::Postgres(url) => Place::Postgres(PostgresUrl::parse(url).expect("an URL of ours")),
+        };
+        Journal::open(place, self.custodian.clone(), Environment::Test)
+            .await
+            .expect("a journal")
+    }
+
+    /// What somebody does to the rows while the journal is closed and nobody looks: no reference is kept.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn spoil(&self, statement: &str) {
+        match &self.database {
+            Database::File(path) => {
+                let connection = rusqlite::Connection::open(path).expect("a file");
+                let spoilt = connection.execute_batch(&format!("PRAGMA foreign_keys = OFF; {statement}"));
+                spoilt.expect("the file takes it");
+            }
+            Database::Postgres(url) => {
+                let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a server");
+                let talking = tokio::spawn(connection);
+                let schema = format!("viereck_{}", self.custodian);
+                let unchecked =
+                    format!("SET session_replication_role = replica; SET search_path = \"{schema}\"; {statement}");
+                client.batch_execute(&unchecked).await.expect("the server takes it");
+                talking.abort();
+            }
+        }
     }
 }
 

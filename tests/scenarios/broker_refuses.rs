@@ -1,124 +1,15 @@
 //! The broker relays only what verifies and may travel; everybody else is told why, and one poison message holds up
 //! nothing behind it.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
-use harness::custodians::{Custodians, id};
-use harness::wait::until;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use viereck_broker::Inputs;
-use viereck_custody::{Idempotency, Journal, Promise};
-use viereck_envelope::{Event, Reason, Stage, Subject, verify_batch};
+use harness::custodians::id;
+use harness::middle::{DEADLINE, Middle};
+use harness::receipts::{self, event};
+use jiff::Timestamp;
+use viereck_custody::{Idempotency, Promise};
+use viereck_envelope::{Reason, Stage, Subject, verify_batch};
 use viereck_routing::{Digest, Environment, MessageId};
-use viereck_transport::{Address, Consumer, Link, Queue};
-
-const DEADLINE: Duration = Duration::from_secs(15);
-
-/// A broker at work on an embedded link, with the two ends of the road in the test's hands.
-struct Middle {
-    custodians: Custodians,
-    link: Link,
-    journal: Journal,
-    to_reader: Consumer,
-    receipts: Consumer,
-    running: tokio::task::JoinHandle<Result<(), viereck_broker::Error>>,
-    stop: CancellationToken,
-    // what the table in force hangs on
-    _tables: watch::Sender<Arc<viereck_routing::Tables>>,
-    _dir: tempfile::TempDir,
-}
-
-impl Middle {
-    async fn start() -> Self {
-        let custodians = Custodians::prepare();
-        let dir = tempfile::tempdir().unwrap();
-        let link = Link::embedded(&dir.path().join("link.sqlite")).unwrap();
-        let journal = custodians.journal("broker").await;
-        let (tables, in_force) = watch::channel(custodians.tables.clone());
-        let stop = CancellationToken::new();
-        let config = viereck_broker::Config {
-            id: id("broker"),
-            keys: dir.path().to_owned(),
-            prefetch: 8,
-            receipt_gather_ms: 10,
-            outbox: viereck_broker::Outbox::default(),
-        };
-        let signer = Arc::new(custodians.signer("broker"));
-        let inputs = Inputs {
-            tables: in_force,
-            link: link.clone(),
-            journal: journal.clone(),
-            signer,
-        };
-        let running = tokio::spawn(viereck_broker::run(config, inputs, stop.clone()));
-        let to_reader = link.consume(&Queue::Gateway(id("gw-sh-2")), 8).await.unwrap();
-        let receipts = link.consume(&Queue::Receipts(id("gw-sh-1")), 8).await.unwrap();
-        Self {
-            custodians,
-            link,
-            journal,
-            to_reader,
-            receipts,
-            running,
-            stop,
-            _tables: tables,
-            _dir: dir,
-        }
-    }
-
-    async fn submit(&self, under: &str, bytes: &Bytes) {
-        // the queues come with the first reconciliation
-        until(DEADLINE, "the link takes it", async || {
-            self.link.publish(&Address::Submit(id(under)), bytes.clone()).await.ok()
-        })
-        .await;
-    }
-
-    /// The events that the broker tells `gateway`, once there are `count` of them.
-    async fn told(&self, gateway: &str, count: usize) -> Vec<Event> {
-        let mut receipts = self.link.consume(&Queue::Receipts(id(gateway)), 8).await.unwrap();
-        let mut events = vec![];
-        while events.len() < count {
-            let delivery = tokio::time::timeout(DEADLINE, receipts.next())
-                .await
-                .expect("in time")
-                .expect("open");
-            let tables = self.custodians.tables.as_ref();
-            let batch = verify_batch(
-                delivery.bytes.clone(),
-                tables,
-                Environment::Test,
-                jiff::Timestamp::now(),
-            )
-            .unwrap();
-            events.extend(batch.entries().iter().map(|(event, _)| event.clone()));
-            delivery.done();
-        }
-        receipts.cancel().await;
-        events
-    }
-
-    async fn arrives(&mut self) -> Bytes {
-        let delivery = tokio::time::timeout(DEADLINE, self.to_reader.next())
-            .await
-            .expect("in time")
-            .expect("open");
-        let bytes = delivery.bytes.clone();
-        delivery.done();
-        bytes
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        self.to_reader.cancel().await;
-        self.receipts.cancel().await;
-        self.running.await.unwrap().unwrap();
-        self.link.close().await;
-    }
-}
+use viereck_transport::Queue;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_not_travel_is_answered_and_what_may_arrives() {
@@ -141,7 +32,7 @@ async fn what_may_not_travel_is_answered_and_what_may_arrives() {
         *genuine.bytes(),
         "the same octets, and nothing before them"
     );
-    let told = middle.told("gw-nw-1", 2).await;
+    let told = middle.told_to("gw-nw-1", 2).await;
     assert!(
         told.iter()
             .all(|event| event.stage == Stage::Undeliverable && event.reasons == [Reason::T070]),
@@ -178,22 +69,9 @@ async fn octets_that_do_not_verify_come_back_as_a_receipt_over_their_digest() {
     damaged[at] ^= 1;
     let damaged = Bytes::from(damaged);
     middle.submit("gw-sh-1", &damaged).await;
-    let delivery = tokio::time::timeout(DEADLINE, middle.receipts.next())
-        .await
-        .expect("in time")
-        .expect("open");
-    let tables = middle.custodians.tables.clone();
-    let batch = verify_batch(
-        delivery.bytes.clone(),
-        tables.as_ref(),
-        Environment::Test,
-        jiff::Timestamp::now(),
-    )
-    .unwrap();
-    let (event, _) = &batch.entries()[0];
-    assert_eq!(event.stage, Stage::Undeliverable);
-    assert_eq!(event.subject, Subject::Bytes(Digest::of(&damaged)));
-    delivery.done();
+    let told = middle.told().await;
+    assert_eq!(told[0].stage, Stage::Undeliverable);
+    assert_eq!(told[0].subject, Subject::Bytes(Digest::of(&damaged)));
     middle.stop().await;
 }
 
@@ -238,5 +116,35 @@ async fn a_repeat_goes_to_the_same_gateway_and_is_told_the_same() {
         (Stage::Relayed, 1),
         "one word about it, however often it is said"
     );
+    middle.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_follows_no_move_and_goes_where_somebody_has_spoken() {
+    let mut middle = Middle::start().await;
+    let [heard, silent] = std::array::from_fn(|_| middle.custodians.application(MessageId::random(), b"{}"));
+    for envelope in [&heard, &silent] {
+        middle.submit("gw-sh-1", envelope.bytes()).await;
+        assert_eq!(middle.arrives().await, *envelope.bytes());
+        assert_eq!(middle.told().await[0].stage, Stage::Relayed);
+    }
+    let delivered = event(&heard, Stage::Delivered, "gw-sh-2", vec![]);
+    let said = receipts::batch(&middle.custodians, "gw-sh-2", 1, &delivered);
+    let tables = middle.custodians.tables.clone();
+    let said = verify_batch(said, tables.as_ref(), Environment::Test, Timestamp::now()).unwrap();
+    middle.journal.fold_batch(said, tables).await.unwrap();
+    middle.tables.send_replace(middle.custodians.moved());
+
+    // the gateway that took it is the only one that may answer, and it may not have taken the other one
+    for envelope in [&silent, &heard] {
+        middle.submit("gw-sh-1", envelope.bytes()).await;
+        assert_eq!(middle.told().await[0].stage, Stage::Relayed, "as before");
+    }
+    assert_eq!(middle.arrives().await, *heard.bytes(), "and nothing before it");
+    for gateway in ["gw-sh-2", "gw-nw-1"] {
+        let depth = middle.link.depth(&Queue::Gateway(id(gateway))).await;
+        assert_eq!(depth.unwrap(), 0, "{gateway}");
+    }
+    println!("account: 2 relayed, 2 asked for again after a move, 1 published again, to where it was");
     middle.stop().await;
 }

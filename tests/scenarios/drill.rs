@@ -1,7 +1,7 @@
 //! A short drill: the binary breaks its own private network where it hurts most, and its account finds nothing wrong.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::Instant;
 
 use harness::process::binary;
 use serde_json::Value;
@@ -10,11 +10,33 @@ use serde_json::Value;
 const FAULTS: &str = "kill-sender:promise,kill-broker:relay,kill-receiver:take,kill-receiver:hand-over,cut-sender:evidence,\
                       full-disk-receiver:take,full-disk-sender:promise,kill-leader:publish,fachverfahren-dying,\
                       poison-garbage,replay,behoerde-moved";
-const LONGEST: Duration = Duration::from_secs(180);
+/// A bound and no measure: a slow machine strikes everything too. A drill on a quiet one takes less than three.
+const MINUTES: &str = "10";
+
+/// What an operator can try anywhere: nothing has to be installed for it.
+#[test]
+fn a_drill_on_the_embedded_link_ends_well() {
+    let drill = Command::new(binary())
+        .args([
+            "drill",
+            "--embedded",
+            "--envelopes",
+            "60",
+            "--minutes",
+            MINUTES,
+            "--only",
+        ])
+        .arg("kill-sender:promise,fachverfahren-failing")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&drill.stderr);
+    assert_eq!(drill.status.code(), Some(0), "{said}");
+    println!("account: {}", String::from_utf8_lossy(&drill.stdout));
+}
 
 #[test]
 fn a_broken_network_loses_and_doubles_nothing() {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let drill = Command::new(binary())
         .args([
             "drill",
@@ -22,7 +44,7 @@ fn a_broken_network_loses_and_doubles_nothing() {
             "--envelopes",
             "600",
             "--minutes",
-            "2",
+            MINUTES,
             "--only",
             FAULTS,
         ])
@@ -31,7 +53,7 @@ fn a_broken_network_loses_and_doubles_nothing() {
     let said = String::from_utf8_lossy(&drill.stderr);
     let account: Value = serde_json::from_slice(&drill.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     let total = &account["total"];
-    println!("account: {total}");
+    println!("account: {total}, in {} s", begun.elapsed().as_secs());
     assert!(drill.status.success(), "{said}\n{}", account["problems"]);
     for count in ["lost", "misrouted", "mixed", "wrongReceipts", "afterTheEnd", "refused"] {
         assert_eq!(total[count], 0, "{count}: {account:#}");
@@ -47,9 +69,4 @@ fn a_broken_network_loses_and_doubles_nothing() {
     for fault in account["faults"].as_array().unwrap() {
         assert!(fault["secondsToService"].is_f64(), "no service after {fault}");
     }
-    assert!(
-        begun.elapsed() < LONGEST,
-        "a short drill took {} s",
-        begun.elapsed().as_secs()
-    );
 }

@@ -1,12 +1,12 @@
 //! Receipts count only from the custodian entitled to state them, about the very octets we sent, in any order.
 
 use bytes::Bytes;
-use harness::custodians::{Custodians, id};
-use jiff::Timestamp;
+use harness::custodians::Custodians;
+use harness::receipts::{self, event};
 use viereck_custody::receipts::Standing;
 use viereck_custody::{Idempotency, Journal, Promise, PromiseError, Promised};
-use viereck_envelope::{BatchDraft, Event, Reason, SealedEnvelope, Stage, Subject, seal_batch};
-use viereck_routing::{Digest, Environment, MessageId};
+use viereck_envelope::{Event, Reason, SealedEnvelope, Stage, Subject};
+use viereck_routing::{Digest, MessageId};
 
 fn promise(envelope: SealedEnvelope, key: &str, fingerprint: &[u8], answer: &str) -> Promise {
     let idempotency = Idempotency {
@@ -17,51 +17,10 @@ fn promise(envelope: SealedEnvelope, key: &str, fingerprint: &[u8], answer: &str
     Promise::new(envelope, idempotency, answer.to_owned())
 }
 
-fn event(envelope: &SealedEnvelope, stage: Stage, custodian: &str, reasons: Vec<Reason>) -> Event {
-    let header = envelope.header();
-    Event {
-        subject: Subject::Message {
-            message_id: header.message_id,
-            envelope_digest: envelope.digest(),
-            process_ref: header.process_ref,
-        },
-        stage,
-        time: Timestamp::now(),
-        custodian: id(custodian),
-        author: Some(header.author.clone()),
-        reader: Some(header.reader.clone()),
-        deputy: None,
-        target: (stage == Stage::Relayed).then(|| id("gw-sh-2")),
-        holder: None,
-        service: Some(header.service.clone()),
-        region: None,
-        routing_table: None,
-        reasons,
-    }
-}
-
 async fn told(custodians: &Custodians, journal: &Journal, signed_by: &str, sequence: u64, event: Event) -> Standing {
-    let octets = [event.to_octets()];
-    let now = Timestamp::now();
-    let draft = BatchDraft {
-        environment: Environment::Test,
-        custodian: id(signed_by),
-        destination: id("gw-sh-1"),
-        sequence,
-        previous: if sequence == 1 {
-            Digest::ZERO
-        } else {
-            Digest::of(b"the head before")
-        },
-        from: now,
-        to: now,
-        events: &octets,
-    };
-    let batch = seal_batch(draft, &custodians.signer(signed_by), now).unwrap();
-    journal
-        .take_receipts(batch.bytes().clone(), custodians.tables.clone())
-        .await
-        .unwrap()
+    let batch = receipts::batch(custodians, signed_by, sequence, &event);
+    let told = journal.take_receipts(batch, custodians.tables.clone());
+    told.await.unwrap()
 }
 
 async fn status(journal: &Journal, message: &MessageId) -> Stage {

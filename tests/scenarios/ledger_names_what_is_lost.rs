@@ -1,23 +1,21 @@
 //! A row that is lost from a journal while its process is down is found and named, whoever lost it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::time::Duration;
 
-use harness::custodians::{Custodians, id};
+use harness::custodians::{Custodians, due, id};
+use harness::wait::until;
 use jiff::SignedDuration;
-use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
 use viereck_custody::ledger::{DifferenceKind, LateKind, Reconciled};
-use viereck_custody::{Conclusion, Idempotency, Journal, MessageKey, Place, Promise};
+use viereck_custody::{Conclusion, Idempotency, Journal, Promise, outbox};
 use viereck_envelope::SealedEnvelope;
 use viereck_routing::{Digest, Environment, MessageId};
+use viereck_transport::{Link, Topology};
 
-async fn open(file: &Path, custodian: &str) -> Journal {
-    let place = Place::File(file.to_owned());
-    Journal::open(place, id(custodian), Environment::Test).await.unwrap()
-}
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Promises at the sender and takes at the receiver.
-async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) -> SealedEnvelope {
+async fn promise(custodians: &Custodians, sender: &Journal) -> SealedEnvelope {
     let message = MessageId::random();
     let sealed = custodians.application(message, b"{}");
     let idempotency = Idempotency {
@@ -29,6 +27,12 @@ async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) ->
         .promise(Promise::new(sealed.clone(), idempotency, "{}".to_owned()))
         .await
         .unwrap();
+    sealed
+}
+
+/// Promises at the sender and takes at the receiver.
+async fn carry(custodians: &Custodians, sender: &Journal, receiver: &Journal) -> SealedEnvelope {
+    let sealed = promise(custodians, sender).await;
     receiver
         .take(sealed.bytes().clone(), &id("gw-sh-2"), custodians.tables.clone())
         .await
@@ -48,31 +52,19 @@ fn kinds(reconciled: &Reconciled, message: MessageId) -> BTreeSet<DifferenceKind
     about.map(|one| one.kind).collect()
 }
 
-/// What somebody does to the file while nobody looks.
-fn spoil(file: &Path, statement: &str) {
-    let connection = Connection::open(file).unwrap();
-    connection
-        .execute_batch(&format!("PRAGMA foreign_keys = OFF; {statement}"))
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_loss_is_found_and_named() {
     let custodians = Custodians::prepare();
-    let dir = tempfile::tempdir().unwrap();
-    let (at_sender, at_receiver) = (dir.path().join("sender.sqlite"), dir.path().join("receiver.sqlite"));
-    let (sender, receiver) = (open(&at_sender, "gw-sh-1").await, open(&at_receiver, "gw-sh-2").await);
+    let (at_sender, at_receiver) = (custodians.place("gw-sh-1").await, custodians.place("gw-sh-2").await);
+    let (sender, receiver) = (at_sender.open().await, at_receiver.open().await);
     let mut carried = Vec::new();
     for _ in 0..6 {
         carried.push(carry(&custodians, &sender, &receiver).await);
     }
-    for sealed in &carried[..3] {
-        let key = MessageKey {
-            author: sealed.header().author.clone(),
-            message_id: sealed.header().message_id,
-        };
-        receiver.begin_hand_over(&key, None).await.unwrap();
-        receiver.conclude(&key, Conclusion::Accepted).await.unwrap();
+    for (given, sealed) in due(&receiver, 3).await.iter().zip(&carried) {
+        assert_eq!(given.key.message_id, sealed.header().message_id, "the oldest first");
+        receiver.begin_hand_over(&given.key, None).await.unwrap();
+        receiver.conclude(&given.key, Conclusion::Accepted).await.unwrap();
     }
     for journal in [&sender, &receiver] {
         let right = reconciled(journal).await;
@@ -87,34 +79,20 @@ async fn a_planted_loss_is_found_and_named() {
         panic!("six")
     };
     let of = |sealed: &SealedEnvelope| sealed.header().message_id;
-    spoil(
-        &at_receiver,
-        &format!("DELETE FROM message WHERE message_id = '{}'", of(waiting)),
-    );
-    spoil(
-        &at_receiver,
-        &format!("UPDATE message SET ended = NULL WHERE message_id = '{}'", of(ended)),
-    );
-    spoil(
-        &at_receiver,
-        &format!(
-            "DELETE FROM event WHERE message_id = '{}' AND stage = 'accepted'",
-            of(other)
-        ),
-    );
-    spoil(
-        &at_receiver,
-        &format!(
-            "DELETE FROM event WHERE message_id = '{}' AND stage = 'delivered'",
-            of(third)
-        ),
-    );
-    spoil(
-        &at_sender,
-        &format!("DELETE FROM message WHERE message_id = '{}'", of(lost_at_sender)),
-    );
+    let about = |sealed: &SealedEnvelope| format!("WHERE message_id = '{}'", of(sealed));
+    for spoilt in [
+        format!("DELETE FROM message {}", about(waiting)),
+        format!("UPDATE message SET ended = NULL {}", about(ended)),
+        format!("DELETE FROM event {} AND stage = 'accepted'", about(other)),
+        format!("DELETE FROM event {} AND stage = 'delivered'", about(third)),
+    ] {
+        at_receiver.spoil(&spoilt).await;
+    }
+    at_sender
+        .spoil(&format!("DELETE FROM message {}", about(lost_at_sender)))
+        .await;
 
-    let (sender, receiver) = (open(&at_sender, "gw-sh-1").await, open(&at_receiver, "gw-sh-2").await);
+    let (sender, receiver) = (at_sender.open().await, at_receiver.open().await);
     let found = reconciled(&receiver).await;
     assert_eq!(kinds(&found, of(waiting)), BTreeSet::from([DifferenceKind::RowMissing]));
     assert_eq!(kinds(&found, of(ended)), BTreeSet::from([DifferenceKind::EndNotNoted]));
@@ -170,4 +148,36 @@ async fn what_others_should_have_spoken_about_is_named_with_who_holds_it() {
         (LateKind::Silent, message, "broker")
     );
     println!("account: 1 relayed, and named as silent at the broker");
+}
+
+/// Lost between the link's confirm and the broker's word: nobody has it, and its author's gateway says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_published_and_not_even_relayed_is_named_with_who_holds_it() {
+    let custodians = Custodians::prepare();
+    let sender = custodians.journal("gw-sh-1").await;
+    let message = promise(&custodians, &sender).await.header().message_id;
+    let waiting = sender.reconcile_ledger(SignedDuration::ZERO).await.unwrap();
+    assert!(waiting.late.is_empty(), "not published yet: {waiting:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let link = Link::embedded(&dir.path().join("link.sqlite")).unwrap();
+    link.reconcile(&Topology::default()).await.unwrap();
+    let stop = CancellationToken::new();
+    let config = outbox::Config {
+        silence: SignedDuration::from_millis(1),
+        ..outbox::Config::default()
+    };
+    let publishing = tokio::spawn(outbox::run(sender.clone(), link, config, stop.clone()));
+    // nobody consumes what is published
+    let late = until(DEADLINE, "it is late", async || {
+        let found = sender.reconcile_ledger(SignedDuration::ZERO).await.unwrap();
+        found.late.into_iter().next()
+    })
+    .await;
+    assert_eq!(
+        (late.kind, late.message_id, late.holder.as_str(), late.side),
+        (LateKind::NotRelayed, message, "gw-sh-1", "sent")
+    );
+    stop.cancel();
+    publishing.await.unwrap().unwrap();
+    println!("account: 1 published, and named as not relayed at its author's gateway");
 }

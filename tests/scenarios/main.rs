@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a scenario is a failed scenario")]
 #![expect(clippy::print_stdout, reason = "a scenario ends in an account")]
 
+mod alarms_are_raised;
 mod asks_until_the_end;
 mod back_before_its_confirm;
 mod bad_start;
@@ -12,6 +13,7 @@ mod broker_refuses;
 mod demo;
 mod down_for_a_week;
 mod drill;
+mod erased_by_hand;
 mod facts_of_others;
 mod four_processes;
 mod full_queue;
@@ -25,6 +27,7 @@ mod link_contract;
 mod mutations_apply;
 mod on_postgres;
 mod one_trace;
+mod ordered_over_http;
 mod outside_verifier;
 mod page_of_metrics;
 mod parked_and_back;
@@ -32,6 +35,7 @@ mod parked_by_hand;
 mod rabbitmq_lost;
 mod receiver_full;
 mod receiver_killed;
+mod rests_at_the_broker;
 mod sample_payloads;
 mod sealed_anew_meets;
 mod sender_killed;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use harness::custodians::{Custodians, id};
+use harness::custodians::{Custodians, due, id};
 use harness::wait::until;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use viereck_custody::inbox::Taken;
 use viereck_custody::job::{self, FASTEST};
 use viereck_custody::parked::{Filter, Means, ParkedError, ParkedId, Place, Requeued, What};
-use viereck_custody::{Actor, Journal, StatedReason, receipts};
+use viereck_custody::{Actor, Journal, MessageKey, StatedReason, receipts};
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{Digest, MessageId, Tables};
+use viereck_routing::{Digest, Environment, MessageId, Tables};
 use viereck_transport::{Link, Queue, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -151,6 +151,42 @@ async fn the_broker_relays_what_verifies_now_and_never_what_came_under_a_foreign
     println!("account: 2 refused at the broker, 1 relayed to gw-sh-2, 1 kept");
 }
 
+/// A Behörde that moved while its message was parked: the gateway of then stands beside the one of now.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_held_message_was_meant_to_go_stands_beside_where_it_goes_now() {
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("broker").await;
+    let sealed = parking.right.application(MessageId::random(), b"{}");
+    let now = Timestamp::now();
+    let tables = parking.right.tables.as_ref();
+    let verified = viereck_envelope::verify(sealed.bytes().clone(), tables, Environment::Test, now).unwrap();
+    let key = MessageKey::of(verified.header());
+    journal
+        .hold(&verified, id("gw-nw-2"), Some(Reason::QueueFull), now, None)
+        .await
+        .unwrap();
+    journal.park_held(&key, Reason::T002).await.unwrap();
+    let parked = ParkedId::Message(key.message_id);
+    let shown = &journal.parked_of(parked).await.unwrap()[0];
+    let What::Message(message) = &shown.what else {
+        panic!("{shown:?}")
+    };
+    assert_eq!(
+        (message.target.clone(), shown.target_now(tables, now)),
+        (Some(id("gw-nw-2")), Some(id("gw-sh-2")))
+    );
+    let (actor, reason) = anna();
+    let requeued = journal.requeue(parked, &parking.means(), &actor, &reason).await;
+    assert_eq!(
+        requeued.unwrap(),
+        Requeued::Flowing {
+            target_then: Some(id("gw-nw-2")),
+            target_now: Some(id("gw-sh-2"))
+        }
+    );
+    println!("account: 1 held for gw-nw-2 and parked, requeued to gw-sh-2");
+}
+
 /// At its author's gateway it is over then, and the content may be on its way under another name.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_its_author_was_told_is_refused_stays_refused() {
@@ -201,10 +237,8 @@ async fn a_discarded_message_ends_and_its_author_learns_it() {
     let tables = parking.right.tables.clone();
     let taken = journal.take(sealed.bytes().clone(), &me, tables).await.unwrap();
     assert_eq!(taken, Taken::New);
-    let key = viereck_custody::MessageKey {
-        author: sealed.header().author.clone(),
-        message_id: message,
-    };
+    let key = due(&journal, 1).await.remove(0).key;
+    assert_eq!(key.message_id, message);
     journal.park(&key, Reason::T002).await.unwrap();
     let (actor, reason) = anna();
     let by_reader = Filter {
@@ -233,14 +267,77 @@ async fn a_discarded_message_ends_and_its_author_learns_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_a_reader_who_has_moved_away_is_not_handed_over_here() {
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("gw-sh-2").await;
+    let sealed = parking.right.application(MessageId::random(), b"{}");
+    let (bytes, tables) = (sealed.bytes().clone(), parking.right.tables.clone());
+    journal.take(bytes, &id("gw-sh-2"), tables).await.unwrap();
+    let key = due(&journal, 1).await.remove(0).key;
+    journal.park(&key, Reason::T002).await.unwrap();
+    let elsewhere = Means {
+        tables: parking.right.moved(),
+        link: parking.link.clone(),
+    };
+    let (actor, reason) = anna();
+    let parked = ParkedId::Message(key.message_id);
+    let refused = journal.requeue(parked, &elsewhere, &actor, &reason).await;
+    assert!(matches!(refused, Err(ParkedError::ReaderElsewhere)), "{refused:?}");
+    let still = journal.parked(&Filter::default(), Place::default(), 10).await.unwrap();
+    assert_eq!(still.iter().map(|parked| parked.id).collect::<Vec<_>>(), [parked]);
+    let trail = journal.audit_trail(Timestamp::UNIX_EPOCH, None, 10).await.unwrap();
+    assert!(trail.is_empty(), "nothing was done: {trail:?}");
+    let back = journal.requeue(parked, &parking.means(), &actor, &reason).await;
+    assert!(matches!(back, Ok(Requeued::Flowing { .. })), "{back:?}");
+    println!("account: 1 parked, refused while its reader was elsewhere, 1 back in the flow");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_stopped_leaves_the_rest_parked() {
+    const ITEMS: u64 = 4;
+    let parking = Parking::prepare();
+    let journal = parking.right.journal("gw-sh-2").await;
+    for _ in 0..ITEMS {
+        parking.refused(&journal, None).await;
+    }
+    let (actor, reason) = anna();
+    // the first at once, the second in a minute
+    let job = journal
+        .start_job(Filter::default(), 1, &actor, &reason)
+        .await
+        .unwrap()
+        .unwrap();
+    let (_tables, in_force) = watch::channel(parking.right.tables.clone());
+    let stop = CancellationToken::new();
+    let working = job::run(journal.clone(), parking.link.clone(), in_force, stop.clone());
+    let working = tokio::spawn(working);
+    let progress = async || journal.jobs().await.unwrap().remove(0);
+    until(DEADLINE, "one is done", async || {
+        (progress().await.left == ITEMS - 1).then_some(())
+    })
+    .await;
+    assert!(journal.stop_job(job.id.clone(), &actor, &reason).await.unwrap());
+    stop.cancel();
+    working.await.unwrap().unwrap();
+    let stopped = progress().await;
+    assert!(stopped.ended_at.is_some(), "{stopped:?}");
+    assert_eq!((stopped.left, stopped.results.get("flowing")), (ITEMS - 1, Some(&1)));
+    let groups = journal.parked_groups().await.unwrap();
+    assert_eq!(groups.iter().map(|group| group.octets).sum::<u64>(), ITEMS - 1);
+    // over is over, and nobody is told twice
+    assert!(!journal.stop_job(job.id, &actor, &reason).await.unwrap());
+    let trail = journal.audit_trail(Timestamp::UNIX_EPOCH, None, 10).await.unwrap();
+    let told: Vec<&str> = trail.iter().map(|line| line.verb.as_str()).collect();
+    assert_eq!(told, ["start-job", "requeue", "stop-job"]);
+    println!("account: {ITEMS} parked, 1 requeued by a job that was stopped, 3 still parked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_keeps_its_pace_goes_on_after_a_restart_and_does_each_item_once() {
     const ITEMS: usize = 40;
     let parking = Parking::prepare();
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("journal.sqlite");
-    let environment = viereck_routing::Environment::Test;
-    let open = async || Journal::open(path.as_path(), id("gw-sh-2"), environment).await.unwrap();
-    let journal = open().await;
+    let place = parking.right.place("gw-sh-2").await;
+    let journal = place.open().await;
     let mut messages = vec![];
     for _ in 0..ITEMS {
         messages.push(parking.refused(&journal, None).await.0);
@@ -277,7 +374,7 @@ async fn a_job_keeps_its_pace_goes_on_after_a_restart_and_does_each_item_once() 
     assert!(half.left > 0 && half.ended_at.is_none(), "{half:?}");
     journal.close().await;
 
-    let journal = open().await;
+    let journal = place.open().await;
     let stop = CancellationToken::new();
     let working = work(&journal, &stop);
     let done = until(DEADLINE, "all of it", async || {

@@ -1,12 +1,13 @@
 //! What a journal shows: lists, looks by reference and key, the account, a month, what webhooks are to be told.
 
 use harness::custodians::{Custodians, due, id};
+use harness::receipts;
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::list::{Filter, Position};
 use viereck_custody::webhooks::{Disabled, Entered, Limits, News, Outcome};
 use viereck_custody::{Conclusion, Idempotency, Journal, Lookup, Promise};
-use viereck_envelope::{BatchDraft, Event, Reason, SealedEnvelope, Stage, Subject, seal_batch};
-use viereck_routing::{ClientId, Digest, Environment, MessageId};
+use viereck_envelope::{Reason, SealedEnvelope, Stage};
+use viereck_routing::{ClientId, Digest, MessageId};
 
 const LIMITS: Limits = Limits {
     give_up: SignedDuration::from_hours(72),
@@ -34,42 +35,9 @@ async fn promise(custodians: &Custodians, sender: &Journal, key: &str) -> Sealed
 
 /// The reader's gateway says how it ended.
 async fn told(custodians: &Custodians, sender: &Journal, sealed: &SealedEnvelope, stage: Stage, reasons: Vec<Reason>) {
-    let (header, now) = (sealed.header(), Timestamp::now());
-    let event = Event {
-        subject: Subject::Message {
-            message_id: header.message_id,
-            envelope_digest: sealed.digest(),
-            process_ref: header.process_ref,
-        },
-        stage,
-        time: now,
-        custodian: id("gw-sh-2"),
-        author: Some(header.author.clone()),
-        reader: Some(header.reader.clone()),
-        deputy: None,
-        target: None,
-        holder: None,
-        service: Some(header.service.clone()),
-        region: None,
-        routing_table: None,
-        reasons,
-    };
-    let octets = [event.to_octets()];
-    let draft = BatchDraft {
-        environment: Environment::Test,
-        custodian: id("gw-sh-2"),
-        destination: id("gw-sh-1"),
-        sequence: 1,
-        previous: Digest::ZERO,
-        from: now,
-        to: now,
-        events: &octets,
-    };
-    let batch = seal_batch(draft, &custodians.signer("gw-sh-2"), now).unwrap();
-    sender
-        .take_receipts(batch.bytes().clone(), custodians.tables.clone())
-        .await
-        .unwrap();
+    let event = receipts::event(sealed, stage, "gw-sh-2", reasons);
+    let batch = receipts::batch(custodians, "gw-sh-2", 1, &event);
+    sender.take_receipts(batch, custodians.tables.clone()).await.unwrap();
 }
 
 fn ids(messages: &[viereck_custody::MessageView]) -> Vec<MessageId> {

@@ -5,9 +5,9 @@ use harness::custodians::{Custodians, id};
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::hand_over::{Acted, Begun};
 use viereck_custody::pause::Scope;
-use viereck_custody::{Actor, Conclusion, Deferral, Journal, deadlines, retention};
+use viereck_custody::{Actor, Conclusion, Deferral, Journal, deadlines, lanes, retention};
 use viereck_envelope::Stage;
-use viereck_routing::{BehoerdeId, MessageId};
+use viereck_routing::{BehoerdeId, Class, MessageId};
 
 const GATEWAY: &str = "gw-sh-2";
 
@@ -26,6 +26,41 @@ async fn take(custodians: &Custodians, journal: &Journal, reader: &BehoerdeId, n
         taken.push(message);
     }
     taken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_class_of_a_message_is_that_of_its_leistung_in_its_land() {
+    let custodians = Custodians::prepare();
+    let [normal, urgent] = ["normal", "urgent"].map(|class| format!("class    = \"{class}\""));
+    custodians.changed("laender/01-schleswig-holstein/leistungen.toml", &normal, &urgent);
+    let bulk = "class    = \"bulk\"";
+    let tables = custodians.changed("laender/05-nordrhein-westfalen/leistungen.toml", &normal, bulk);
+    let of = |gateway: &str, region: Option<&str>| {
+        let reader = custodians.reader_at(gateway);
+        custodians.sealed(MessageId::random(), |draft| {
+            draft.reader = reader;
+            draft.region = region.map(|region| region.parse().unwrap());
+        })
+    };
+    for (gateway, region, class) in [
+        ("gw-sh-2", None, Class::Urgent),
+        ("gw-nw-1", None, Class::Bulk),
+        ("gw-sh-2", Some("05"), Class::Bulk),
+        ("gw-nw-1", Some("01"), Class::Urgent),
+    ] {
+        let envelope = of(gateway, region);
+        assert_eq!(
+            lanes::class_of(envelope.header(), &tables),
+            class,
+            "{gateway} {region:?}"
+        );
+        assert_eq!(lanes::class_of(envelope.header(), &custodians.tables), Class::Normal);
+    }
+    // and so it waits for its hand-over
+    let journal = custodians.journal(GATEWAY).await;
+    let (bytes, me) = (of(GATEWAY, None).bytes().clone(), id(GATEWAY));
+    journal.take(bytes, &me, tables.clone()).await.unwrap();
+    assert_eq!(journal.queue().await.unwrap().waiting[0].class, Class::Urgent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ async fn a_message_is_found_by_all_that_name_it_and_by_what_it_has_in_common_wit
     let client_token = corners.path().join("client.token");
     std::fs::write(&client_token, corners.site.client_token(CLIENT).unwrap()).unwrap();
     let url = format!("http://{}", corners.listen[0]);
-    let mut filed = Vec::new();
+    let (mut filed, mut cases) = (Vec::new(), Vec::new());
     for number in 1..=6 {
         let application = applications::wohngeld_json(number, applications::HUSUM);
         let (payload, metadata) = (corners.path().join("antrag.json"), corners.path().join("metadata.json"));
@@ -101,6 +101,7 @@ async fn a_message_is_found_by_all_that_name_it_and_by_what_it_has_in_common_wit
             &format!("key-{number}"),
         ]);
         filed.push(answer["submissionId"].as_str().unwrap().to_owned());
+        cases.push(answer["caseId"].as_str().unwrap().to_owned());
     }
     let client = corners.client();
     for submission in &filed {
@@ -129,6 +130,13 @@ async fn a_message_is_found_by_all_that_name_it_and_by_what_it_has_in_common_wit
                 "{what:?} {way:?}"
             );
         }
+    }
+    // its case leads to it, and to what was answered in it
+    for way in [&[][..], &running] {
+        let found = json(&[&["message", "trace", &cases[0]], &config[..], way].concat());
+        let found = found.as_array().unwrap();
+        assert!(found.iter().all(|one| one["caseId"] == cases[0].as_str()), "{found:?}");
+        assert_eq!(found[0]["messageId"], first, "the application was filed first");
     }
     let story = must(&[&by_id[..], &config].concat());
     println!("{story}");
@@ -216,6 +224,6 @@ async fn a_message_is_found_by_all_that_name_it_and_by_what_it_has_in_common_wit
         "{csv}"
     );
     println!(
-        "account: 6 filed and taken over, each found by id, key and reference, in journals and in a running process"
+        "account: 6 filed and taken over, each found by id, key, reference and case, in journals and in a running process"
     );
 }

@@ -9,12 +9,14 @@
 //! holds no more octets than configured and what it has in hand beside: without room the intake rests, never the way out.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::held::{Held, HeldFor};
 use viereck_custody::{JOURNAL_PAUSE, JournalError, authorise, doubled, inbox};
@@ -116,7 +118,9 @@ pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) ->
     let wanted = broker.journal.relay_wanted();
     let mut on_the_way: HashMap<Option<GatewayId>, usize> = HashMap::new();
     let mut releasing = FuturesUnordered::new();
-    let mut counting = tokio::time::interval(COUNT);
+    let count_wanted = Notify::new();
+    // beside the giving out, which does not wait for it
+    let mut counting = pin!(keep_counting(&broker, &count_wanted));
     loop {
         let mut pause = COUNT;
         match give_out(&broker, pace, &on_the_way).await {
@@ -140,14 +144,19 @@ pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) ->
             () = stop.cancelled() => break,
             () = wanted.notified() => {}
             () = tokio::time::sleep(pause) => {}
-            _ = counting.tick() => count(&broker).await?,
-            Some((gateway, released)) = releasing.next() => {
-                if let Some(on_the_way) = on_the_way.get_mut(&gateway) {
-                    *on_the_way -= 1;
+            failed = &mut counting => return Err(failed),
+            Some(ended) = releasing.next() => {
+                // all that have ended before the journal is looked at again: confirms come many at a time
+                let mut ended = Some(ended);
+                while let Some((gateway, released)) = ended {
+                    if let Some(on_the_way) = on_the_way.get_mut(&gateway) {
+                        *on_the_way -= 1;
+                    }
+                    passes(released)?;
+                    ended = releasing.next().now_or_never().flatten();
                 }
-                passes(released)?;
                 if releasing.is_empty() {
-                    count(&broker).await?;
+                    count_wanted.notify_one();
                 }
             }
         }
@@ -160,12 +169,27 @@ pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) ->
 
 /// How much is held, so that the intake stops and goes on in time.
 pub(crate) async fn count(broker: &Broker) -> Result<(), Error> {
-    match broker.journal.held_octets().await {
-        Ok(octets) => broker.room.set(octets),
-        Err(error) if error.may_pass() => tracing::warn!(%error, "what is held cannot be counted"),
-        Err(error) => return Err(error.into()),
+    match broker.room.count(broker.journal.held_octets()).await {
+        Err(error) if error.may_pass() => {
+            tracing::warn!(%error, "what is held cannot be counted");
+            Ok(())
+        }
+        counted => Ok(counted?),
     }
-    Ok(())
+}
+
+/// Counts every few seconds and whenever it is `wanted`, until that fails for good.
+async fn keep_counting(broker: &Broker, wanted: &Notify) -> Error {
+    let mut each = tokio::time::interval(COUNT);
+    loop {
+        tokio::select! {
+            _ = each.tick() => {}
+            () = wanted.notified() => {}
+        }
+        if let Err(error) = count(broker).await {
+            return error;
+        }
+    }
 }
 
 fn passes(released: Result<(), JournalError>) -> Result<(), Error> {

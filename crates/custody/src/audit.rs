@@ -52,6 +52,8 @@ pub enum Verb {
     Discard,
     /// A message is sealed anew.
     SealAnew,
+    /// The content of a message that ended unread is erased.
+    Erase,
     /// Many parked things are to be requeued, one after the other.
     StartJob,
     /// Such a job ends before it is done.
@@ -195,6 +197,7 @@ impl Verb {
             Verb::Requeue => "requeue",
             Verb::Discard => "discard",
             Verb::SealAnew => "seal-anew",
+            Verb::Erase => "erase",
             Verb::StartJob => "start-job",
             Verb::StopJob => "stop-job",
             Verb::Reconcile => "reconcile",

@@ -102,7 +102,7 @@ impl Journal {
     /// How many messages are overdue, and since when the first is.
     pub async fn overdue(&self) -> Result<Option<(u64, Timestamp)>, JournalError> {
         let now = Timestamp::now().as_millisecond();
-        let overdue = self.store.read(move |look| {
+        let overdue = self.store.survey(move |look| {
             let counted = look.first(
                 "SELECT count(*) AS messages, min(overdue_at) AS first FROM message
                  WHERE overdue_at <= ? AND ended IS NULL",

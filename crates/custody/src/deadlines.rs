@@ -11,12 +11,16 @@
 //! Ten thousand that are late are one line of the log for each authority, not ten thousand. The sweep reads in pages and
 //! writes a few rows at a time, so that nobody waits for it; one instance does it for all. Time is an argument.
 //!
+//! A clock that jumps ends nothing: a host that wakes up weeks ahead would end everything that waits. While the clock has
+//! run further than the time that has passed, nothing is ended, with an alarm, until both agree or an operator has looked
+//! and starts the process anew.
+//!
 //! Does not: end what was published and met silence. That is in flight, and is asked for again.
 
 mod late;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -36,6 +40,8 @@ pub use late::{Late, Level};
 
 /// How often the journal is gone through.
 const EACH: Duration = Duration::from_secs(60);
+/// By how much the clock may run ahead of the time that has passed; setting it right is less.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// Rows read at once.
 const PAGE: usize = 256;
 /// Rows changed in one commit.
@@ -99,6 +105,7 @@ pub struct Swept {
 pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) -> Result<(), JournalError> {
     let mut told = late::Told::default();
     let mut unsure = BTreeMap::new();
+    let mut clock = Clockwork::begin(Timestamp::now(), Instant::now());
     let mut each = tokio::time::interval(EACH);
     each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -107,7 +114,7 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
             _ = each.tick() => {}
         }
         let swept = async {
-            if !journal.on_duty(Duty::Sweep).await? {
+            if !journal.on_duty(Duty::Sweep).await? || !clock.is_right(Timestamp::now(), Instant::now()) {
                 return Ok(());
             }
             journal
@@ -125,6 +132,38 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
             Some(result) => result?,
             None => return Ok(()),
         }
+    }
+}
+
+/// The clock beside the time that has passed.
+struct Clockwork {
+    wall: Timestamp,
+    steady: Instant,
+    jumped: bool,
+}
+
+impl Clockwork {
+    fn begin(wall: Timestamp, steady: Instant) -> Self {
+        Self {
+            wall,
+            steady,
+            jumped: false,
+        }
+    }
+
+    /// Whether deadlines may be read off this clock; tells when that changes.
+    fn is_right(&mut self, wall: Timestamp, steady: Instant) -> bool {
+        let passed = SignedDuration::try_from(steady.duration_since(self.steady)).unwrap_or(SignedDuration::MAX);
+        let ahead = wall.duration_since(self.wall).saturating_sub(passed);
+        let jumped = ahead > AHEAD;
+        match (self.jumped, jumped) {
+            (false, true) => tracing::error!(%ahead, alarm = "clock-jumped",
+                "the clock has run further than the time that has passed: nothing is ended by a deadline"),
+            (true, false) => tracing::info!("the clock agrees with the time that has passed: deadlines count again"),
+            _ => {}
+        }
+        self.jumped = jumped;
+        !jumped
     }
 }
 
@@ -374,6 +413,8 @@ mod tests {
     use viereck_routing::Environment;
 
     use super::*;
+    use crate::Actor;
+    use crate::parked::ParkedId;
 
     const READER: &str = "wgb:010010000000";
     const DAY: i64 = 24 * 3600 * 1000;
@@ -394,7 +435,7 @@ mod tests {
             change.run(
                 "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
                     leistung, gateway, filed_at, obsolete_after, entered_at, work, due_at)
-                 VALUES (?, 'wgp:010000000000', ?, ?, ?, ?, 'application', ?, '99107023037000', 'gw-s', 0, ?, ?, ?, 0)",
+                 VALUES (?, 'wgp:010000000000', ?, ?, ?, ?, 'application', ?, '99107023037000', 'gw-s', ?, ?, ?, ?, 0)",
                 params![
                     side,
                     id,
@@ -402,6 +443,7 @@ mod tests {
                     &[0_u8; 32],
                     id,
                     READER,
+                    at(0).as_millisecond(),
                     at(30).as_millisecond(),
                     at(0).as_millisecond(),
                     work
@@ -491,6 +533,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_somebody_may_have_acted_on_is_ended_by_an_operator_once_it_has_lost_its_purpose() {
+        let (_dir, journal) = journal("gw-r").await;
+        let living = message(
+            &journal,
+            "taken",
+            0,
+            "unsure = 1, attempts = 4, obsolete_after = 4000000000000",
+        )
+        .await;
+        let stuck = message(&journal, "taken", 1, "unsure = 1, attempts = 4, obsolete_after = 1").await;
+        let in_hand = message(
+            &journal,
+            "taken",
+            2,
+            "unsure = 1, attempts = 4, obsolete_after = 1, class = 0",
+        )
+        .await;
+        let pair = journal.queue().await.unwrap().waiting[0].pair.clone();
+        let given = journal.give_out(&pair, Class::Urgent, at(0), 9).await.unwrap();
+        assert_eq!(given[0].key, in_hand);
+        let (anna, why) = (Actor::operator("anna").unwrap(), "ticket 1".parse().unwrap());
+        let mut answers = vec![];
+        for key in [&living, &stuck, &in_hand] {
+            let discarded = journal.discard(ParkedId::Message(key.message_id), &anna, &why).await;
+            answers.push(discarded.ok().flatten());
+        }
+        assert_eq!(answers, [None, Some(Stage::Rejected), None]);
+        assert_eq!(ends(&journal).await, [None, Some("rejected".to_owned()), None]);
+        let free = journal.give_out(&pair, Class::Normal, at(0), 9).await.unwrap();
+        assert_eq!(free.iter().map(|given| &given.key).collect::<Vec<_>>(), [&living]);
+    }
+
+    #[tokio::test]
     async fn the_sender_ends_only_what_surely_never_went_out() {
         let (_dir, journal) = journal("gw-s").await;
         message(&journal, "sent", 0, "").await;
@@ -502,6 +577,21 @@ mod tests {
         assert_eq!(ends(&journal).await, [Some("expired".to_owned()), None, None]);
     }
 
+    #[test]
+    fn deadlines_are_not_read_off_a_clock_that_has_jumped() {
+        let steady = Instant::now();
+        let later = |minutes: u64| steady + Duration::from_secs(60 * minutes);
+        let mut clock = Clockwork::begin(at(0), steady);
+        assert!(clock.is_right(at(0) + SignedDuration::from_mins(60), later(60)));
+        // set right by some minutes, and back
+        assert!(clock.is_right(at(0) + SignedDuration::from_mins(70), later(61)));
+        assert!(clock.is_right(at(0) - SignedDuration::from_mins(70), later(62)));
+        // weeks ahead, for however long
+        assert!(!clock.is_right(at(14), later(63)));
+        assert!(!clock.is_right(at(15), later(63 + 24 * 60)));
+        assert!(clock.is_right(at(1) + SignedDuration::from_mins(64), later(64 + 24 * 60)));
+    }
+
     #[tokio::test]
     async fn lateness_is_counted_by_authority_and_class() {
         let (_dir, journal) = journal("gw-r").await;
@@ -509,9 +599,9 @@ mod tests {
         for (number, minute) in minutes.into_iter().enumerate() {
             let set = match minute {
                 "0" => "class = 0",
-                "7" => "class = 0, entered_at = entered_at - 420000",
-                "3" => "class = 0, entered_at = entered_at - 180000",
-                _ => "class = 1, entered_at = entered_at - 960000",
+                "7" => "class = 0, filed_at = filed_at - 420000",
+                "3" => "class = 0, filed_at = filed_at - 180000",
+                _ => "class = 1, filed_at = filed_at - 960000",
             };
             message(&journal, "taken", number, set).await;
         }
@@ -527,6 +617,20 @@ mod tests {
         assert_eq!(late(5).await, [(Class::Urgent, 2, 1, 0)]);
         assert_eq!(late(9).await, [(Class::Urgent, 3, 2, 1)]);
         assert_eq!(late(110).await, [(Class::Urgent, 3, 3, 3), (Class::Normal, 1, 0, 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_late_message_is_counted_where_it_lies() {
+        let (_dir, journal) = journal("gw-s").await;
+        message(&journal, "sent", 0, "").await;
+        message(&journal, "sent", 1, "attempts = 1").await;
+        message(&journal, "sent", 2, "attempts = 1, heard = 1").await;
+        message(&journal, "relayed", 3, "work = 'relay', held_for = 'gw-r'").await;
+        message(&journal, "relayed", 4, "work = NULL, due_at = NULL, target = 'gw-r'").await;
+        message(&journal, "taken", 5, "").await;
+        message(&journal, "taken", 6, "ended = 'accepted', ended_at = 0").await;
+        let late = journal.late(at(1), &Config::default()).await.unwrap();
+        assert_eq!(late.iter().map(|late| late.past).collect::<Vec<_>>(), [4]);
     }
 
     #[tokio::test]

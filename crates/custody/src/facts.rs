@@ -3,6 +3,10 @@
 //! Our own event is signed into a receipt later; its octets, salt included, are made once, here, in the transaction
 //! that makes it true. A fact of somebody else is kept whether it counts or not, so that nothing depends on the order
 //! in which receipts arrive. An event about our id with another envelope digest is about somebody else's message.
+//!
+//! Where `accepted`, or any word of the reader's gateway about what the broker held, makes sealed octets needless, they go
+//! in the transaction that notes it: that event is the event of their deletion, and no step is noted beside it. The step
+//! `erased` is for what a clock ([`crate::retention`]) or a person ([`crate::content`]) deletes.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -274,7 +278,9 @@ fn follow(
         }
         Side::Sent if status.reader_spoke && (!row.heard || row.ended.is_some()) => {
             machine::allow(row, Act::Hear(Heard::Living))?;
-            let work = row.parked.is_none().then_some(Work::Publish);
+            // whoever erased the content after an end that turns out void has left nothing to ask with
+            let can_ask = row.parked.is_none() && (row.ended.is_none() || rows::is_sealed_here(tx, row.seq)?);
+            let work = can_ask.then_some(Work::Publish);
             tx.run(
                 "UPDATE message SET heard = 1, overdue_at = NULL, work = ?, due_at = ? WHERE seq = ?",
                 params![
@@ -338,4 +344,111 @@ fn settle(
         }
     }
     Ok(filed_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use viereck_routing::Environment;
+
+    use super::*;
+
+    const ID: &str = "6f0a6f6c-8f0e-4c3e-9a53-000000000001";
+
+    fn key() -> MessageKey {
+        MessageKey {
+            author: "wgp:010000000000".parse().unwrap(),
+            message_id: ID.parse().unwrap(),
+        }
+    }
+
+    /// The journal of `custodian` with one message, seen from this side, that waits for this work with its octets.
+    async fn journal(custodian: &str, side: &'static str, work: &'static str) -> (tempfile::TempDir, Journal) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let me = custodian.parse().unwrap();
+        let journal = Journal::open(path.as_path(), me, Environment::Test).await.unwrap();
+        let fill = journal.store.write(move |tx| {
+            let seq: Option<i64> = tx.first(
+                "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
+                    leistung, gateway, filed_at, obsolete_after, entered_at, work, due_at)
+                 VALUES (?, ?, ?, ?, ?, ?, 'application', 'wgb:010010000000', '99107023037000', 'gw-s', 0, 0, 0, ?, 0)
+                 RETURNING seq",
+                params![side, key().author.as_str(), ID, &[0_u8; 32], &[0_u8; 32], ID, work],
+                |row| row.at(0),
+            )?;
+            let octets = "INSERT INTO sealed (message, bytes) VALUES (?, ?)";
+            tx.run(octets, params![seq, &[1_u8]])?;
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        (dir, journal)
+    }
+
+    /// Takes note of what an entitled custodian states.
+    async fn hears(journal: &Journal, stage: Stage, custodian: &str) {
+        let event = Event {
+            subject: Subject::Message {
+                message_id: key().message_id,
+                envelope_digest: Digest::ZERO,
+                process_ref: ID.parse().unwrap(),
+            },
+            stage,
+            time: Timestamp::now(),
+            custodian: custodian.parse().unwrap(),
+            author: Some(key().author),
+            reader: None,
+            deputy: None,
+            target: None,
+            holder: None,
+            service: None,
+            region: None,
+            routing_table: None,
+            reasons: vec![],
+        };
+        let hearer = journal.clone();
+        let noted = journal
+            .store
+            .write(move |tx| hearer.note(tx, &key(), &Digest::ZERO, &event, &event.to_octets(), true));
+        assert!(noted.await.unwrap().is_some());
+    }
+
+    async fn count(journal: &Journal, sql: &'static str) -> i64 {
+        let counted = journal.store.read(move |look| {
+            let counted = look.first(sql, params![], |row| row.at::<i64>(0))?;
+            Ok::<_, JournalError>(counted.unwrap_or_default())
+        });
+        counted.await.unwrap()
+    }
+
+    const SEALED: &str = "SELECT count(*) FROM sealed";
+
+    #[tokio::test]
+    async fn after_accepted_no_sealed_octets_are_left_at_the_sender_and_the_broker() {
+        for (custodian, side, work) in [("gw-s", "sent", "publish"), ("broker", "relayed", "relay")] {
+            let (_dir, journal) = journal(custodian, side, work).await;
+            hears(&journal, Stage::Accepted, "gw-r").await;
+            let ended = "SELECT count(*) FROM message WHERE ended = 'accepted'";
+            assert_eq!(count(&journal, ended).await, 1);
+            assert_eq!(count(&journal, SEALED).await, 0, "{custodian}");
+            let steps = "SELECT count(*) FROM event WHERE octets IS NULL";
+            assert_eq!(count(&journal, steps).await, 0, "the word is the event of the deletion");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_turns_out_void_is_asked_after_only_with_octets() {
+        const ASKS: &str = "SELECT count(*) FROM message WHERE ended IS NULL AND work = 'publish'";
+        const LIVES: &str = "SELECT count(*) FROM message WHERE ended IS NULL AND parked IS NULL";
+        for erased in [false, true] {
+            let (_dir, journal) = journal("gw-s", "sent", "publish").await;
+            hears(&journal, Stage::Undeliverable, "broker").await;
+            assert_eq!((count(&journal, SEALED).await, count(&journal, LIVES).await), (1, 0));
+            if erased {
+                journal.erase_content(&key(), None).await.unwrap();
+            }
+            hears(&journal, Stage::Delivered, "gw-r").await;
+            assert_eq!(count(&journal, LIVES).await, 1);
+            assert_eq!(count(&journal, ASKS).await, i64::from(!erased));
+        }
+    }
 }

@@ -178,7 +178,9 @@ impl Journal {
         let noted = self.with_taken(message, Voice::Holder, move |journal, tx, row, now| {
             machine::allow(row, Act::Defer)?;
             tx.run(
-                "UPDATE message SET work = ?, due_at = ?, deferral = ? WHERE seq = ? AND work IS NOT NULL",
+                // it is there, whoever put it there
+                "UPDATE message SET work = ?, due_at = ?, deferral = ?, unsure = CASE WHEN unsure = 0 THEN 1 ELSE unsure END
+                 WHERE seq = ? AND work IS NOT NULL",
                 params![
                     Work::Await.as_str(),
                     now.as_millisecond(),

@@ -92,8 +92,8 @@ impl Journal {
         due_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Occurrence>, JournalError> {
-        if row.ended.is_some() || row.target.is_some() {
-            // a copy of it has gone on meanwhile, or has ended: nothing is left to be held
+        if row.ended.is_some() || row.target.is_some() || row.parked.is_some() {
+            // a copy of it has gone on meanwhile, has ended, or waits for an operator: nothing is left to be held
             return Ok(None);
         }
         machine::allow(row, Act::Hold)?;
@@ -155,12 +155,11 @@ impl Journal {
             let mut last: Option<GatewayId> = None;
             loop {
                 // one seek in the index for each gateway, however many messages wait
-                let next = conn.first(
-                    "SELECT min(held_for) AS held_for FROM message WHERE work = 'relay' AND held_for > ?",
+                let gateway: Option<GatewayId> = conn.first(
+                    NEXT_GATEWAY,
                     params![last.as_ref().map_or("", GatewayId::as_str)],
-                    |row| rows::name_if_any::<GatewayId>(row, "held_for"),
+                    |row| rows::name(row, "held_for"),
                 )?;
-                let gateway = next.flatten();
                 if let Some(due_at) = first_due(conn, gateway.as_ref(), taken)? {
                     all.push(HeldFor {
                         gateway: gateway.clone(),
@@ -287,7 +286,7 @@ impl Journal {
     }
 
     async fn octets_of(&self, work: Work) -> Result<u64, JournalError> {
-        let octets = self.store.read(move |conn| {
+        let octets = self.store.survey(move |conn| {
             conn.first(
                 "SELECT CAST(coalesce(sum(length(bytes)), 0) AS BIGINT) AS octets
                  FROM message JOIN sealed ON sealed.message = message.seq WHERE work = ?",
@@ -299,6 +298,10 @@ impl Journal {
     }
 }
 
+/// The first gateway behind another one that something is held for.
+const NEXT_GATEWAY: &str =
+    "SELECT held_for FROM message WHERE work = 'relay' AND held_for > ? ORDER BY held_for LIMIT 1";
+
 /// Nothing for whom an operator has paused the way.
 const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerde:' || message.reader
     OR scope = 'gateway:' || coalesce(message.held_for, ''))";
@@ -306,23 +309,27 @@ const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerd
 fn of_gateway(gateway: Option<&str>) -> &'static str {
     match gateway {
         Some(_) => "held_for = ?",
-        // the empty text stands for none
-        None => "coalesce(held_for, '') = ?",
+        // of none it is asked with the empty text, which stands for nothing
+        None => "held_for IS NULL AND ? = ''",
     }
 }
 
 fn first_due(conn: &Look<'_>, gateway: Option<&GatewayId>, taken: &Taken) -> Result<Option<Timestamp>, JournalError> {
     let for_whom = gateway.map(GatewayId::as_str);
     let due = conn.all(
-        &format!(
-            "SELECT seq, due_at FROM message WHERE work = 'relay' AND {} AND {NOT_PAUSED} ORDER BY due_at LIMIT ?",
-            of_gateway(for_whom)
-        ),
+        &due_first(for_whom),
         params![for_whom.unwrap_or(""), taken.len() as i64 + 1],
         |row| Ok::<_, JournalError>((row.get::<i64>("seq")?, rows::instant(row, "due_at")?)),
     )?;
     let free = due.into_iter().find(|(seq, _)| !taken.contains(*seq));
     Ok(free.map(|(_, due_at)| due_at))
+}
+
+fn due_first(gateway: Option<&str>) -> String {
+    format!(
+        "SELECT seq, due_at FROM message WHERE work = 'relay' AND {} AND {NOT_PAUSED} ORDER BY due_at LIMIT ?",
+        of_gateway(gateway)
+    )
 }
 
 /// Puts the octets beside their row, with the work to relay them.
@@ -342,4 +349,33 @@ fn keep(
         params![row.seq, &envelope.bytes()[..]],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use viereck_routing::Environment;
+
+    use super::*;
+    use crate::testing::searches;
+
+    #[tokio::test]
+    async fn for_whom_messages_are_held_is_found_by_seeks_however_many_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("broker.sqlite");
+        let journal = Journal::open(&path, "broker".parse().unwrap(), Environment::Test).await;
+        let journal = journal.unwrap();
+        let statements = [
+            (NEXT_GATEWAY.to_owned(), "message_held (work=? AND held_for>?)"),
+            (due_first(Some("gw-a")), "message_held (work=? AND held_for=?)"),
+            (due_first(None), "message_held (work=? AND held_for=?)"),
+        ];
+        for (statement, seek) in statements {
+            let steps = searches(&journal, &statement).await;
+            assert!(steps[0].ends_with(seek), "{statement}: {steps:?}");
+            assert!(
+                !steps.iter().any(|step| step.contains("TEMP B-TREE")),
+                "{statement}: {steps:?}"
+            );
+        }
+    }
 }

@@ -7,6 +7,8 @@
 //!
 //! Does not: decrypt. Sealed octets are all that is ever written down.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -130,12 +132,24 @@ impl Intake {
     }
 
     async fn count(&self) -> Result<(), JournalError> {
-        match self.journal.waiting_octets().await {
-            Ok(octets) => self.room.set(octets),
-            Err(error) if error.may_pass() => tracing::warn!(%error, "what waits cannot be counted"),
-            Err(error) => return Err(error),
+        match self.room.count(self.journal.waiting_octets()).await {
+            Err(error) if error.may_pass() => {
+                tracing::warn!(%error, "what waits cannot be counted");
+                Ok(())
+            }
+            counted => counted,
         }
-        Ok(())
+    }
+
+    /// Counts every few seconds, until that fails for good.
+    async fn keep_counting(&self) -> JournalError {
+        let mut each = tokio::time::interval(COUNT);
+        loop {
+            each.tick().await;
+            if let Err(error) = self.count().await {
+                return error;
+            }
+        }
     }
 
     async fn take_in(&self, shutdown: &CancellationToken) -> Result<Rest, JournalError> {
@@ -144,13 +158,14 @@ impl Intake {
             .consume(&Queue::Gateway(self.me.clone()), self.prefetch)
             .await?;
         let mut taking = FuturesUnordered::new();
-        let mut counting = tokio::time::interval(COUNT);
+        // beside the intake, which does not wait for it
+        let mut counting = pin!(self.keep_counting());
         let mut rest = Rest::ForNow;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.room.none() => break,
-                _ = counting.tick() => self.count().await?,
+                failed = &mut counting => return Err(failed),
                 delivery = consumer.next(), if taking.len() < usize::from(self.prefetch) => {
                     let Some(delivery) = delivery else {
                         rest = Rest::ForGood;

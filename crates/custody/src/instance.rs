@@ -7,7 +7,7 @@
 //! The signs of life belong to the open journal, as the writer thread does: they begin with it and end with it, so
 //! that no component can forget them. Where only one process has the journal there are none.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
@@ -100,8 +100,10 @@ impl Journal {
         let Some(me) = self.shared.instance.clone() else {
             return false;
         };
-        let in_hand = self.shared.claims.rows();
+        let shared = Arc::clone(&self.shared);
         let beat = move |tx: &Change<'_>| {
+            // at this moment and not at that of the asking: what was marked in between is in hand
+            let in_hand = shared.claims.rows();
             beat(tx, &me)?;
             let mine = tx.all("SELECT seq FROM message WHERE claimed_by = ?", params![me], |row| {
                 row.at::<i64>(0)

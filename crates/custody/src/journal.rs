@@ -17,6 +17,7 @@ use viereck_store::{Change, Config, Look, Place, Store, params};
 use crate::claims::Claims;
 use crate::duty::Duties;
 use crate::metrics::Measured;
+use crate::status::told;
 use crate::{Entry, JournalError, instance, rows};
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
@@ -239,6 +240,7 @@ impl Journal {
                 journal = %occurrence.journal,
                 message_id = %occurrence.message_id,
                 stage = occurrence.stage.as_str(),
+                is = occurrence.stage.stage().map(|stage| told(stage, None).sentence.english),
                 custodian = %occurrence.custodian,
                 reasons = rows::reasons_text(&occurrence.reasons),
                 "custody event"

@@ -145,7 +145,7 @@ fn count(tx: &Change<'_>, side: Side, participant: &BehoerdeId, by: [i64; 3]) ->
 impl Journal {
     /// The accounts at this moment, all of one state of the journal.
     pub async fn ledger(&self) -> Result<Ledger, JournalError> {
-        let ledger = self.store.read(|look| {
+        let ledger = self.store.survey(|look| {
             Ok::<_, JournalError>(Ledger {
                 sent: accounts(look, Side::Sent)?,
                 relayed: accounts(look, Side::Relayed)?,

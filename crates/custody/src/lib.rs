@@ -17,6 +17,7 @@ pub mod backup;
 pub mod cases;
 pub mod checkup;
 mod claims;
+pub mod content;
 pub mod deadlines;
 mod duty;
 mod error;
@@ -45,6 +46,8 @@ mod room;
 mod rows;
 pub mod status;
 mod step;
+#[cfg(test)]
+mod testing;
 mod view;
 pub mod webhooks;
 

@@ -46,7 +46,7 @@ pub(crate) enum Act {
     Requeue,
     /// This custodian ends it.
     End(Stage),
-    /// An operator ends at its author's gateway what nobody has spoken of and nobody may take over any more.
+    /// An operator ends at its author's gateway what its reader's gateway never spoke of and nobody may take over any more.
     GiveUp,
     /// What others state adds up to this.
     Hear(Heard),
@@ -110,7 +110,7 @@ impl State {
             (Act::Requeue, _, Parked) => Some(Waiting),
             (Act::Requeue, _, ParkedTried) => Some(Tried),
             (Act::End(stage), _, Waiting | Tried | Parked | ParkedTried) => may_end(side, self, stage).then_some(Ended),
-            (Act::GiveUp, Side::Sent, Parked | ParkedTried) => Some(Ended),
+            (Act::GiveUp, Side::Sent, Tried | Parked | ParkedTried) => Some(Ended),
             // nobody speaks for the reader's gateway about what it took
             (Act::Hear(Heard::Living), Side::Sent | Side::Relayed, Waiting | Tried | Ended) => Some(Tried),
             (Act::Hear(Heard::Living), Side::Sent | Side::Relayed, Parked | ParkedTried) => Some(ParkedTried),
@@ -184,7 +184,7 @@ mod tests {
         (Act::End(Stage::Expired), "e-e--", "-----", "eeee-"),
         (Act::End(Stage::Transferred), "-----", "-----", "eeee-"),
         (Act::End(Stage::Withdrawn), "e-e--", "-----", "-----"),
-        (Act::GiveUp, "--ee-", "-----", "-----"),
+        (Act::GiveUp, "-eee-", "-----", "-----"),
         (Act::Hear(Heard::Living), "ttqqt", "ttqqt", "-----"),
         (Act::Hear(Heard::Ended), "eeeee", "eeeee", "-----"),
     ];

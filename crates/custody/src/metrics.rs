@@ -97,6 +97,9 @@ viereck_observe::declare! {
         [CUSTODIAN, Label { name: "work", values: Values::Words(|| vec!["publish", "relay", "hand-over"]) }];
     /// Published messages about which the reader's gateway has been silent for too long.
     OVERDUE = Kind::Gauge, Count, "viereck_overdue", [CUSTODIAN];
+    /// Messages that ended unread at their author's gateway and lie there for longer than the retention says; each waits for
+    /// its author to fetch it.
+    UNREAD_KEPT = Kind::Gauge, Count, "viereck_unread_kept", [CUSTODIAN];
     /// What is parked, by its reason: messages, or octets that do not verify.
     PARKED = Kind::Gauge, Count, "viereck_parked",
         [CUSTODIAN, Label { name: "what", values: Values::Words(|| vec!["message", "octets"]) }, REASON];

@@ -14,8 +14,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::Reason;
@@ -339,9 +339,14 @@ pub async fn run(
             () = wanted.notified() => {}
             () = tokio::time::sleep(pause) => {}
             Some(tried) = publishing.next() => {
-                let Tried { seq, passed, failures_before } = tried?;
-                in_flight.remove(&seq);
-                failures = if passed { 0 } else { failures_before + 1 };
+                // all that have ended before the journal is looked at again: confirms come many at a time
+                let mut ended = Some(tried);
+                while let Some(tried) = ended {
+                    let Tried { seq, passed, failures_before } = tried?;
+                    in_flight.remove(&seq);
+                    failures = if passed { 0 } else { failures_before + 1 };
+                    ended = publishing.next().now_or_never().flatten();
+                }
             }
         }
     }

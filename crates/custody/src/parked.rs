@@ -313,7 +313,10 @@ impl Parked {
                 attempts: row.get("attempts")?,
                 target: match side {
                     Side::Taken => Some(custodian.clone()),
-                    Side::Sent | Side::Relayed => rows::name_if_any(row, "target")?,
+                    // what the broker holds has gone nowhere yet, and was held for somebody
+                    Side::Sent | Side::Relayed => {
+                        rows::name_if_any(row, "target")?.or(rows::name_if_any(row, "held_for")?)
+                    }
                 },
                 routing_table: release.map(Digest::from_octets),
             })),

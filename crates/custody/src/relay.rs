@@ -3,6 +3,7 @@
 //! The broker holds a message only between the link's delivery and the next hop's confirm, so its journal keeps events
 //! and no octets, but for what it must hold: octets that do not verify, and what the next hop does not take
 //! ([`crate::held`]). Its word `relayed` names the gateway the message went to; a repeat goes there again or nowhere.
+//! What it held goes in the transaction of that word: `relayed`, or `undeliverable`, is the event of that deletion.
 
 use bytes::Bytes;
 use jiff::Timestamp;

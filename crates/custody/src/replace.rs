@@ -1,7 +1,7 @@
 //! Sealing anew: another message takes the place of one that did not and will not reach its reader.
 //!
-//! Only what was surely never published, or has ended as undeliverable, expired, or rejected for the reader's key, may be
-//! replaced: never what is overdue, because somebody may have it. The new message names the old one (`Replaces`) in its
+//! Only what was surely never published, or has ended as undeliverable, expired, or rejected for the reader's key or for
+//! the way it came, may be replaced: never what is overdue, because somebody may have it. The new message names the old one (`Replaces`) in its
 //! header, belongs to the same case and has the same FiledAt; the client's id stays that of the first, whose status is
 //! that of the newest. The reader's gateway takes one of the two, whichever way they meet there.
 //!
@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_envelope::{Header, KeptKey, Reason, SealedEnvelope, Stage};
-use viereck_routing::{Class, MessageId};
+use viereck_routing::{Class, CustodianId, MessageId};
 use viereck_store::{Change, Look, params};
 
 use crate::audit::{Actor, StatedReason, Verb};
@@ -32,6 +32,8 @@ pub struct Replaceable {
     pub bytes: Bytes,
     /// The key with which this gateway reads them.
     pub content_key: KeptKey,
+    /// The gateway that said at its door that it does not serve the reader, if that is why it ended.
+    pub turned_away_by: Option<CustodianId>,
 }
 
 /// The message that takes the place of another one.
@@ -70,9 +72,9 @@ pub enum ReplaceError {
     /// It ended in a way that sealing anew does not mend.
     #[error("message-ended: it has ended as {0}")]
     Ended(Stage),
-    /// It was rejected for something else than the reader's key.
-    #[error("not-the-readers-key: it was rejected for {}", rows::reasons_text(.0))]
-    NotTheReadersKey(Vec<Reason>),
+    /// It was rejected for something else than the reader's key or the way it came.
+    #[error("not-mended: it was rejected for {}", rows::reasons_text(.0))]
+    NotMended(Vec<Reason>),
     /// Another one has taken its place already.
     #[error("message-replaced: {0} has taken its place")]
     Replaced(MessageId),
@@ -91,7 +93,7 @@ impl ReplaceError {
             ReplaceError::Unknown => "message-unknown",
             ReplaceError::Living => "message-living",
             ReplaceError::Ended(_) => "message-ended",
-            ReplaceError::NotTheReadersKey(_) => "not-the-readers-key",
+            ReplaceError::NotMended(_) => "not-mended",
             ReplaceError::Replaced(_) => "message-replaced",
             ReplaceError::NoContent => "no-content",
             ReplaceError::Journal(_) => "journal-unavailable",
@@ -134,6 +136,7 @@ impl Journal {
             let bytes = rows::sealed(conn, row.seq)?;
             let (bytes, content_key) = bytes.zip(content_key).ok_or(ReplaceError::NoContent)?;
             Ok::<_, ReplaceError>(Replaceable {
+                turned_away_by: turned_away_by(conn, &row)?,
                 key,
                 bytes,
                 content_key,
@@ -162,6 +165,10 @@ impl Journal {
                 return Err(ReplaceError::Living);
             }
             may_be_replaced(tx, &row)?;
+            // erased since it was read: its author has it, and may have filed it again
+            if !rows::is_sealed_here(tx, row.seq)? {
+                return Err(ReplaceError::NoContent);
+            }
             Ok(journal.exchange(tx, &row, &replacement, Timestamp::now())?)
         });
         let replaced = replaced.await;
@@ -216,19 +223,21 @@ impl Journal {
         Ok(told)
     }
 
-    /// Rejected messages, perhaps for the reader's key, that nobody has replaced and that replace none themselves, the oldest
-    /// first, from behind the number `after` on: what the rule seals anew once, as soon as the table has another key.
-    pub async fn rejected_for_readers_key(
+    /// Rejected messages, perhaps for the reader's key or the way they came, that nobody has replaced and that replace none
+    /// themselves, the oldest first, from behind the number `after` on: what the rule seals anew once, as soon as the table
+    /// has another key or another gateway for their reader.
+    pub async fn rejected_for_key_or_way(
         &self,
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, MessageKey)>, JournalError> {
-        let found = self.store.read(move |conn| {
+        let found = self.store.survey(move |conn| {
             let rows = conn.all(
+                // the words stand in the text, or the index of just these rows would not serve
                 "SELECT message.* FROM message JOIN sealed ON sealed.message = message.seq
-                 WHERE side = ? AND ended = ? AND replaced_by IS NULL AND replaces IS NULL
+                 WHERE side = 'sent' AND ended = 'rejected' AND replaced_by IS NULL AND replaces IS NULL
                  AND content_key IS NOT NULL AND seq > ? ORDER BY seq LIMIT ?",
-                params![Side::Sent.as_str(), Stage::Rejected.as_str(), after, limit as i64],
+                params![after, limit as i64],
                 MessageRow::read,
             )?;
             Ok::<_, JournalError>(rows.into_iter().map(|row| (row.seq, row.key)).collect())
@@ -252,16 +261,23 @@ fn may_be_replaced(conn: &Look<'_>, row: &MessageRow) -> Result<(), ReplaceError
         Stage::Undeliverable | Stage::Expired => Ok(()),
         Stage::Rejected => {
             let reasons = facts::status_of(conn, row)?.map_or_else(Vec::new, |status| status.reasons);
-            match !reasons.is_empty() && reasons.iter().all(|reason| reason.is_of_readers_key()) {
+            let mends = |reason: &Reason| reason.is_of_readers_key() || reason.is_of_the_way();
+            match !reasons.is_empty() && reasons.iter().all(mends) {
                 true => Ok(()),
-                false => Err(ReplaceError::NotTheReadersKey(reasons)),
+                false => Err(ReplaceError::NotMended(reasons)),
             }
         }
         ended => Err(ReplaceError::Ended(ended)),
     }
 }
 
-fn kept_key(conn: &Look<'_>, seq: i64) -> Result<Option<KeptKey>, JournalError> {
+fn turned_away_by(conn: &Look<'_>, row: &MessageRow) -> Result<Option<CustodianId>, JournalError> {
+    let status = facts::status_of(conn, row)?.filter(|status| status.reasons == [Reason::T080]);
+    Ok(status.map(|status| status.holder))
+}
+
+/// The key of sealed octets, where they were sealed here.
+pub(crate) fn kept_key(conn: &Look<'_>, seq: i64) -> Result<Option<KeptKey>, JournalError> {
     let octets = conn.first(
         "SELECT content_key FROM sealed WHERE message = ?",
         params![seq],

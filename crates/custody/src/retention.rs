@@ -2,16 +2,20 @@
 //!
 //! | what | how long |
 //! |---|---|
-//! | sealed octets at the author's gateway | until `accepted`; after another end 30 days; of what nobody may have read for as long as nothing was sealed anew from them |
+//! | sealed octets at the author's gateway | until `accepted`; after another end 30 days; of what nobody may have read until its author or an operator lets it go ([`crate::content`]), or it was sealed anew |
 //! | sealed octets at the reader's gateway and at the broker | 7 days after the end |
 //! | messages, events and the case | 730 days after the end of the case's last message |
 //! | promises: a client's key and its first answer | 30 days |
 //! | octets that did not verify | 90 days, and no more than ten thousand of them |
 //! | heads of receipt batches | 90 days, and the newest of each custodian |
 //!
-//! Guarantees: a filed application is never deleted unread; that sealed octets went is a step in their message's story; a
-//! row goes only together with its line in the ledger; a few rows are deleted at a time, so that nobody waits; one
-//! instance does it for all. Time is an argument. Does not: delete anything of a message that has not ended.
+//! What is unread keeps its rows and its case too, and is not moved anywhere: it stays in this journal. After 90 days it is
+//! an alarm that says how many there are, and a number of the metrics and of the doctor, so that somebody fetches it.
+//!
+//! Guarantees: a filed application is never deleted unread; sealed octets go with an event, which is the step `erased` here
+//! and in [`crate::content`], and the very word `accepted` or `relayed` where that made them needless ([`crate::facts`],
+//! [`crate::relay`]); a row goes only together with its line in the ledger; a few rows are deleted at a time, so that nobody
+//! waits; one instance does it for all. Time is an argument. Does not: delete anything of a message that has not ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,13 +23,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use viereck_envelope::Stage;
 use viereck_routing::CaseId;
 use viereck_store::{Change, params};
 
+use crate::content::is_unread;
 use crate::rows::{self, MessageRow, Side};
-use crate::step::Step;
-use crate::{Duty, Journal, JournalError, facts, ledger};
+use crate::{Duty, Journal, JournalError, ledger};
 
 /// How often the journal is gone through.
 const EACH: Duration = Duration::from_secs(600);
@@ -46,6 +49,8 @@ pub struct Config {
     pub taken_days: u16,
     /// Days after an end other than `accepted` for sealed octets of the own author that the reader's side may have read.
     pub sent_days: u16,
+    /// Days after which what nobody has read or fetched is an alarm; it is kept all the same.
+    pub unread_days: u16,
     /// Days after the end of a case's last message for everything that is known of the case.
     pub case_days: u16,
     /// Days for a client's key.
@@ -61,11 +66,20 @@ impl Default for Config {
         Self {
             taken_days: 7,
             sent_days: 30,
+            unread_days: 90,
             case_days: 730,
             promise_days: 30,
             evidence_days: 90,
             refused_most: 10_000,
         }
+    }
+}
+
+impl Config {
+    /// What ended before this and is still here has been kept unread for too long. What was read is kept for some days
+    /// too, and does not count.
+    pub fn unread_until(&self, now: Timestamp) -> Timestamp {
+        now - days_of(self.unread_days.max(self.sent_days))
     }
 }
 
@@ -96,6 +110,7 @@ pub struct Progress(BTreeMap<&'static str, Timestamp>);
 /// Of the journal, and only what does not pass by itself.
 pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) -> Result<(), JournalError> {
     let mut progress = Progress::default();
+    let mut told = 0;
     let mut each = tokio::time::interval(EACH);
     each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -111,6 +126,8 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
                 if deleted != Deleted::default() {
                     tracing::info!(journal = %journal.custodian(), ?deleted, "deleted what is no longer needed");
                 }
+                let unread = journal.unread_kept(config.unread_until(Timestamp::now())).await?;
+                tell_unread(&journal, unread, &mut told);
             }
             Ok(())
         };
@@ -212,9 +229,8 @@ impl Journal {
         if row.side == Side::Sent && row.replaced_by.is_none() && is_unread(change, &row)? {
             return Ok(false);
         }
-        change.run("DELETE FROM sealed WHERE message = ?", params![seq])?;
         // nobody waits for this: it is not told
-        self.step(change, &row, Step::Erased, None, &[], now)?;
+        self.erase_sealed(change, &row, now)?;
         Ok(true)
     }
 
@@ -336,14 +352,15 @@ impl Journal {
     }
 }
 
-/// Whether a message of the own author ended before anybody at its reader's side may have read it.
-fn is_unread(change: &Change<'_>, row: &MessageRow) -> Result<bool, JournalError> {
-    Ok(match row.ended {
-        Some(Stage::Expired | Stage::Undeliverable | Stage::Withdrawn) => true,
-        Some(Stage::Rejected) => facts::status_of(change, row)?
-            .is_some_and(|status| status.reasons.iter().any(|reason| reason.leaves_content_unread())),
-        _ => false,
-    })
+/// Says how many are kept unread, whenever they have become more.
+fn tell_unread(journal: &Journal, unread: Option<(u64, Timestamp)>, told: &mut u64) {
+    let (messages, first) = unread.unzip();
+    let messages = messages.unwrap_or_default();
+    if messages > *told {
+        tracing::error!(journal = %journal.custodian(), messages, first = first.map(tracing::field::display),
+            alarm = "unread-kept", "nobody has read or fetched them: they are kept here");
+    }
+    *told = messages;
 }
 
 /// Deletes a case of which everything ended before `until`, and of which no octets are kept any more.
@@ -387,166 +404,4 @@ fn days_of(days: u16) -> SignedDuration {
 }
 
 #[cfg(test)]
-mod tests {
-    use viereck_routing::Environment;
-
-    use super::*;
-
-    const DAY: i64 = 24 * 3600 * 1000;
-
-    fn at(day: i64) -> Timestamp {
-        Timestamp::from_millisecond(1_800_000_000_000 + day * DAY).unwrap()
-    }
-
-    async fn journal() -> (tempfile::TempDir, Journal) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-r".parse().unwrap(), Environment::Test).await;
-        (dir, journal.unwrap())
-    }
-
-    /// A message with octets in a case of its own, or in that of `case`; ended on day 0 where it has ended.
-    async fn message(journal: &Journal, number: usize, case: usize, side: &'static str, ended: Option<&'static str>) {
-        let id = |number: usize| format!("6f0a6f6c-8f0e-4c3e-9a53-{number:012}");
-        let fill = journal.store.write(move |change| {
-            change.run(
-                "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
-                    leistung, gateway, filed_at, obsolete_after, entered_at, ended, ended_at)
-                 VALUES (?, 'wgp:010000000000', ?, ?, ?, ?, 'application', 'wgb:010010000000', '99107023037000', 'gw-s',
-                    0, ?, 0, ?, ?)",
-                params![
-                    side,
-                    id(number),
-                    &[0_u8; 32],
-                    &[0_u8; 32],
-                    id(case),
-                    at(30).as_millisecond(),
-                    ended,
-                    ended.map(|_| at(0).as_millisecond())
-                ],
-            )?;
-            change.run(
-                "INSERT INTO sealed (message, bytes) SELECT seq, ? FROM message WHERE message_id = ?",
-                params![&[1_u8, 2, 3], id(number)],
-            )?;
-            change.run(
-                "INSERT INTO event (message_id, author, envelope_digest, stage, time, custodian, standing)
-                 VALUES (?, 'wgp:010000000000', ?, 'delivered', ?, 'gw-r', 1)",
-                params![id(number), &[0_u8; 32], at(0).as_millisecond()],
-            )?;
-            Ok::<_, JournalError>(())
-        });
-        fill.await.unwrap();
-    }
-
-    /// What its reader's gateway said of a message.
-    async fn rejected(journal: &Journal, number: usize, reason: &'static str) {
-        let said = journal.store.write(move |change| {
-            change.run(
-                "UPDATE event SET stage = 'rejected', reasons = ?, octets = ? WHERE message_id = ?",
-                params![reason, &[1_u8], format!("6f0a6f6c-8f0e-4c3e-9a53-{number:012}")],
-            )?;
-            Ok::<_, JournalError>(())
-        });
-        said.await.unwrap();
-    }
-
-    async fn count(journal: &Journal, sql: &'static str) -> i64 {
-        let counted = journal.store.read(move |look| {
-            let counted = look.first(sql, params![], |row| row.at::<i64>(0))?;
-            Ok::<_, JournalError>(counted.unwrap_or_default())
-        });
-        counted.await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn octets_go_with_a_step_when_nobody_needs_them_and_an_unread_application_stays() {
-        let (_dir, journal) = journal().await;
-        message(&journal, 0, 0, "taken", Some("accepted")).await;
-        message(&journal, 1, 1, "taken", None).await;
-        message(&journal, 2, 2, "sent", Some("rejected")).await;
-        message(&journal, 3, 3, "sent", Some("expired")).await;
-        message(&journal, 4, 4, "sent", Some("undeliverable")).await;
-        for (number, reason) in [(5, "discarded"), (6, "undecipherable"), (7, "S999")] {
-            message(&journal, number, number, "sent", Some("rejected")).await;
-            rejected(&journal, number, reason).await;
-        }
-        message(&journal, 8, 8, "sent", Some("withdrawn")).await;
-        let (config, mut progress) = (Config::default(), Progress::default());
-        let mut octets = async |day| {
-            let deleted = journal.sweep_retention(at(day), &config, &mut progress).await.unwrap();
-            deleted.octets
-        };
-        assert_eq!(
-            [octets(6).await, octets(7).await, octets(29).await, octets(30).await],
-            [0, 1, 0, 2]
-        );
-        assert_eq!(
-            count(&journal, "SELECT count(*) FROM event WHERE stage = 'erased'").await,
-            3
-        );
-        assert_eq!(octets(1000).await, 0);
-        assert_eq!(count(&journal, "SELECT count(*) FROM sealed").await, 6);
-        assert_eq!(
-            count(&journal, "SELECT count(*) FROM message").await,
-            6,
-            "three cases are over"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_case_goes_as_a_whole_and_no_earlier_than_its_last_message() {
-        let (_dir, journal) = journal().await;
-        for number in 0..3 * STEP {
-            message(&journal, number, number, "taken", Some("accepted")).await;
-        }
-        message(&journal, 500, 500, "taken", Some("accepted")).await;
-        message(&journal, 501, 500, "taken", None).await;
-        let (config, mut progress) = (Config::default(), Progress::default());
-        let early = journal.sweep_retention(at(729), &config, &mut progress).await.unwrap();
-        assert_eq!((early.messages, early.octets), (0, 3 * STEP as u64 + 1));
-        let deleted = journal.sweep_retention(at(730), &config, &mut progress).await.unwrap();
-        assert_eq!(deleted.messages, 3 * STEP as u64);
-        assert_eq!(count(&journal, "SELECT count(*) FROM message").await, 2);
-        assert_eq!(count(&journal, "SELECT count(DISTINCT message_id) FROM event").await, 2);
-        assert_eq!(
-            count(&journal, "SELECT removed FROM account WHERE side = 'taken'").await,
-            3 * STEP as i64
-        );
-    }
-
-    #[tokio::test]
-    async fn promises_and_what_did_not_verify_are_bounded() {
-        let (_dir, journal) = journal().await;
-        let fill = journal.store.write(|change| {
-            for number in 0..100_i64 {
-                change.run(
-                    "INSERT INTO promise (owner, key, fingerprint, answer, author, message_id, made_at)
-                     VALUES ('client:a', ?, ?, '', '', '', ?)",
-                    params![number.to_string(), &[0_u8; 32], at(number).as_millisecond()],
-                )?;
-                let digest: [u8; 32] = std::array::from_fn(|_| number as u8);
-                change.run(
-                    "INSERT INTO refused_octets (bytes_digest, reason, time, bytes) VALUES (?, 'T011', ?, ?)",
-                    params![&digest, at(number).as_millisecond(), &[1_u8]],
-                )?;
-            }
-            Ok::<_, JournalError>(())
-        });
-        fill.await.unwrap();
-        let config = Config {
-            refused_most: 40,
-            ..Config::default()
-        };
-        let deleted = journal
-            .sweep_retention(at(100), &config, &mut Progress::default())
-            .await
-            .unwrap();
-        assert_eq!((deleted.promises, deleted.refused), (71, 60));
-        let deleted = journal
-            .sweep_retention(at(189), &config, &mut Progress::default())
-            .await
-            .unwrap();
-        assert_eq!((deleted.promises, deleted.refused), (29, 40));
-    }
-}
+mod tests;

@@ -1,22 +1,31 @@
 //! How much a custodian may keep before it takes nothing more in: back-pressure instead of growth.
 //!
 //! Reckoned in memory as messages come, and set right by counting every few seconds: several processes may share one
-//! journal. Intake rests when there is no room and goes on when there is some; what is on its way out is never stopped.
+//! journal. Counting costs as much as there is to count, so the intake goes on beside it; what comes in meanwhile is
+//! reckoned in, whether the count saw it or not. Intake rests when there is no room and goes on when there is some; what
+//! is on its way out is never stopped.
 
 use tokio::sync::watch;
 
 /// Room for so many octets. Cheap to clone; all clones are the same room.
 #[derive(Debug, Clone)]
 pub struct Room {
-    kept: watch::Sender<u64>,
+    kept: watch::Sender<Kept>,
     most: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Kept {
+    octets: u64,
+    /// Octets that ever came in here.
+    came: u64,
 }
 
 impl Room {
     /// Room for `most` octets, with nothing in it.
     pub fn new(most: u64) -> Self {
         Self {
-            kept: watch::Sender::new(0),
+            kept: watch::Sender::default(),
             most,
         }
     }
@@ -25,23 +34,34 @@ impl Room {
     pub async fn some(&self) {
         let most = self.most;
         // the sender lives as long as this
-        let _ = self.kept.subscribe().wait_for(|kept| *kept < most).await;
+        let _ = self.kept.subscribe().wait_for(|kept| kept.octets < most).await;
     }
 
     /// Waits until there is none.
     pub async fn none(&self) {
         let most = self.most;
-        let _ = self.kept.subscribe().wait_for(|kept| *kept >= most).await;
+        let _ = self.kept.subscribe().wait_for(|kept| kept.octets >= most).await;
     }
 
     /// So many octets came in.
     pub fn more(&self, octets: usize) {
-        self.kept.send_modify(|kept| *kept = kept.saturating_add(octets as u64));
+        self.kept.send_modify(|kept| {
+            kept.octets = kept.octets.saturating_add(octets as u64);
+            kept.came = kept.came.wrapping_add(octets as u64);
+        });
     }
 
-    /// So many octets were counted.
-    pub fn set(&self, octets: u64) {
-        self.kept.send_replace(octets);
+    /// Sets it right by what `counting` finds.
+    ///
+    /// # Errors
+    /// Those of `counting`; then nothing is changed.
+    pub async fn count<E>(&self, counting: impl Future<Output = Result<u64, E>>) -> Result<(), E> {
+        let before = self.kept.borrow().came;
+        let counted = counting.await?;
+        self.kept.send_modify(|kept| {
+            kept.octets = counted.saturating_add(kept.came.wrapping_sub(before));
+        });
+        Ok(())
     }
 }
 
@@ -61,7 +81,15 @@ mod tests {
         room.none().await;
         let waits = tokio::time::timeout(Duration::from_millis(20), room.some());
         assert!(waits.await.is_err());
-        room.set(3);
+        let counting = async {
+            room.more(2);
+            Ok::<_, ()>(3)
+        };
+        room.count(counting).await.unwrap();
         room.some().await;
+        room.more(5);
+        room.none().await;
+        assert_eq!(room.count(async { Err(()) }).await, Err(()));
+        room.none().await;
     }
 }

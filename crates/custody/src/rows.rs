@@ -97,6 +97,8 @@ pub(crate) struct MessageRow {
     pub(crate) entered_at: Timestamp,
     pub(crate) owner: Option<String>,
     pub(crate) target: Option<GatewayId>,
+    /// For whose queue the broker holds it, or held it when it was taken out of the flow.
+    pub(crate) held_for: Option<GatewayId>,
     pub(crate) work: Option<Work>,
     pub(crate) attempts: u32,
     /// A publish was begun and never answered: it may be out.
@@ -136,6 +138,7 @@ impl MessageRow {
             entered_at: header.filed_at,
             owner: None,
             target: None,
+            held_for: None,
             work: None,
             attempts: 0,
             doubtful: false,
@@ -184,6 +187,7 @@ impl MessageRow {
             entered_at: instant(row, "entered_at")?,
             owner: row.get("owner")?,
             target: name_if_any(row, "target")?,
+            held_for: name_if_any(row, "held_for")?,
             work: name_if_any(row, "work")?,
             attempts: row.get("attempts")?,
             doubtful: row.get("doubtful")?,
@@ -214,6 +218,11 @@ pub(crate) fn sealed(conn: &Look<'_>, seq: i64) -> Result<Option<Bytes>, Journal
             row.at::<Bytes>(0)
         })?,
     )
+}
+
+/// Whether the sealed octets of a row are here.
+pub(crate) fn is_sealed_here(conn: &Look<'_>, seq: i64) -> Result<bool, JournalError> {
+    Ok(conn.exists("SELECT 1 FROM sealed WHERE message = ?", params![seq])?)
 }
 
 /// A new row of `message`, whatever side it is seen from.

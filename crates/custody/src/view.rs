@@ -12,7 +12,7 @@ use viereck_store::{Look, Row, ToParam, params};
 
 use crate::rows::{self, MessageRow, Side, Work};
 use crate::status::{self, Flags, Parked, Status, Told};
-use crate::{Entry, Journal, JournalError, MessageKey, facts};
+use crate::{Entry, Journal, JournalError, MessageKey, content, facts};
 
 /// How often a message may be sealed anew before the last one is no longer looked for.
 const CHAIN: usize = 64;
@@ -59,6 +59,9 @@ pub struct MessageView {
     pub status: Stage,
     /// Whether that is an end.
     pub terminal: bool,
+    /// Whether its content is still here for its author: it ended without being taken over.
+    #[serde(default)]
+    pub content_kept: bool,
     /// Published and the reader's gateway silent for longer than it should be.
     pub overdue: bool,
     /// What else is to be known of its state.
@@ -283,6 +286,7 @@ pub(crate) fn view(look: &Look<'_>, seen: Seen) -> Result<MessageView, JournalEr
         .and_then(|owner| owner.strip_prefix("client:"))
         .and_then(|id| id.parse().ok());
     let flags = flags(look, &row, &status)?;
+    let content_kept = content::is_kept(look, &row)?;
     let submission_id = first_of(look, &row.key, seen.replaces)?;
     Ok(MessageView {
         events: events(look, &row)?,
@@ -304,6 +308,7 @@ pub(crate) fn view(look: &Look<'_>, seen: Seen) -> Result<MessageView, JournalEr
         client,
         status: status.stage,
         terminal: status.stage.is_terminal(),
+        content_kept,
         overdue: flags.overdue.is_some(),
         told: status::told(status.stage, flags.hindrance()),
         flags,

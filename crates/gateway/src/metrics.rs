@@ -34,6 +34,7 @@ const ATTEMPT: Label = Label {
             "waiting",
             "unavailable",
             "unclear",
+            "not-understood",
             "misconfigured",
         ]
     }),
@@ -186,6 +187,7 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
         Outcome::Waiting => "waiting",
         Outcome::Unavailable(_) => "unavailable",
         Outcome::Unclear(_) => "unclear",
+        Outcome::NotUnderstood(_) => "not-understood",
         Outcome::Misconfigured(_) => "misconfigured",
     }
 }

@@ -106,14 +106,20 @@ impl SealingAnew {
             .await
     }
 
-    /// Seals a message anew if its reader has another key now than the one it was sealed for.
+    /// Seals a message anew if its reader has another key now than the one it was sealed for, or another gateway than the
+    /// one that turned it away: a Behörde that moved.
     async fn by_rule(&self, message: &MessageKey) -> Result<Option<MessageId>, SealAnewError> {
         let found = self.journal.replaceable(message).await?;
         let tables = self.tables.borrow().clone();
         let verified = self.verified(&found, &tables).await?;
         let reader = verified.header().reader.clone();
         let certificate = certificate(&verified, &reader, &tables)?;
-        if certificate.sha256() == verified.recipient() {
+        let delivery = tables.delivery(&reader, &verified.header().service, day_in_berlin(Timestamp::now()));
+        let moved = found
+            .turned_away_by
+            .as_ref()
+            .is_some_and(|by| delivery.is_some_and(|delivery| delivery.gateway != *by));
+        if certificate.sha256() == verified.recipient() && !moved {
             return Ok(None);
         }
         self.put(found, verified, reader, certificate, tables, None)
@@ -260,7 +266,7 @@ pub(crate) async fn run(anew: SealingAnew, shutdown: CancellationToken) -> Resul
 async fn all_by_rule(anew: &SealingAnew) -> Result<(), JournalError> {
     let mut after = 0;
     loop {
-        let page = anew.journal.rejected_for_readers_key(after, PAGE).await?;
+        let page = anew.journal.rejected_for_key_or_way(after, PAGE).await?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         after = *last;
         for (_, message) in page {

@@ -1,9 +1,11 @@
-//! What a client may look at of what it filed: `GET /v1/submissions`, `GET /v1/submissions/{id}` and its events.
+//! What a client may look at of what it filed: `GET /v1/submissions`, `GET /v1/submissions/{id}`, its events, and the
+//! content where nobody took it over.
 //!
 //! Only the client that filed a submission sees it; for everybody else there is nothing there. With `Prefer: wait=N`
 //! (RFC 7240) the answer waits for a change, at most [`LONGEST_WAIT`], as long as what the client has (`If-None-Match`)
 //! is still the newest and the submission has not ended; `Preference-Applied` says whether it did.
 
+pub(crate) mod content;
 pub(crate) mod list;
 pub(crate) mod waiting;
 
@@ -17,6 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 use viereck_custody::MessageView;
+use viereck_custody::status::Words;
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{BehoerdeId, CaseId, CustodianId, Digest, LeistungId, MessageId, Region, Tables};
 
@@ -35,12 +38,13 @@ struct Submission<'a> {
     submission_id: MessageId,
     case_id: CaseId,
     status: Stage,
-    /// The same for people.
+    /// The same in a word, and in a sentence.
     status_text: &'static str,
+    sentence: Words,
     terminal: bool,
     overdue: bool,
     holder: &'a CustodianId,
-    next_step: &'static str,
+    next_step: Words,
     behoerde: &'a BehoerdeId,
     leistung: &'a LeistungId,
     region: Option<Region>,
@@ -132,10 +136,11 @@ impl<'a> Submission<'a> {
             case_id: view.case_id,
             status: view.status,
             status_text: view.status.german(),
+            sentence: view.told.sentence,
             terminal: view.terminal,
             overdue: view.overdue,
             holder: &view.holder,
-            next_step: view.told.next_step.english,
+            next_step: view.told.next_step,
             behoerde: &view.reader,
             leistung: &view.leistung,
             region: view.region,
@@ -144,9 +149,18 @@ impl<'a> Submission<'a> {
             contact: tables
                 .participant(&view.reader)
                 .and_then(|behoerde| behoerde.contact.clone()),
-            links: json!({ "self": here, "events": format!("{here}/events") }),
+            links: links(&here, view.content_kept),
         }
     }
+}
+
+/// Where to go from here; `content` is named while it can be fetched.
+fn links(here: &str, content_kept: bool) -> serde_json::Value {
+    let mut links = json!({ "self": here, "events": format!("{here}/events") });
+    if content_kept {
+        links["content"] = json!(format!("{here}/content"));
+    }
+    links
 }
 
 fn body(gateway: &Gateway, view: &MessageView) -> String {

@@ -51,7 +51,7 @@ pub struct Config {
     pub queue: usize,
     /// How many writes share one commit at most.
     pub group: usize,
-    /// Reader threads, each with a connection of its own; at least one.
+    /// Reader threads, each with a connection of its own; at least one. One more is for [`Store::survey`].
     pub readers: usize,
     /// SQLite: the pause between two checkpoint steps while there is something to do.
     pub checkpoint_pause: Duration,
@@ -72,6 +72,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// How many connections only look: those of the readers, and the one for surveys.
+    fn connections(&self) -> usize {
+        self.readers.max(1) + 1
+    }
+}
+
 /// One open database. Clones share it; [`Store::close`] on any of them closes it for all.
 #[derive(Clone)]
 pub struct Store {
@@ -82,6 +89,7 @@ struct Shared {
     writes: mpsc::Sender<writer::Order>,
     reads: mpsc::Sender<reader::Order>,
     readers: usize,
+    surveys: mpsc::Sender<reader::Order>,
     signals: broadcast::Sender<Signal>,
     is_shared: bool,
     /// What metrics call it.
@@ -107,7 +115,7 @@ impl Store {
     /// one together with its count in a transaction of its own. Blocks while they run.
     pub fn open(path: &Path, migrations: &'static [&'static str], config: Config) -> Result<Store, StoreError> {
         let writer = sqlite::Writer::open(path, migrations, &config)?;
-        let readers = sqlite::Reader::open(path, config.readers.max(1))?;
+        let readers = sqlite::Reader::open(path, config.connections())?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let place = Place::File(path.to_owned());
         let (signals, _) = broadcast::channel(1);
@@ -120,7 +128,7 @@ impl Store {
     /// `migrations` make is refused.
     pub fn open_to_look(path: &Path, migrations: &'static [&'static str], config: Config) -> Result<Store, StoreError> {
         sqlite::connection::is_current(path, migrations.len())?;
-        let readers = sqlite::Reader::open(path, config.readers.max(1))?;
+        let readers = sqlite::Reader::open(path, config.connections())?;
         let (signals, _) = broadcast::channel(1);
         let place = Place::File(path.to_owned());
         Self::start(place, "", None::<sqlite::Writer>, readers, signals, &config)
@@ -173,7 +181,7 @@ impl Store {
         signals: broadcast::Sender<Signal>,
         config: &Config,
     ) -> Result<Store, StoreError> {
-        let readers = postgres::Reader::new(target, config.readers.max(1))?;
+        let readers = postgres::Reader::new(target, config.connections())?;
         let place = Place::Postgres(target.url.clone());
         let group = postgres::group(config.group);
         let config = Config {
@@ -183,12 +191,13 @@ impl Store {
         Self::start(place, target.schema(), writer, readers, signals, &config)
     }
 
-    /// Starts the threads. Without a writer there is nobody at the other end of the writes.
+    /// Starts the threads: the configured readers, and the rest for surveys. Without a writer there is nobody at the
+    /// other end of the writes.
     fn start<W: writer::Commits>(
         place: Place,
         name: &str,
         writer: Option<W>,
-        readers: Vec<impl reader::Looks>,
+        mut readers: Vec<impl reader::Looks>,
         signals: broadcast::Sender<Signal>,
         config: &Config,
     ) -> Result<Store, StoreError> {
@@ -197,9 +206,12 @@ impl Store {
             source: Arc::new(source),
         };
         let queue = config.queue.max(1);
+        let surveyors = readers.split_off(readers.len().min(config.readers.max(1)));
         let count = readers.len();
         let (reads, orders) = mpsc::channel(queue);
         reader::start(readers, orders).map_err(failed)?;
+        let (surveys, orders) = mpsc::channel(queue);
+        reader::start(surveyors, orders).map_err(failed)?;
         let (writes, orders) = mpsc::channel(queue);
         if let Some(writer) = writer {
             writer::start(writer, name, orders, config.group).map_err(failed)?;
@@ -209,6 +221,7 @@ impl Store {
                 writes,
                 reads,
                 readers: count,
+                surveys,
                 signals,
                 is_shared: matches!(place, Place::Postgres(_)),
                 name: name.to_owned(),
@@ -259,10 +272,20 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static + From<SqlError>,
     {
-        let (answer, answered) = oneshot::channel();
-        let order = reader::Order::Run(Box::new(ReadJob(Job::new(look, answer))));
-        self.shared.reads.send(order).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        look_by(&self.shared.reads, look).await
+    }
+
+    /// The same for a look at very many rows: on a reader of its own, one after the other, so that no [`Store::read`]
+    /// waits for it, however long it takes.
+    pub async fn survey<T, E>(
+        &self,
+        look: impl FnOnce(&Look<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static + From<SqlError>,
+    {
+        look_by(&self.shared.surveys, look).await
     }
 
     /// Shows in the metrics how large the database is, without what waits in its log.
@@ -291,9 +314,10 @@ impl Store {
 
     /// Finishes what is queued and closes the database; a file is complete then and may be opened again.
     pub async fn close(self) {
-        for _ in 0..self.shared.readers {
+        let readers = std::iter::repeat_n(&self.shared.reads, self.shared.readers);
+        for reader in readers.chain([&self.shared.surveys]) {
             let (ended, end) = oneshot::channel();
-            if self.shared.reads.send(reader::Order::Stop(ended)).await.is_ok() {
+            if reader.send(reader::Order::Stop(ended)).await.is_ok() {
                 // An error means that the thread is gone, which is what was asked for.
                 let _ = end.await;
             }
@@ -303,6 +327,20 @@ impl Store {
             let _ = end.await;
         }
     }
+}
+
+async fn look_by<T, E>(
+    readers: &mpsc::Sender<reader::Order>,
+    look: impl FnOnce(&Look<'_>) -> Result<T, E> + Send + 'static,
+) -> Result<T, WriteError<E>>
+where
+    T: Send + 'static,
+    E: Send + 'static + From<SqlError>,
+{
+    let (answer, answered) = oneshot::channel();
+    let order = reader::Order::Run(Box::new(ReadJob(Job::new(look, answer))));
+    readers.send(order).await.map_err(|_| StoreError::Closed)?;
+    answered.await.map_err(|_| StoreError::Closed)?
 }
 
 fn order<T, E>(

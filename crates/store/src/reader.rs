@@ -1,4 +1,5 @@
-//! The reader threads: each has a connection of its own, so that looking never waits for the writer.
+//! The reader threads: each has a connection of its own, so that looking never waits for the writer. Looks at very many
+//! rows have a thread of their own, so that no other look waits for one of those.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -420,6 +420,64 @@ async fn a_reader_cannot_write_and_does_not_wait_for_the_writer() {
 }
 
 #[tokio::test]
+async fn no_read_waits_for_a_survey() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.sqlite"));
+    let count = |file: &Look<'_>| file.first("SELECT count(*) FROM entry", &[], |row| row.at::<i64>(0));
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let long = move |file: &Look<'_>| {
+        count(file)?;
+        let _ = begun.send(());
+        let _ = may_go.recv();
+        count(file)
+    };
+    let surveying = tokio::spawn({
+        let store = store.clone();
+        async move { store.survey::<_, Refusal>(long).await }
+    });
+    has_begun.await.unwrap();
+    let behind = tokio::spawn({
+        let store = store.clone();
+        async move { store.survey::<_, Refusal>(count).await }
+    });
+    let meanwhile = 2 * Config::default().readers;
+    for number in 0..meanwhile {
+        store.write(insert(number.to_string())).await.unwrap();
+        assert_eq!(entries(&store).await.len(), number + 1);
+    }
+    assert!(!behind.is_finished(), "one after the other");
+    drop(go);
+    assert_eq!(surveying.await.unwrap().unwrap(), Some(0), "of one moment");
+    assert_eq!(behind.await.unwrap().unwrap(), Some(meanwhile as i64));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_nowhere_in_the_file_or_its_log() {
+    const SECRET: &str = "what nobody may read any more";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite");
+    let store = open(&path);
+    let stands = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap);
+        let octets = files.map(|file| std::fs::read(file.path()).unwrap());
+        let mut parts = octets.map(|octets| octets.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()));
+        parts.any(|found| found)
+    };
+    // longer than a page, so that it lies on pages of its own as well
+    store.write(insert(SECRET.repeat(400))).await.unwrap();
+    store.write(insert("beside it".to_owned())).await.unwrap();
+    assert!(stands(), "it is looked for in the right place");
+    let deleted = store.write(|file| file.run("DELETE FROM entry WHERE text <> 'beside it'", &[]));
+    assert_eq!(deleted.await.unwrap(), 1);
+    assert_eq!(entries(&store).await, ["beside it"]);
+    // closing copies the log into the file and empties it
+    store.close().await;
+    assert!(!stands());
+}
+
+#[tokio::test]
 async fn the_log_stays_bounded_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sqlite");

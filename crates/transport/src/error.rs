@@ -19,6 +19,9 @@ pub enum LinkError {
     /// The queue is full, or the link has as much work as it may have. The message was not kept; send it again later.
     #[error("the link takes no more messages at the moment")]
     Full,
+    /// As much as may be on its way is on its way and not confirmed: nothing was sent, and nobody has refused it.
+    #[error("the link has not confirmed what is on its way")]
+    Busy,
     /// The message is longer than any link may carry.
     #[error("a message of {length} bytes is over the limit of {limit}")]
     TooLarge {
@@ -58,6 +61,7 @@ impl LinkError {
             Self::Unreachable => "link-unreachable",
             Self::Unconfirmed => "link-unconfirmed",
             Self::Full => "link-full",
+            Self::Busy => "link-busy",
             Self::TooLarge { .. } => "link-too-large",
             Self::NoQueue(_) => "link-no-queue",
             Self::Reconciling => "link-reconciling",
@@ -75,7 +79,9 @@ impl LinkError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable | Self::Unconfirmed | Self::Full | Self::NoQueue(_) | Self::Reconciling => true,
+            Self::Unreachable | Self::Unconfirmed | Self::Full | Self::Busy | Self::NoQueue(_) | Self::Reconciling => {
+                true
+            }
             Self::Store(error) => error.may_pass(),
             Self::Configuration(_) | Self::TooLarge { .. } | Self::Refused { .. } | Self::Closed => false,
         }

@@ -21,9 +21,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::deadlines;
 use viereck_custody::metrics::Detail;
-use viereck_custody::{Journal, JournalError, Place};
+use viereck_custody::{Journal, JournalError, Place, deadlines, retention};
 use viereck_envelope::Signer;
 use viereck_gateway::{Keys, SealingAnew};
 use viereck_routing::{CustodianId, Digest, Environment, GatewayId, Tables};
@@ -111,9 +110,14 @@ impl Network {
         }
         let names: Vec<&str> = journals.keys().map(CustodianId::as_str).collect();
         let link = link::open(&config.link, &names.join(" "))?;
-        let targets = config.gateways.iter().map(|gateway| &gateway.settings);
-        let targets = targets.map(|settings| (settings.id.clone(), settings.deadlines.clone()));
-        let targets: BTreeMap<_, _> = targets.collect();
+        let times = config.gateways.iter().map(|gateway| &gateway.settings);
+        let times = times.map(|gateway| {
+            (
+                gateway.id.clone(),
+                (gateway.deadlines.clone(), gateway.retention.clone()),
+            )
+        });
+        let times: BTreeMap<_, _> = times.collect();
         let stop_seconds = config
             .gateways
             .iter()
@@ -150,7 +154,7 @@ impl Network {
             true => Detail::PerBehoerde,
             false => Detail::Sums,
         };
-        network.spawn_sampling(detail, &targets);
+        network.spawn_sampling(detail, &times);
         Ok(network)
     }
 
@@ -185,13 +189,19 @@ impl Network {
         Ok(())
     }
 
-    fn spawn_sampling(&mut self, detail: Detail, targets: &BTreeMap<CustodianId, deadlines::Config>) {
+    fn spawn_sampling(
+        &mut self,
+        detail: Detail,
+        times: &BTreeMap<CustodianId, (deadlines::Config, retention::Config)>,
+    ) {
         for journal in self.journals.values() {
+            let (targets, keep) = times.get(journal.custodian()).cloned().unwrap_or_default();
             let sampling = Sampling {
                 journal: journal.clone(),
                 tables: self.tables.subscribe(),
                 detail,
-                targets: targets.get(journal.custodian()).cloned().unwrap_or_default(),
+                targets,
+                keep,
                 backlogs: self.gateways.backlogs.get(journal.custodian()).cloned(),
             };
             self.sampling.spawn(sampling.run(self.shutdown.child_token()));

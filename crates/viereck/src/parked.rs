@@ -1,4 +1,4 @@
-//! `viereck parked`: what is parked, put back, ended.
+//! `viereck parked`: what is parked, put back, ended; and what ended unread, sealed anew or erased.
 //!
 //! Acts go to the operations interface of the process, which knows who acts. Looks do so too where the configuration has
 //! one; else they open the journals themselves, as the process goes on. What destroys or moves needs an explicit target
@@ -33,6 +33,8 @@ pub enum Command {
     Discard(Discard),
     /// Seal a message anew at its author's gateway: for its reader's present key, or for another reader
     SealAnew(SealAnew),
+    /// Erase the content of a message that ended unread and lies at its author's gateway; nobody can read it again
+    Erase(Erase),
     /// Requeues of many: progress and results
     Jobs(Jobs),
     /// Stop a requeue of many; what is done stays done
@@ -157,6 +159,22 @@ pub struct SealAnew {
     json: bool,
 }
 
+/// `viereck parked erase`.
+#[derive(Debug, Args)]
+pub struct Erase {
+    /// The message; what ended without being taken over
+    #[arg(value_name = "ID")]
+    id: MessageId,
+    /// Why; it stands in the audit trail, so no names of people
+    #[arg(long, value_name = "TEXT")]
+    reason: StatedReason,
+    #[command(flatten)]
+    at: At,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
 /// `viereck parked jobs`.
 #[derive(Debug, Args)]
 pub struct Jobs {
@@ -191,6 +209,7 @@ pub async fn run(command: &Command) -> Result<(), Failure> {
         Command::Requeue(args) => requeue(args).await,
         Command::Discard(args) => discard(args).await,
         Command::SealAnew(args) => seal_anew(args).await,
+        Command::Erase(args) => erase(args).await,
         Command::Jobs(args) => jobs(args).await,
         Command::Stop(args) => stop(args).await,
     }
@@ -375,6 +394,15 @@ async fn seal_anew(args: &SealAnew) -> Result<(), Failure> {
     match args.json {
         true => output::json(&answer),
         false => output::text(&told_requeued(&answer)),
+    }
+}
+
+async fn erase(args: &Erase) -> Result<(), Failure> {
+    let path = format!("/v1/messages/{}/erase", args.id);
+    let answer = args.at.client()?.post(&path, &args.at.body(&args.reason)).await?;
+    match args.json {
+        true => output::json(&answer),
+        false => output::text(&format!("{} erased at {}\n", args.id, text(&answer, "custodian"))),
     }
 }
 

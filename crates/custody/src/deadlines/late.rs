@@ -1,4 +1,8 @@
-//! How many messages of each authority are late, measured by the target of their class.
+//! How many messages of each authority are late, measured by the target of their class from the filing on.
+//!
+//! Each custodian counts what lies with it, so that every late message is counted once: the author's gateway what the
+//! reader's gateway has not spoken of, the broker what it holds, the reader's gateway what it took. The clocks of two
+//! gateways differ by seconds; the shortest target is minutes. Does not: end anything.
 
 use std::collections::BTreeMap;
 
@@ -77,18 +81,20 @@ impl Late {
 }
 
 impl Journal {
-    /// What was taken here, has not been taken over, and is late at `now`.
+    /// What lies here, has not been taken over, and is late at `now`.
     pub async fn late(&self, now: Timestamp, config: &Config) -> Result<Vec<Late>, JournalError> {
         let config = config.clone();
-        let late = self.store.read(move |look| {
+        let late = self.store.survey(move |look| {
             let mut late = vec![];
             for class in Class::ALL.iter().copied() {
                 let before = |level: Level| (now - config.target(class) * level.per_cent() / 100).as_millisecond();
                 late.extend(look.all(
                     "SELECT reader, count(*) AS half,
-                        CAST(sum(CASE WHEN entered_at <= ? THEN 1 ELSE 0 END) AS BIGINT) AS most,
-                        CAST(sum(CASE WHEN entered_at <= ? THEN 1 ELSE 0 END) AS BIGINT) AS past
-                     FROM message WHERE side = 'taken' AND ended IS NULL AND class = ? AND entered_at <= ?
+                        CAST(sum(CASE WHEN filed_at <= ? THEN 1 ELSE 0 END) AS BIGINT) AS most,
+                        CAST(sum(CASE WHEN filed_at <= ? THEN 1 ELSE 0 END) AS BIGINT) AS past
+                     FROM message WHERE ended IS NULL AND class = ? AND filed_at <= ?
+                        AND (side = 'taken' OR side = 'sent' AND heard = 0
+                             OR side = 'relayed' AND (work = 'relay' OR parked IS NOT NULL))
                      GROUP BY reader ORDER BY reader",
                     params![
                         before(Level::Most),

@@ -84,7 +84,7 @@ impl Journal {
 
     /// How many wait, by pair. Costs a look at each waiting row of the index.
     pub async fn count_hand_overs(&self) -> Result<Vec<Count>, JournalError> {
-        let counts = self.store.read(|look| {
+        let counts = self.store.survey(|look| {
             look.all(
                 "SELECT reader, leistung,
                     CAST(sum(CASE WHEN work = 'hand-over' THEN 1 ELSE 0 END) AS BIGINT) AS waiting,
@@ -105,36 +105,43 @@ impl Journal {
 }
 
 /// The first row of each pair and class, each found from the one before: a step along the index, not a look at every row.
-fn waiting(look: &Look<'_>) -> Result<Vec<Waiting>, JournalError> {
-    look.all(
-        "WITH RECURSIVE waiting (reader, leistung, class, due_at) AS (
-            SELECT reader, leistung, class, due_at FROM (
-                SELECT reader, leistung, class, due_at FROM message WHERE work = 'hand-over'
-                ORDER BY reader, leistung, class, due_at LIMIT 1
-            ) AS first
-            UNION ALL
-            SELECT message.reader, message.leistung, message.class, message.due_at
-            FROM waiting JOIN message ON message.seq = (
-                SELECT further.seq FROM message AS further
-                WHERE further.work = 'hand-over'
-                  AND (further.reader, further.leistung, further.class)
-                    > (waiting.reader, waiting.leistung, waiting.class)
-                ORDER BY further.reader, further.leistung, further.class, further.due_at LIMIT 1
-            )
-         )
-         SELECT reader, leistung, class, due_at FROM waiting ORDER BY reader, leistung, class",
-        params![],
-        |row| {
-            Ok(Waiting {
-                pair: Pair::read(row)?,
-                class: lanes::class(row.get("class")?).ok_or(JournalError::Corrupt {
-                    column: "class",
-                    expected: "a class",
-                })?,
-                due_at: rows::instant(row, "due_at")?,
-            })
-        },
+///
+/// The next one is asked for as the next class of the same pair, else the next Leistung, else the next reader. SQLite
+/// would compare `(reader, leistung, class) > (?, ?, ?)` with each row of the reader it stands at.
+const WAITING: &str = "WITH RECURSIVE waiting (reader, leistung, class, due_at) AS (
+        SELECT reader, leistung, class, due_at FROM (
+            SELECT reader, leistung, class, due_at FROM message WHERE work = 'hand-over'
+            ORDER BY reader, leistung, class, due_at LIMIT 1
+        ) AS first
+        UNION ALL
+        SELECT message.reader, message.leistung, message.class, message.due_at
+        FROM waiting JOIN message ON message.seq = coalesce(
+            (SELECT further.seq FROM message AS further
+             WHERE further.work = 'hand-over' AND further.reader = waiting.reader
+                AND further.leistung = waiting.leistung AND further.class > waiting.class
+             ORDER BY further.class, further.due_at LIMIT 1),
+            (SELECT further.seq FROM message AS further
+             WHERE further.work = 'hand-over' AND further.reader = waiting.reader
+                AND further.leistung > waiting.leistung
+             ORDER BY further.leistung, further.class, further.due_at LIMIT 1),
+            (SELECT further.seq FROM message AS further
+             WHERE further.work = 'hand-over' AND further.reader > waiting.reader
+             ORDER BY further.reader, further.leistung, further.class, further.due_at LIMIT 1)
+        )
     )
+    SELECT reader, leistung, class, due_at FROM waiting ORDER BY reader, leistung, class";
+
+fn waiting(look: &Look<'_>) -> Result<Vec<Waiting>, JournalError> {
+    look.all(WAITING, params![], |row| {
+        Ok(Waiting {
+            pair: Pair::read(row)?,
+            class: lanes::class(row.get("class")?).ok_or(JournalError::Corrupt {
+                column: "class",
+                expected: "a class",
+            })?,
+            due_at: rows::instant(row, "due_at")?,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -142,6 +149,7 @@ mod tests {
     use viereck_routing::Environment;
 
     use super::*;
+    use crate::testing::searches;
 
     async fn journal(rows: &'static [(&'static str, &'static str, u32, i64)]) -> (tempfile::TempDir, Journal) {
         let dir = tempfile::tempdir().unwrap();
@@ -169,6 +177,20 @@ mod tests {
     const B: &str = "wgb:010020000000";
     const WOHNGELD: &str = "99107023037000";
     const OTHER: &str = "99099002067003";
+
+    #[tokio::test]
+    async fn the_next_pair_is_a_step_away_however_many_wait() {
+        let (_dir, journal) = journal(&[]).await;
+        let steps = searches(&journal, WAITING).await;
+        let next = [
+            "(work=? AND reader=? AND leistung=? AND class>?)",
+            "(work=? AND reader=? AND leistung>?)",
+            "(work=? AND reader>?)",
+        ];
+        for next in next {
+            assert!(steps.iter().any(|step| step.ends_with(next)), "{next}: {steps:?}");
+        }
+    }
 
     #[tokio::test]
     async fn each_pair_and_class_is_found_once_with_what_is_due_first() {

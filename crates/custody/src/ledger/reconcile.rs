@@ -104,6 +104,8 @@ pub struct Late {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LateKind {
+    /// Published, and not even the broker has spoken of it.
+    NotRelayed,
     /// On its way, and the reader's gateway has been silent for too long.
     Silent,
     /// The reader's gateway has it, and its time is over without an end.
@@ -172,7 +174,7 @@ impl Journal {
             Ok(found)
         })
         .await?;
-        let mut late = self.store.read(move |look| late(look, at, silence)).await?;
+        let mut late = self.store.survey(move |look| late(look, at, silence)).await?;
         let late_in_all = late.len();
         late.truncate(NAMED);
         Ok(Reconciled {
@@ -188,7 +190,7 @@ impl Journal {
 
     /// The accounts beside the rows, one moment of the journal: short enough for every minute.
     pub(super) async fn compare_counts(&self) -> Result<Vec<Difference>, JournalError> {
-        Ok(self.store.read(compare_counts).await?)
+        Ok(self.store.survey(compare_counts).await?)
     }
 
     /// Looks at all rows of `table` in steps.
@@ -201,7 +203,7 @@ impl Journal {
         let mut from = 0;
         loop {
             let look_at = look_at.clone();
-            let step = self.store.read(move |look| {
+            let step = self.store.survey(move |look| {
                 // by rows there are, not by numbers: numbers have gaps
                 let to: Option<i64> = look
                     .first(
@@ -384,6 +386,7 @@ fn late(look: &Look<'_>, now: Timestamp, silence: SignedDuration) -> Result<Vec<
             let kind = match status.stage {
                 Stage::Delivered if now > obsolete_after => LateKind::NoEnd,
                 Stage::Relayed if now > status.since + silence => LateKind::Silent,
+                Stage::Received if row.overdue_at.is_some_and(|overdue_at| now > overdue_at) => LateKind::NotRelayed,
                 _ => continue,
             };
             late.push(Late {

@@ -14,11 +14,11 @@ use viereck_store::{Look, Row, SqlError, WriteError, params};
 
 use super::{
     DUE, HELD, IN_FLIGHT, LEDGER, LEDGER_DIFFERENCE, LEDGER_DIFFERENCE_OF, OLDEST, OVERDUE, PARKED, PAUSES,
-    RECEIPTS_DUE, RESTORED, TARGETS, WAITING_FOR, reasons,
+    RECEIPTS_DUE, RESTORED, TARGETS, UNREAD_KEPT, WAITING_FOR, reasons,
 };
 use crate::deadlines::{self, Late, Level};
 use crate::rows::Side;
-use crate::{Journal, JournalError, lanes, rows};
+use crate::{Journal, JournalError, content, lanes, retention, rows};
 
 /// What can still be to do, seen from each side; none means that another custodian has to speak.
 const PLACES: [(Side, &str); 6] = [
@@ -52,6 +52,7 @@ pub struct Gauges {
     pauses: i64,
     receipts_due: i64,
     restored: bool,
+    unread_kept: u64,
     late: Vec<Late>,
 }
 
@@ -89,7 +90,9 @@ impl Journal {
         now: Timestamp,
         detail: Detail,
         targets: &deadlines::Config,
+        keep: &retention::Config,
     ) -> Result<Gauges, JournalError> {
+        let unread_until = keep.unread_until(now);
         let look = move |look: &Look<'_>| {
             Ok::<_, JournalError>(Gauges {
                 now,
@@ -105,10 +108,11 @@ impl Journal {
                 pauses: number(look, "SELECT count(*) FROM pause")?,
                 receipts_due: number(look, "SELECT count(*) FROM receipt_due")?,
                 restored: number(look, "SELECT count(*) FROM identity WHERE restored <> 0")? > 0,
+                unread_kept: content::unread_kept(look, unread_until)?.map_or(0, |(messages, _)| messages),
                 late: vec![],
             })
         };
-        let mut gauges: Gauges = self.store.read(look).await?;
+        let mut gauges: Gauges = self.store.survey(look).await?;
         gauges.late = self.late(now, targets).await?;
         self.store.measure().await.map_err(from_store)?;
         Ok(gauges)
@@ -256,6 +260,7 @@ impl Gauges {
         set(&PAUSES, &[], self.pauses);
         set(&RECEIPTS_DUE, &[], self.receipts_due);
         set(&RESTORED, &[], i64::from(self.restored));
+        set(&UNREAD_KEPT, &[], self.unread_kept.cast_signed());
         for class in Class::ALL {
             for level in Level::ALL {
                 let of_class = self.late.iter().filter(|late| late.class == *class);
@@ -357,8 +362,9 @@ mod tests {
 
     async fn look(journal: &Journal) -> Gauges {
         let now = Timestamp::from_millisecond(NOW).unwrap();
-        let targets = deadlines::Config::default();
-        journal.gauges(now, Detail::PerBehoerde, &targets).await.unwrap()
+        let (targets, keep) = (deadlines::Config::default(), retention::Config::default());
+        let gauges = journal.gauges(now, Detail::PerBehoerde, &targets, &keep);
+        gauges.await.unwrap()
     }
 
     #[tokio::test]

@@ -184,6 +184,32 @@ async fn what_was_parked_in_doubt_can_be_ended_once_nobody_may_take_it_over() {
     here.end(publishing).await;
 }
 
+/// Published, and its reader's gateway is gone for good: the same holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_met_silence_for_ever_can_be_ended_once_nobody_may_take_it_over() {
+    let mut here = Here::new().await;
+    let good = Bytes::from_static(b"good");
+    let key = here.promised(1, Class::Normal, &good, Some(good.clone())).await;
+    let publishing = here.publish(Config::default());
+    here.next().await;
+    let (actor, why) = (Actor::operator("anna").unwrap(), "ticket 1".parse().unwrap());
+    let silent = ParkedId::Message(key.message_id);
+    let mut answers = vec![];
+    for (hours, heard) in [(-1, false), (23, false), (25, true), (25, false)] {
+        let at = (Timestamp::now() - SignedDuration::from_hours(hours)).as_millisecond();
+        let set = here.journal.store.write(move |change| {
+            change.run("UPDATE message SET obsolete_after = ?, heard = ?", params![at, heard])?;
+            Ok::<_, JournalError>(())
+        });
+        set.await.unwrap();
+        answers.push(here.journal.discard(silent, &actor, &why).await.ok());
+    }
+    assert_eq!(answers, [None, None, None, Some(Some(Stage::Withdrawn))]);
+    let row = here.row(&key).await;
+    assert_eq!((row.ended, row.work), (Some(Stage::Withdrawn), None));
+    here.end(publishing).await;
+}
+
 /// While all three wait, of any sixteen in a row at least one is bulk and three are normal; each lane keeps its order.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_lane_starves_and_each_goes_by_age() {

@@ -170,7 +170,7 @@ impl Journal {
                 journal.audit(change, &actor, Verb::Requeue, &id.to_string(), &reason, work.as_str())?;
                 let target_then = match row.side {
                     Side::Taken => Some(me.clone()),
-                    Side::Sent | Side::Relayed => row.target,
+                    Side::Sent | Side::Relayed => row.target.or(row.held_for),
                 };
                 Ok((Requeued::Flowing { target_then, target_now }, told))
             })

@@ -101,6 +101,12 @@ impl Reason {
         )
     }
 
+    /// Whether it is said at the reader's door, before a message is taken, and of the way it came rather than of itself: by
+    /// the table in force there its reader or its author is served elsewhere.
+    pub fn is_of_the_way(self) -> bool {
+        matches!(self, Reason::T070 | Reason::T080)
+    }
+
     /// Whether it is said of a content that nobody at the reader's side may have read.
     pub fn leaves_content_unread(self) -> bool {
         self.is_of_readers_key()

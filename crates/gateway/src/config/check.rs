@@ -115,6 +115,7 @@ fn check_retention(retention: &retention::Config) -> Vec<Finding> {
     let retention::Config {
         taken_days,
         sent_days,
+        unread_days,
         case_days,
         promise_days,
         evidence_days,
@@ -123,6 +124,7 @@ fn check_retention(retention: &retention::Config) -> Vec<Finding> {
     let days = [
         ("retention.taken_days", taken_days),
         ("retention.sent_days", sent_days),
+        ("retention.unread_days", unread_days),
         ("retention.case_days", case_days),
         ("retention.promise_days", promise_days),
         ("retention.evidence_days", evidence_days),

@@ -61,8 +61,8 @@ impl Backlogs {
         });
     }
 
-    /// What waits at this moment, by Behörde and Leistung. It counts the rows that wait: a look of some milliseconds for
-    /// a hundred thousand.
+    /// What waits at this moment, by Behörde and Leistung. It counts the rows that wait: a look of half a tenth of a second
+    /// for a hundred thousand, which holds up no other look.
     ///
     /// # Errors
     /// Of the journal.

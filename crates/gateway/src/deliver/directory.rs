@@ -4,7 +4,7 @@
 //! <folder>/<messageId>/                  message.json, payload, form-01, attachment-01, …; markers of the Fachverfahren:
 //!                                        an empty file `accepted`, or `rejected` with one line, the reason code
 //! <folder>/.viereck/staged/<messageId>/  being written; the Fachverfahren never looks here
-//! <folder>/.viereck/handed/<messageId>   written just before the folder moves into place; holds the author
+//! <folder>/.viereck/handed/<messageId>   put there just before the folder moves into place; holds the author
 //! ```
 //!
 //! Guarantees: a folder appears whole or not at all (written and fsynced beside its place, renamed, both folders
@@ -107,7 +107,10 @@ impl Directory {
         }
         sync(&staged)?;
         sync_parent(&staged)?;
-        write(&handed, key.author.as_str().as_bytes())?;
+        // whole or not at all: half a record would be that of another author
+        let whole = handed.with_extension("new");
+        write(&whole, key.author.as_str().as_bytes())?;
+        fs::rename(&whole, &handed)?;
         sync_parent(&handed)?;
         fs::rename(&staged, &place)?;
         sync_parent(&staged)?;

@@ -58,7 +58,8 @@ async fn one(gateway: &Gateway, attempt: &mut Attempt, message: &GivenOut) -> Re
     if let Adapter::Directory(directory) = attempt.adapter()
         && let Some(seen) = look(gateway, directory, key).await
     {
-        return note(journal, attempt, message, seen).await;
+        // nothing was begun: what an attempt of before may have done stays as unsure as it was
+        return note(journal, attempt, message, seen, Acted::Perhaps).await;
     }
     let tables = gateway.tables();
     let (mut prepared, in_case) = match prepare(gateway, &tables, message).await {
@@ -82,7 +83,7 @@ async fn one(gateway: &Gateway, attempt: &mut Attempt, message: &GivenOut) -> Re
         span.came_to(metrics::word(&outcome));
     }
     drop(span);
-    note(journal, attempt, message, outcome).await
+    note(journal, attempt, message, outcome, Acted::No).await
 }
 
 /// What a folder says about an earlier attempt; `None` when there was none that counts.
@@ -192,12 +193,14 @@ fn of_files(error: &std::io::Error) -> Outcome {
     }
 }
 
-/// Notes what became of an attempt, in the delivery and in the journal.
+/// Notes what became of an attempt, in the delivery and in the journal. `failed` is what a failure says of it that says
+/// nothing itself.
 async fn note(
     journal: &Journal,
     attempt: &mut Attempt,
     message: &GivenOut,
     outcome: Outcome,
+    failed: Acted,
 ) -> Result<(), JournalError> {
     let (now, key) = (Timestamp::now(), &message.key);
     // random in every id, so no two messages keep step
@@ -206,15 +209,19 @@ async fn note(
     let own = backoff(message.attempts, spread);
     let later = |asked: Option<std::time::Duration>| now + own.max(asked.unwrap_or_default().try_into().unwrap_or(own));
     let unavailable = Deferral::FachverfahrenUnavailable;
-    match outcome {
+    match &outcome {
         Outcome::Accepted => journal.conclude(key, Conclusion::Accepted).await?,
-        Outcome::Rejected(reason) => journal.conclude(key, Conclusion::Rejected(vec![reason])).await?,
+        Outcome::Rejected(reason) => journal.conclude(key, Conclusion::Rejected(vec![*reason])).await?,
         Outcome::Waiting => return journal.handed_over(key).await,
-        Outcome::Unavailable(asked) => return journal.defer(key, later(asked), unavailable, Acted::No).await,
-        Outcome::Unclear(asked) => return journal.defer(key, later(asked), unavailable, Acted::Perhaps).await,
-        Outcome::Misconfigured(_) => {
+        Outcome::Unavailable(asked) => return journal.defer(key, later(*asked), unavailable, failed).await,
+        Outcome::Unclear(asked) => return journal.defer(key, later(*asked), unavailable, Acted::Perhaps).await,
+        Outcome::NotUnderstood(_) | Outcome::Misconfigured(_) => {
+            if let Outcome::NotUnderstood(what) = &outcome {
+                tracing::error!(message_id = %key.message_id, behoerde = %message.pair.reader,
+                    alarm = "adapter-misconfigured", "{what}: the Fachverfahren can make nothing of this message");
+            }
             let why = Deferral::AdapterMisconfigured;
-            return journal.defer(key, now + own, why, Acted::No).await;
+            return journal.defer(key, now + own, why, failed).await;
         }
     }
     if let Adapter::Directory(directory) = attempt.adapter() {

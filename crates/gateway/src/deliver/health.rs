@@ -179,7 +179,7 @@ impl Health {
         let (trouble, asked) = match outcome {
             Outcome::Accepted | Outcome::Rejected(_) | Outcome::Waiting => return self.went_well(leave),
             Outcome::Unavailable(asked) | Outcome::Unclear(asked) => (Trouble::Unavailable, *asked),
-            Outcome::Misconfigured(what) => (Trouble::Misconfigured(what.clone()), None),
+            Outcome::NotUnderstood(what) | Outcome::Misconfigured(what) => (Trouble::Misconfigured(what.clone()), None),
         };
         if leave.opened != self.opened {
             // it was under way when others failed: the same failure, but a time that was asked for counts
@@ -193,7 +193,7 @@ impl Health {
         let opens = self.breaker == Breaker::HalfOpen
             || self.failures >= FAILURES
             || asked.is_some()
-            || matches!(trouble, Trouble::Misconfigured(_));
+            || matches!(outcome, Outcome::Misconfigured(_));
         opens.then(|| self.open(trouble, asked.unwrap_or_default(), now, spread))
     }
 
@@ -389,6 +389,20 @@ mod tests {
         let wrong = Outcome::Misconfigured("answer 401".to_owned());
         assert!(tried(&mut health, &wrong, at(0)).is_some());
         assert_eq!(health.room(at(0)), Room::At(at(30)));
+        let mut health = Health::new(1, None);
+        let one = Outcome::NotUnderstood("answer 400".to_owned());
+        assert_eq!(
+            tried(&mut health, &one, at(0)),
+            None,
+            "of one message nothing follows for the others"
+        );
+        assert_eq!(tried(&mut health, &Outcome::Accepted, at(0)), None);
+        let opened = (0..FAILURES).filter_map(|_| tried(&mut health, &one, at(0))).count();
+        assert_eq!(
+            (opened, health.room(at(0))),
+            (1, Room::At(at(30))),
+            "said of all of them it is the adapter"
+        );
         let mut health = Health::new(1, None);
         let asked = Outcome::Unavailable(Some(Duration::from_secs(90)));
         assert!(tried(&mut health, &asked, at(0)).is_some());

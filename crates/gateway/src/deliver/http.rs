@@ -22,7 +22,7 @@ pub(crate) async fn hand_over(endpoint: &Endpoint, message: &HandOver) -> Outcom
         Verdict::Refused(code) => match code.parse::<Reason>() {
             Ok(reason) => Outcome::Rejected(reason),
             // the code itself is the server's text and is not repeated
-            Err(_) => Outcome::Misconfigured("answer 422 with a code that is not on the list".to_owned()),
+            Err(_) => Outcome::NotUnderstood("answer 422 with a code that is not on the list".to_owned()),
         },
     }
 }

@@ -4,7 +4,9 @@
 //! over before under the same key (the key is the digest of the message, so it can be no other), 422 with
 //! `application/problem+json` and a `code` refuses it. 408, 425, 429 and 503, or no connection at all, mean again later:
 //! it has not acted. 5xx of another kind and silence mean again later too, but nobody knows whether it has acted.
-//! Everything else says that the address, the credentials or the server are wrong, not the message.
+//! 400, 413, 415 and a 422 that names no known code say that the server can make nothing of this message: an operator has to
+//! act, and the other messages go on unless the same is said of them. Everything else says that the address, the
+//! credentials or the server are wrong, and of every message.
 
 use std::time::Duration;
 
@@ -31,7 +33,9 @@ pub(crate) enum Outcome {
     Unavailable(Option<Duration>),
     /// It failed, and the Fachverfahren may have acted or not; perhaps with a time that was asked for.
     Unclear(Option<Duration>),
-    /// An operator has to act; what is wrong, in words of ours.
+    /// The server can make nothing of this message, and an operator has to act; what is wrong, in words of ours.
+    NotUnderstood(String),
+    /// An operator has to act before any message can be handed over; what is wrong, in words of ours.
     Misconfigured(String),
 }
 
@@ -40,7 +44,7 @@ impl Outcome {
     pub(crate) fn is_taken(&self) -> bool {
         match self {
             Self::Accepted | Self::Rejected(_) | Self::Waiting => true,
-            Self::Unavailable(_) | Self::Unclear(_) | Self::Misconfigured(_) => false,
+            Self::Unavailable(_) | Self::Unclear(_) | Self::NotUnderstood(_) | Self::Misconfigured(_) => false,
         }
     }
 }
@@ -81,10 +85,16 @@ pub(crate) async fn verdict(answer: Result<Response, reqwest::Error>) -> Verdict
         StatusCode::UNPROCESSABLE_ENTITY if is_problem(answer.headers()) => match bounded(answer).await {
             Some(body) => match serde_json::from_slice(&body) {
                 Ok(ProblemJson { code: Some(code) }) => Verdict::Refused(code),
-                _ => misconfigured("answer 422 without a code".to_owned()),
+                _ => Verdict::Ended(Outcome::NotUnderstood("answer 422 without a code".to_owned())),
             },
             None => Verdict::Ended(Outcome::Unclear(None)),
         },
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY => {
+            Verdict::Ended(Outcome::NotUnderstood(format!("answer {}", status.as_u16())))
+        }
         _ => misconfigured(format!("answer {}", status.as_u16())),
     }
 }

@@ -3,6 +3,7 @@
 //! | path | whose | module |
 //! |---|---|---|
 //! | `/v1/submissions`, `GET /v1/submissions/{id}` and `/events` | online services | `submit`, `status` |
+//! | `GET`, `DELETE /v1/submissions/{id}/content` | online services | `status::content` |
 //! | `/v1/webhooks` and what is below it | online services | `webhooks` |
 //! | `GET /v1/routes` | anyone: competences are public | `routes` |
 //! | `POST /v1/cases/{caseId}/replies` | Fachverfahren | `reply` |
@@ -38,6 +39,10 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/submissions", post(submit::post).get(status::list::get))
         .route("/v1/submissions/{id}", get(status::get))
         .route("/v1/submissions/{id}/events", get(status::events))
+        .route(
+            "/v1/submissions/{id}/content",
+            get(status::content::get).delete(status::content::delete),
+        )
         .route("/v1/webhooks", post(webhooks::post).get(webhooks::list))
         .route("/v1/webhooks/{id}", get(webhooks::get).delete(webhooks::delete))
         .route("/v1/webhooks/{id}/secret", post(webhooks::rotate))

@@ -102,6 +102,14 @@ codes! {
     NotFound = "not-found", NOT_FOUND, false,
         "There is nothing here for this token",
         "Check the identifier; only who filed a submission may see it.";
+    /// It may be taken over yet.
+    ContentInFlight = "content-in-flight", CONFLICT, false,
+        "The submission has not ended, so its content is not given back",
+        "Wait until terminal is true; links names content while it can be fetched.";
+    /// Taken over, or erased.
+    ContentNotKept = "content-not-kept", NOT_FOUND, false,
+        "The content is no longer kept here",
+        "The submission was taken over, or its content was fetched and deleted; see the events.";
     /// A URL that is not called.
     WebhookUrlNotAllowed = "webhook-url-not-allowed", UNPROCESSABLE_ENTITY, false,
         "This URL is not called from here",

@@ -53,6 +53,12 @@ impl Waiting {
         })
     }
 
+    /// About how many messages somebody waits for news.
+    #[cfg(test)]
+    pub(crate) fn awaited(&self) -> usize {
+        self.bells().len()
+    }
+
     /// Passes on what the journal tells, until `shutdown`.
     pub(crate) async fn run(&self, journal: Journal, shutdown: CancellationToken) -> Result<(), JournalError> {
         let mut news = journal.subscribe();

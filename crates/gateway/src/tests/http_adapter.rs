@@ -37,6 +37,7 @@ fn problem(body: &str) -> Answer {
 #[tokio::test]
 async fn every_answer_has_its_meaning() {
     let misconfigured = |answer: &str| Outcome::Misconfigured(answer.to_owned());
+    let not_understood = |answer: &str| Outcome::NotUnderstood(answer.to_owned());
     let later = Outcome::Unavailable(None);
     let table: Vec<(Answer, Outcome)> = vec![
         (plain(200), Outcome::Accepted),
@@ -54,19 +55,22 @@ async fn every_answer_has_its_meaning() {
         ),
         (
             problem(r#"{"code":"Erika"}"#),
-            misconfigured("answer 422 with a code that is not on the list"),
+            not_understood("answer 422 with a code that is not on the list"),
         ),
-        (problem(r#"{"detail":"x"}"#), misconfigured("answer 422 without a code")),
-        (problem("no json"), misconfigured("answer 422 without a code")),
+        (
+            problem(r#"{"detail":"x"}"#),
+            not_understood("answer 422 without a code"),
+        ),
+        (problem("no json"), not_understood("answer 422 without a code")),
         (
             (
                 422,
                 vec![("content-type", "application/json".to_owned())],
                 r#"{"code":"S020"}"#.to_owned(),
             ),
-            misconfigured("answer 422"),
+            not_understood("answer 422"),
         ),
-        (plain(422), misconfigured("answer 422")),
+        (plain(422), not_understood("answer 422")),
         (plain(408), later.clone()),
         (plain(425), later.clone()),
         (plain(429), later.clone()),
@@ -90,13 +94,13 @@ async fn every_answer_has_its_meaning() {
             (302, vec![("location", "/elsewhere".to_owned())], String::new()),
             misconfigured("answer 302"),
         ),
-        (plain(400), misconfigured("answer 400")),
+        (plain(400), not_understood("answer 400")),
         (plain(401), misconfigured("answer 401")),
         (plain(403), misconfigured("answer 403")),
         (plain(404), misconfigured("answer 404")),
         (plain(405), misconfigured("answer 405")),
-        (plain(413), misconfigured("answer 413")),
-        (plain(415), misconfigured("answer 415")),
+        (plain(413), not_understood("answer 413")),
+        (plain(415), not_understood("answer 415")),
     ];
     let network = Network::new();
     let message = HandOver::new(network.opened(&network.sealed(|_| {}), RECEIVER))
@@ -145,7 +149,7 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
     let long = format!(r#"{{"detail":"{}","code":"S020"}}"#, "x".repeat(10 << 20));
     let server = Scripted::start([problem(&long)]).await;
     let outcome = http::hand_over(&endpoint(&server.url, ""), &message).await;
-    assert_eq!(outcome, Outcome::Misconfigured("answer 422 without a code".to_owned()));
+    assert_eq!(outcome, Outcome::NotUnderstood("answer 422 without a code".to_owned()));
 }
 
 #[tokio::test]

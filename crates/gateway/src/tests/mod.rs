@@ -2,6 +2,7 @@
 //! real folders, and the whole of it in one run.
 
 mod configuration;
+mod content;
 mod directory;
 mod hand_over;
 mod http_adapter;

@@ -15,19 +15,20 @@ use crate::gateway::Gateway;
 use crate::sealing_anew::{self, SealAnewError, SealingAnew};
 use crate::testing::{BEHOERDE, Network, PORTAL, RECEIVER, SENDER, Serving, token};
 
-struct Here {
+/// A submission that nobody publishes, and what others state about it.
+pub(super) struct Here {
     network: Network,
-    gateway: Arc<Gateway>,
+    pub(super) gateway: Arc<Gateway>,
     anew: SealingAnew,
     /// What was filed: the id that its client knows.
-    first: MessageId,
+    pub(super) first: MessageId,
     told: std::cell::Cell<(u64, Digest)>,
     /// Of the message that something was last told about.
     digest: std::cell::Cell<Option<(MessageId, Digest)>>,
 }
 
 impl Here {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let network = Network::new();
         let gateway = network.gateway(SENDER, "").await;
         let serving = Serving::start(&gateway).await;
@@ -55,13 +56,13 @@ impl Here {
         }
     }
 
-    async fn order(&self, message: MessageId) -> Result<MessageId, SealAnewError> {
+    pub(super) async fn order(&self, message: MessageId) -> Result<MessageId, SealAnewError> {
         let (actor, reason) = (Actor::operator("anna").unwrap(), "new key".parse().unwrap());
         self.anew.order(&key(message), None, actor, reason).await
     }
 
     /// The message that stands for the submission now.
-    async fn now(&self) -> MessageView {
+    pub(super) async fn now(&self) -> MessageView {
         self.gateway.journal.submission(&self.first).await.unwrap().unwrap()
     }
 
@@ -79,7 +80,7 @@ impl Here {
     }
 
     /// The reader's gateway states this of the message that stands now.
-    async fn told(&self, stage: Stage, reasons: Vec<Reason>) {
+    pub(super) async fn told(&self, stage: Stage, reasons: Vec<Reason>) {
         let view = self.now().await;
         let tables = self.gateway.tables();
         let digest = self.digest.get().filter(|(id, _)| *id == view.message_id);
@@ -197,13 +198,10 @@ async fn what_somebody_may_have_is_not_sealed_anew_and_only_the_readers_key_mend
     for (stage, reasons, code) in [
         (Stage::Delivered, vec![], Some("message-living")),
         (Stage::Accepted, vec![], Some("message-ended")),
-        (Stage::Rejected, vec![Reason::S999], Some("not-the-readers-key")),
-        (
-            Stage::Rejected,
-            vec![Reason::T020, Reason::S999],
-            Some("not-the-readers-key"),
-        ),
+        (Stage::Rejected, vec![Reason::S999], Some("not-mended")),
+        (Stage::Rejected, vec![Reason::T020, Reason::S999], Some("not-mended")),
         (Stage::Rejected, vec![Reason::Undecipherable], None),
+        (Stage::Rejected, vec![Reason::T080], None),
         (Stage::Expired, vec![Reason::Obsolete], None),
     ] {
         let here = Here::new().await;
@@ -256,7 +254,7 @@ async fn a_rejection_for_the_readers_key_is_mended_by_itself_once_there_is_anoth
         .in_force
         .send(here.network.another_key(RECEIVER, BEHOERDE))
         .unwrap();
-    let found = here.gateway.journal.rejected_for_readers_key(0, 10).await.unwrap();
+    let found = here.gateway.journal.rejected_for_key_or_way(0, 10).await.unwrap();
     assert!(found.is_empty(), "{found:?}");
     stop.cancel();
     running.await.unwrap().unwrap();

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use viereck_custody::deadlines;
+use viereck_envelope::Stage;
 use viereck_routing::MessageId;
 
 use super::submissions::{answer, form, metadata};
-use crate::testing::{Network, SENDER, Serving, token};
+use crate::testing::{Network, SENDER, Serving, eventually, token};
 
 #[tokio::test]
 async fn a_client_sees_its_own_submission_and_nobody_elses() {
@@ -26,6 +29,11 @@ async fn a_client_sees_its_own_submission_and_nobody_elses() {
     assert_eq!(
         (body["status"].as_str(), body["statusText"].as_str()),
         (Some("received"), Some("eingereicht"))
+    );
+    let told = viereck_custody::status::told(Stage::Received, None);
+    assert_eq!(
+        (&body["sentence"], &body["nextStep"]),
+        (&json!(told.sentence), &json!(told.next_step))
     );
     assert_eq!(
         (body["terminal"].as_bool(), body["overdue"].as_bool()),
@@ -95,6 +103,27 @@ async fn a_request_that_prefers_to_wait_gets_the_news() {
     let waiting = tokio::spawn(get().header("Prefer", "wait=20").send());
     gateway.draining.cancel();
     assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_answered_with_what_changes_meanwhile() {
+    let network = Network::new();
+    let gateway = network.gateway(SENDER, "").await;
+    let serving = Serving::start(&gateway).await;
+    let here = format!("{}{}", serving.base, file(&serving, "k").await);
+    let get = || serving.http.get(&here).bearer_auth(token("alles"));
+    let tag = get().send().await.unwrap().headers()["etag"].clone();
+    let waiting = get().header("If-None-Match", tag).header("Prefer", "wait=20");
+    let waiting = tokio::spawn(waiting.send());
+    eventually("somebody waits", || gateway.waiting.awaited() == 1).await;
+    let too_late = Timestamp::now() + SignedDuration::from_hours(24 * 30);
+    let config = deadlines::Config::default();
+    let swept = gateway.journal.sweep_deadlines(too_late, &config).await.unwrap();
+    assert_eq!(swept.ended.len(), 1);
+    // whoever is not woken looks no second time: it would be told that nothing is new
+    let answered = waiting.await.unwrap().unwrap();
+    assert_eq!(answered.status(), 200);
+    assert_eq!(answered.json::<Value>().await.unwrap()["status"], "expired");
 }
 
 #[tokio::test]

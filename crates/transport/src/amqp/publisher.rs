@@ -95,7 +95,8 @@ impl Publisher {
         // Without a connection nothing is sent, and the caller can be told so for certain.
         self.line.session(self.patience).await?;
         let window = tokio::time::timeout(self.patience, self.window(bytes.len()));
-        let _window = window.await.map_err(|_| LinkError::Full)??;
+        // not sent, and nobody has refused it: only a nack is a queue that takes nothing
+        let _window = window.await.map_err(|_| LinkError::Busy)??;
         let (answer, answered) = oneshot::channel();
         let order = Order {
             trace,

@@ -1,7 +1,7 @@
 //! The journals: whole, writable, open, right in their accounts, and what waits in them for somebody.
 
-use jiff::SignedDuration;
-use viereck_custody::{Journal, JournalError, Place};
+use jiff::{SignedDuration, Timestamp};
+use viereck_custody::{Journal, JournalError, Place, retention};
 use viereck_routing::CustodianId;
 use viereck_store::Integrity;
 
@@ -53,7 +53,13 @@ pub(super) async fn examine(patient: &Patient<'_>, chart: &mut Chart) {
                 "Look at the disk and at the log of the process; a process that saw an I/O error has to be started anew.",
             );
         }
-        if let Err(error) = one(journal, &subject, chart).await {
+        let settings = patient.config.gateways.iter().map(|gateway| &gateway.settings);
+        let settings = settings.filter(|gateway| gateway.id == *journal.custodian());
+        let keep = settings
+            .map(|gateway| gateway.retention.clone())
+            .next()
+            .unwrap_or_default();
+        if let Err(error) = one(journal, &keep, &subject, chart).await {
             let sentence = format!("It cannot be read: {error}.");
             let next_step = "Copy the file away, restore the last backup, and `viereck journal reconcile`.";
             chart.add(Severity::Error, "journal-failed", subject, sentence, next_step);
@@ -104,7 +110,12 @@ async fn integrity(custodian: &CustodianId, place: &Place, chart: &mut Chart) {
     }
 }
 
-async fn one(journal: &Journal, subject: &str, chart: &mut Chart) -> Result<(), JournalError> {
+async fn one(
+    journal: &Journal,
+    keep: &retention::Config,
+    subject: &str,
+    chart: &mut Chart,
+) -> Result<(), JournalError> {
     if let Some(at) = journal.restored().await? {
         chart.add(
             Severity::Error,
@@ -116,6 +127,7 @@ async fn one(journal: &Journal, subject: &str, chart: &mut Chart) -> Result<(), 
     }
     ledger(journal, chart).await?;
     waiting(journal, chart).await?;
+    unread(journal, keep, chart).await?;
     clocks(journal, chart).await?;
     sharers(journal, subject, chart).await?;
     let check = journal.verify_audit().await?;
@@ -211,6 +223,21 @@ async fn waiting(journal: &Journal, chart: &mut Chart) -> Result<(), JournalErro
                 pause.scope, pause.since, pause.reason, pause.actor
             ),
             "`viereck resume` lets it go on.",
+        );
+    }
+    Ok(())
+}
+
+async fn unread(journal: &Journal, keep: &retention::Config, chart: &mut Chart) -> Result<(), JournalError> {
+    let until = keep.unread_until(Timestamp::now());
+    if let Some((messages, first)) = journal.unread_kept(until).await? {
+        chart.add(
+            Severity::Warning,
+            "unread-kept",
+            journal.custodian().to_string(),
+            format!("{messages} messages ended unread and nobody has fetched them, the first since {first:.0}."),
+            "`viereck message list --status expired`, then undeliverable, rejected and withdrawn, says who filed them: let \
+             them fetch it. What nobody wants any more: `viereck parked erase`.",
         );
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::metrics::Detail;
-use viereck_custody::{CurrentTables, Journal, deadlines};
+use viereck_custody::{CurrentTables, Journal, deadlines, retention};
 use viereck_gateway::Backlogs;
 use viereck_routing::{Certificate, CustodianId, Tables};
 
@@ -24,6 +24,8 @@ pub(super) struct Sampling {
     pub(super) detail: Detail,
     /// Until when messages of a class are to be taken over.
     pub(super) targets: deadlines::Config,
+    /// How long things are kept.
+    pub(super) keep: retention::Config,
     /// What waits at a gateway; nothing at the broker.
     pub(super) backlogs: Option<Backlogs>,
 }
@@ -47,7 +49,10 @@ impl Sampling {
         let tables = self.tables.borrow().clone();
         let writable = self.journal.is_writable().await;
         WRITABLE.gauge(&[label(&custodian)]).set(f64::from(u8::from(writable)));
-        match self.journal.gauges(Timestamp::now(), self.detail, &self.targets).await {
+        let gauges = self
+            .journal
+            .gauges(Timestamp::now(), self.detail, &self.targets, &self.keep);
+        match gauges.await {
             Ok(gauges) => gauges.show(&custodian, |behoerde| tables.participant(behoerde).is_some()),
             Err(error) => tracing::warn!(%custodian, %error, "the journal was not looked at for the metrics"),
         }

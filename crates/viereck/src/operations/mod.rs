@@ -6,6 +6,7 @@
 //! | `GET /healthz/live`, `/healthz/ready` | for whoever starts and balances processes | no |
 //! | `GET /v1/parked`, `/v1/parked/{id}`, `POST …/requeue`, `…/discard`, `POST /v1/parked/requeue` | what is parked | yes |
 //! | `POST /v1/messages/{id}/seal-anew` | a message sealed anew | yes |
+//! | `POST /v1/messages/{id}/erase` | the content of a message that ended unread erased | yes |
 //! | `GET /v1/jobs`, `POST /v1/jobs/{id}/stop` | requeues of many under way | yes |
 //! | `GET /v1/messages`, `/v1/messages/find` | what the journals know of messages | yes |
 //! | `GET /v1/pauses`, `POST /v1/pause`, `/v1/resume` | what rests | yes |
@@ -20,6 +21,7 @@ mod access;
 mod anew;
 pub(crate) mod client;
 pub(crate) mod control;
+mod erase;
 mod messages;
 pub(crate) mod parked;
 mod problem;
@@ -154,6 +156,7 @@ fn router(operations: Arc<Operations>) -> Router {
         .route("/v1/parked/{id}/requeue", post(parked::requeue))
         .route("/v1/parked/{id}/discard", post(parked::discard))
         .route("/v1/messages/{id}/seal-anew", post(anew::seal_anew))
+        .route("/v1/messages/{id}/erase", post(erase::erase))
         .route("/v1/jobs", get(parked::jobs))
         .route("/v1/jobs/{id}/stop", post(parked::stop_job))
         .route("/v1/messages", get(messages::list))

@@ -269,7 +269,7 @@ pub(super) async fn discard(
     Ok(axum::Json(answer).into_response())
 }
 
-/// The one journal that has it parked.
+/// The one journal in which it is parked, or may be discarded although it is not.
 async fn only_one<'a>(
     operations: &'a Operations,
     id: ParkedId,
@@ -277,7 +277,7 @@ async fn only_one<'a>(
 ) -> Result<&'a Journal, Problem> {
     let mut holders = Vec::new();
     for journal in operations.journals_of(custodian)? {
-        if !journal.parked_of(id).await?.is_empty() {
+        if journal.may_discard(id).await? {
             holders.push(journal);
         }
     }

@@ -108,6 +108,14 @@ codes! {
     NotReplaceable = "not-replaceable", CONFLICT, Conflict,
         "The message is not sealed anew",
         "Only what never left, or ended as undeliverable, expired, or rejected for the reader's key, is; detail says why not.";
+    /// It has not ended.
+    ContentInFlight = "content-in-flight", CONFLICT, Conflict,
+        "The message has not ended, so its content is not erased",
+        "`viereck parked discard` ends what is parked; `viereck message trace` shows who has it.";
+    /// Taken over, erased before, or sealed anew.
+    ContentNotKept = "content-not-kept", NOT_FOUND, NotFound,
+        "There is no content of this message that could be erased",
+        "`viereck message trace` shows whether it was taken over, erased or sealed anew.";
     /// Nothing to do.
     NothingMatches = "nothing-matches", NOT_FOUND, NotFound,
         "Nothing that is parked fits the filter",

@@ -20,9 +20,13 @@ const FIELD: &str = "alarm";
 pub const ALARMS: &[(&str, &str)] = &[
     (
         "adapter-misconfigured",
-        "A delivery cannot hand anything over until an operator mends its adapter.",
+        "A delivery cannot hand a message, or anything, over until an operator mends its adapter.",
     ),
     ("certificate", "The own certificate does not allow to seal or to sign."),
+    (
+        "clock-jumped",
+        "The clock has run further than the time that has passed: nothing is ended by a deadline.",
+    ),
     (
         "database-unreachable",
         "The database of a journal is away: nothing is promised until it is back.",
@@ -103,6 +107,10 @@ pub const ALARMS: &[(&str, &str)] = &[
         "Custodians state ends of one message that exclude each other.",
     ),
     ("undecipherable", "A message does not open although its key is known."),
+    (
+        "unread-kept",
+        "Messages that ended unread lie at their author's gateway, and for long nobody has fetched them.",
+    ),
     ("unrouted", "A message came back, for nobody is bound to take it."),
     ("webhook-disabled", "A webhook is not called any more."),
 ];

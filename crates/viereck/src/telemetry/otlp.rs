@@ -284,6 +284,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_sent_where_no_collector_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("viereck.toml");
+        let smallest = "environment = \"test\"\n[broker]\nkeys = \"keys\"\njournal = \"broker.sqlite\"\n";
+        std::fs::write(&file, smallest).unwrap();
+        let config = Config::load(&file).unwrap();
+        assert_eq!(config.telemetry.otlp, None);
+        assert!(start(&config).unwrap().is_none());
+    }
+
+    #[test]
     fn the_address_gets_the_path_of_the_standard_once() {
         let of = |text: &str| address(text).map(|url| url.to_string());
         let usual = "http://collector:4318/v1/traces".to_owned();

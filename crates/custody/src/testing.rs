@@ -1,0 +1,19 @@
+//! What tests of several rooms ask a journal.
+
+use viereck_store::Param;
+
+use crate::{Journal, JournalError};
+
+/// How SQLite goes about a statement, whatever its parameters: one line for each table or index it searches or scans.
+/// What it compares within an index stands in brackets, so a test can tell a seek from a look at every row, on any
+/// machine.
+pub(crate) async fn searches(journal: &Journal, sql: &str) -> Vec<String> {
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    let plan = journal.store.read(move |look| {
+        let anything = vec![Param::Null; explain.matches('?').count()];
+        look.all(&explain, &anything, |row| {
+            Ok::<_, JournalError>(row.get::<String>("detail")?)
+        })
+    });
+    plan.await.unwrap()
+}
