@@ -74,6 +74,7 @@ fn outcomes() -> Vec<&'static str> {
         "link-unreachable",
         "link-unconfirmed",
         "link-full",
+        "link-busy",
         "link-too-large",
         "link-no-queue",
         "link-reconciling",
