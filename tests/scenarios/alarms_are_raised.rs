@@ -70,7 +70,8 @@ async fn what_is_late_is_alarmed_by_how_late_it_is_and_what_is_too_late_as_expir
             .await
             .unwrap();
         let entered = Timestamp::now().as_millisecond() - age;
-        aged += &format!("UPDATE message SET entered_at = {entered} WHERE message_id = '{message}';");
+        aged +=
+            &format!("UPDATE message SET filed_at = {entered}, entered_at = {entered} WHERE message_id = '{message}';");
     }
     receiver.close().await;
     place.spoil(&aged).await;
