@@ -226,6 +226,12 @@ impl Drill<'_> {
                 stage.book.promised_since(first) >= warm
             })
             .await?;
+        // a process that is still starting cannot be struck at a step
+        stage
+            .until("the first of them are taken over", A_STRIKE, || {
+                !stage.book.submissions_since(first, true).is_empty()
+            })
+            .await?;
         let arranged = stage.arrange(strike.step).await;
         let seen = arranged.seen;
         let moment = stage.strike(strike, arranged).await?;
