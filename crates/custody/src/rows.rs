@@ -302,7 +302,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    const ALL: [Work; 4] = [Work::Publish, Work::Relay, Work::HandOver, Work::Await];
+    pub(crate) const ALL: [Work; 4] = [Work::Publish, Work::Relay, Work::HandOver, Work::Await];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,187 @@
+//! What a clock that jumps may do: nothing is ended by it, and nothing is held up by it for long.
+//!
+//! A host that wakes up weeks ahead would end everything that waits. While the clock has run further than the time that
+//! has passed, nothing is ended, with an alarm, until both agree or an operator has looked and starts the process anew.
+//!
+//! Times of the next try are read off the same clock. One that was days ahead leaves times behind that are still to come
+//! when it is set right; no pause between two tries is that long, so such a message is due at once. Does not: shorten
+//! what lies within the longest pause. A clock that was some hours ahead costs up to that.
+
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+use viereck_routing::Class;
+use viereck_store::{Look, params};
+
+use super::STEP;
+use crate::rows::Work;
+use crate::{Journal, JournalError, lanes};
+
+/// By how much the clock may run ahead of the time that has passed; setting it right is less.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// The longest pause that anybody else than the outbox makes: a Fachverfahren may ask for an hour.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+
+/// The clock beside the time that has passed.
+pub(super) struct Clockwork {
+    wall: Timestamp,
+    steady: Instant,
+    jumped: bool,
+}
+
+impl Clockwork {
+    pub(super) fn begin(wall: Timestamp, steady: Instant) -> Self {
+        Self {
+            wall,
+            steady,
+            jumped: false,
+        }
+    }
+
+    /// Whether deadlines may be read off this clock; tells when that changes.
+    pub(super) fn is_right(&mut self, wall: Timestamp, steady: Instant) -> bool {
+        let passed = SignedDuration::try_from(steady.duration_since(self.steady)).unwrap_or(SignedDuration::MAX);
+        let ahead = wall.duration_since(self.wall).saturating_sub(passed);
+        let jumped = ahead > AHEAD;
+        match (self.jumped, jumped) {
+            (false, true) => tracing::error!(%ahead, alarm = "clock-jumped",
+                "the clock has run further than the time that has passed: nothing is ended by a deadline"),
+            (true, false) => tracing::info!("the clock agrees with the time that has passed: deadlines count again"),
+            _ => {}
+        }
+        self.jumped = jumped;
+        !jumped
+    }
+}
+
+impl Journal {
+    /// Makes due what is put off further than any pause between two tries reaches. How many that were.
+    pub(super) async fn bring_forward(&self, now: Timestamp) -> Result<u64, JournalError> {
+        // a pause may be spread, and is noted some moments after it was reckoned
+        let longest = self.longest_silence().max(LONGEST_PAUSE) * 2;
+        let mut brought = 0;
+        for work in Work::ALL {
+            for class in Class::ALL {
+                brought += self.bring_lane_forward(work, *class, now, now + longest).await?;
+            }
+        }
+        if brought > 0 {
+            tracing::warn!(messages = brought, "put off by a clock that was ahead: due now");
+            self.shared.wake_all();
+        }
+        Ok(brought)
+    }
+
+    async fn bring_lane_forward(
+        &self,
+        work: Work,
+        class: Class,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, JournalError> {
+        let (now, until) = (now.as_millisecond(), until.as_millisecond());
+        let of_lane = move |look: &Look<'_>| {
+            look.all(
+                PUT_OFF,
+                params![work.as_str(), lanes::number(class), until, STEP as i64],
+                |row| row.at::<i64>(0),
+            )
+        };
+        let mut brought = 0;
+        while !self
+            .store
+            .read(move |look| Ok::<_, JournalError>(of_lane(look)?))
+            .await?
+            .is_empty()
+        {
+            let step = self.store.write(move |change| {
+                let seqs = of_lane(change)?;
+                for seq in &seqs {
+                    change.run(
+                        "UPDATE message SET due_at = ?,
+                            overdue_at = CASE WHEN overdue_at > ? THEN ? ELSE overdue_at END WHERE seq = ?",
+                        params![now, until, now, *seq],
+                    )?;
+                }
+                Ok::<_, JournalError>(seqs.len() as u64)
+            });
+            brought += step.await?;
+        }
+        Ok(brought)
+    }
+}
+
+/// A seek in the index, and nothing in it but what is put off.
+const PUT_OFF: &str = "SELECT seq FROM message WHERE work = ? AND class = ? AND due_at > ? LIMIT ?";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use viereck_routing::Environment;
+
+    use super::*;
+    use crate::testing::searches;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_800_000_000_000 + day * 24 * 3600 * 1000).unwrap()
+    }
+
+    #[test]
+    fn deadlines_are_not_read_off_a_clock_that_has_jumped() {
+        let steady = Instant::now();
+        let later = |minutes: u64| steady + Duration::from_secs(60 * minutes);
+        let mut clock = Clockwork::begin(at(0), steady);
+        assert!(clock.is_right(at(0) + SignedDuration::from_mins(60), later(60)));
+        // set right by some minutes, and back
+        assert!(clock.is_right(at(0) + SignedDuration::from_mins(70), later(61)));
+        assert!(clock.is_right(at(0) - SignedDuration::from_mins(70), later(62)));
+        // weeks ahead, for however long
+        assert!(!clock.is_right(at(14), later(63)));
+        assert!(!clock.is_right(at(15), later(63 + 24 * 60)));
+        assert!(clock.is_right(at(1) + SignedDuration::from_mins(64), later(64 + 24 * 60)));
+    }
+
+    #[tokio::test]
+    async fn what_a_clock_that_was_ahead_put_off_is_due_when_it_is_set_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-s".parse().unwrap(), Environment::Test).await;
+        let journal = journal.unwrap();
+        let hours = [-1, 5, 24 * 30];
+        let fill = journal.store.write(move |change| {
+            for (number, hours) in (0..3 * STEP).flat_map(|_| hours).enumerate() {
+                let id = format!("6f0a6f6c-8f0e-4c3e-9a53-{number:012}");
+                let due = (at(0) + SignedDuration::from_hours(hours)).as_millisecond();
+                change.run(
+                    "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
+                        leistung, gateway, filed_at, obsolete_after, entered_at, work, due_at, overdue_at)
+                     VALUES ('sent', 'wgp:010000000000', ?, ?, ?, ?, 'application', 'wgb:010010000000',
+                        '99107023037000', 'gw-s', 0, 0, 0, 'publish', ?, ?)",
+                    params![id, &[0_u8; 32], &[0_u8; 32], id, due, due],
+                )?;
+            }
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        let all = 3 * STEP as u64;
+        assert_eq!(journal.bring_forward(at(0)).await.unwrap(), all);
+        assert_eq!(journal.bring_forward(at(0)).await.unwrap(), 0);
+        let now_due = journal.store.read(|look| {
+            let due = (at(0).as_millisecond(), at(0).as_millisecond());
+            look.first(
+                "SELECT count(*) AS n FROM message WHERE due_at = ? AND overdue_at = ?",
+                params![due.0, due.1],
+                |row| row.get::<i64>("n"),
+            )
+        });
+        assert_eq!(
+            now_due.await.unwrap(),
+            Some(all.cast_signed()),
+            "the others are as they were"
+        );
+        let steps = searches(&journal, PUT_OFF).await;
+        assert!(steps[0].ends_with("(work=? AND class=? AND due_at>?)"), "{steps:?}");
+    }
+}
