@@ -1,6 +1,6 @@
--- The journal of one custodian, on SQLite and on PostgreSQL alike. Instants are milliseconds since 1970-01-01T00:00Z,
--- digests 32 octets, truth values 0 and 1, everything that names a thing is text as it stands on the wire. Applicant data
--- stands only inside sealed.bytes, encrypted.
+-- The journal of one custodian, on SQLite and on PostgreSQL alike; `1-sqlite.sql` is what only SQLite needs. Instants are
+-- milliseconds since 1970-01-01T00:00Z, digests 32 octets, truth values 0 and 1, everything that names a thing is text as
+-- it stands on the wire. Applicant data stands only inside sealed.bytes, encrypted.
 
 CREATE TABLE identity (
     custodian   TEXT NOT NULL,
@@ -149,6 +149,7 @@ CREATE TABLE batch_in (
     PRIMARY KEY (custodian, destination, sequence, head)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batch_in_taken ON batch_in (taken_at);
+CREATE INDEX batch_in_gap ON batch_in (destination, taken_at) WHERE follows = 0;
 
 -- One promise per key of a client; the first answer is repeated to the same request.
 CREATE TABLE promise (

@@ -21,6 +21,11 @@ use crate::status::told;
 use crate::{Entry, JournalError, instance, rows};
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
+/// The same for a file, with what only SQLite needs.
+const MIGRATIONS_OF_A_FILE: &[&str] = &[concat!(
+    include_str!("../migrations/1.sql"),
+    include_str!("../migrations/1-sqlite.sql")
+)];
 
 /// How many occurrences a slow listener may lag behind before it misses some; listeners only show things.
 const OCCURRENCES_KEPT: usize = 4096;
@@ -125,7 +130,7 @@ impl Journal {
         environment: Environment,
     ) -> Result<Self, JournalError> {
         let store = match place.into() {
-            Place::File(path) => Store::open(&path, MIGRATIONS, Config::default())?,
+            Place::File(path) => Store::open(&path, MIGRATIONS_OF_A_FILE, Config::default())?,
             Place::Postgres(url) => {
                 Store::open_shared(&url, &schema(&custodian), MIGRATIONS, Config::default()).await?
             }
@@ -157,7 +162,7 @@ impl Journal {
         environment: Environment,
     ) -> Result<Self, JournalError> {
         let store = match place.into() {
-            Place::File(path) => Store::open_to_look(&path, MIGRATIONS, Config::default())?,
+            Place::File(path) => Store::open_to_look(&path, MIGRATIONS_OF_A_FILE, Config::default())?,
             Place::Postgres(url) => {
                 Store::open_shared_to_look(&url, &schema(&custodian), MIGRATIONS, Config::default()).await?
             }
@@ -312,5 +317,36 @@ fn is_of(conn: &Look<'_>, custodian: &CustodianId, environment: Environment) -> 
             custodian: owner,
             environment: place,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_is_told_what_to_expect_of_every_index_of_the_messages() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
+        let journal = journal.unwrap();
+        let indexes = journal.store.read(|look| {
+            look.all(
+                "SELECT list.name AS name, (SELECT count(*) FROM pragma_index_info(list.name)) + 1 AS numbers,
+                    coalesce((SELECT stat FROM sqlite_stat1 WHERE tbl = 'message' AND idx = list.name), '') AS stat
+                 FROM pragma_index_list('message') AS list",
+                params![],
+                |row| {
+                    Ok::<_, JournalError>((
+                        row.get::<String>("name")?,
+                        row.get::<i64>("numbers")?,
+                        row.get::<String>("stat")?,
+                    ))
+                },
+            )
+        });
+        for (name, numbers, stat) in indexes.await.unwrap() {
+            assert_eq!(stat.split(' ').count() as i64, numbers, "{name}: {stat:?}");
+        }
     }
 }

@@ -308,17 +308,21 @@ pub(crate) enum Met {
     Waiting(i64),
 }
 
+/// Each part by its own index, and the rows of those few: in one condition, or joined in the other order (which a cross
+/// join rules out), it would be a look at everything the author ever sent here.
+const CHAIN: &str = "SELECT message.* FROM (
+        SELECT seq FROM message WHERE message_id = ?
+        UNION SELECT seq FROM message WHERE replaces = ?
+        UNION SELECT seq FROM message WHERE case_id = ? AND kind = ? AND kind = 'application'
+    ) AS chain CROSS JOIN message
+    WHERE message.seq = chain.seq AND message.side = 'taken' AND message.author = ? AND message.message_id <> ?
+    ORDER BY message.seq";
+
 /// Looks for the other messages of `header`'s chain among those taken here. An application has a case of its own, so its
 /// whole case is looked at: a chain counts even where one of its links never came.
 pub(crate) fn meet(conn: &Look<'_>, header: &Header) -> Result<Met, JournalError> {
     let of_chain = conn.all(
-        // each by its own index: in one condition they would be a look at everything the author ever sent here
-        "SELECT message.* FROM (
-            SELECT seq FROM message WHERE message_id = ?
-            UNION SELECT seq FROM message WHERE replaces = ?
-            UNION SELECT seq FROM message WHERE case_id = ? AND kind = ? AND kind = 'application'
-         ) AS chain JOIN message ON message.seq = chain.seq
-         WHERE message.side = 'taken' AND message.author = ? AND message.message_id <> ? ORDER BY message.seq",
+        CHAIN,
         params![
             header.replaces.map(|id| id.to_string()),
             header.message_id.to_string(),
@@ -354,4 +358,27 @@ pub(crate) fn meet(conn: &Look<'_>, header: &Header) -> Result<Met, JournalError
         };
     }
     Ok(met)
+}
+
+#[cfg(test)]
+mod tests {
+    use viereck_routing::Environment;
+
+    use super::*;
+    use crate::testing::searches;
+
+    #[tokio::test]
+    async fn a_chain_is_found_by_seeks_however_much_its_author_ever_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-r".parse().unwrap(), Environment::Test).await;
+        let steps = searches(&journal.unwrap(), CHAIN).await;
+        assert!(
+            steps
+                .iter()
+                .any(|step| step == "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
+            "{steps:?}"
+        );
+        assert!(!steps.iter().any(|step| step.contains("author=?")), "{steps:?}");
+    }
 }

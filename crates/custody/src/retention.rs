@@ -395,7 +395,11 @@ fn delete_case(change: &Change<'_>, case: &str, until: Timestamp, now: Timestamp
             ledger::participant(row.side, &row.key.author, &row.reader),
         )?;
     }
-    change.run("DELETE FROM case_file WHERE case_id = ?", params![case])?;
+    // both sides named, so that it is a seek in the key
+    change.run(
+        "DELETE FROM case_file WHERE side IN ('author', 'reader') AND case_id = ?",
+        params![case],
+    )?;
     Ok(messages.len() as u64)
 }
 

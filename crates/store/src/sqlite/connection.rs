@@ -51,6 +51,7 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
         PRAGMA secure_delete = ON;
         PRAGMA wal_autocheckpoint = 0;
         PRAGMA journal_size_limit = 67108864;
+        PRAGMA cache_size = -65536;
         PRAGMA trusted_schema = OFF;";
     open(
         path,
