@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{Event, Stage, Subject, VerifiedBatch, verify_batch};
 use viereck_routing::{Digest, GatewayId, Tables};
@@ -24,6 +24,8 @@ use crate::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, aside, status};
 /// Receipts taken at once.
 const PREFETCH: u16 = 32;
 
+/// Messages asked about again within a second, and in one commit.
+const ASKED_A_SECOND: usize = 256;
 /// How often gaps are looked for at the most.
 const SHORTEST_GRACE: Duration = Duration::from_millis(100);
 
@@ -133,29 +135,32 @@ impl Journal {
     /// may have, or that nobody is known to have, are published once more. Each gap is asked for once.
     pub async fn ask_for_gaps(&self, before: Timestamp) -> Result<(), JournalError> {
         let me = self.custodian().clone();
-        let asked = self.store.write(move |tx| {
-            let now = Timestamp::now().as_millisecond();
-            let silent: Vec<String> = tx.all(
+        let gaps = self.store.read(move |look| {
+            look.all(
                 "SELECT DISTINCT custodian FROM batch_in WHERE follows = 0 AND destination = ? AND taken_at <= ?
                  ORDER BY custodian",
                 params![me.as_str(), before.as_millisecond()],
-                |row| Ok::<_, JournalError>(row.at(0)?),
-            )?;
-            let mut asked = 0;
-            for custodian in &silent {
-                asked += tx.run(
-                    "UPDATE message SET due_at = ? WHERE side = 'sent' AND work = 'publish' AND attempts > 0
-                     AND due_at > ? AND (target IS NULL OR target = ?)",
-                    params![now, now, custodian],
-                )?;
-            }
+                |row| Ok::<String, JournalError>(row.at(0)?),
+            )
+        });
+        let silent = gaps.await?;
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let mut asked = 0;
+        for custodian in &silent {
+            asked += self.ask_about(custodian).await?;
+        }
+        // only now: who ends in between asks once more
+        let me = self.custodian().clone();
+        let noted = self.store.write(move |tx| {
             tx.run(
                 "UPDATE batch_in SET follows = 1 WHERE follows = 0 AND destination = ? AND taken_at <= ?",
                 params![me.as_str(), before.as_millisecond()],
             )?;
-            Ok::<_, JournalError>((silent, asked))
+            Ok::<_, JournalError>(())
         });
-        let (silent, asked) = asked.await?;
+        noted.await?;
         for custodian in silent {
             tracing::warn!(
                 custodian,
@@ -168,6 +173,36 @@ impl Journal {
             self.shared.publish_wanted.notify_one();
         }
         Ok(())
+    }
+
+    /// Publishes again what this custodian may have, so many a second: a week's backlog is not to go out at once.
+    async fn ask_about(&self, custodian: &str) -> Result<u64, JournalError> {
+        let (whose, now) = (custodian.to_owned(), Timestamp::now());
+        let open = self.store.survey(move |look| {
+            look.all(
+                "SELECT seq FROM message WHERE side = 'sent' AND work = 'publish' AND attempts > 0
+                 AND due_at > ? AND (target IS NULL OR target = ?) ORDER BY due_at",
+                params![now.as_millisecond(), whose],
+                |row| Ok::<i64, JournalError>(row.at(0)?),
+            )
+        });
+        let mut asked = 0;
+        for (second, some) in (0..).zip(open.await?.chunks(ASKED_A_SECOND)) {
+            let due_at = (now + SignedDuration::from_secs(second)).as_millisecond();
+            let some = some.to_vec();
+            let put = self.store.write(move |tx| {
+                let mut put = 0;
+                for seq in some {
+                    put += tx.run(
+                        "UPDATE message SET due_at = ? WHERE seq = ? AND work = 'publish' AND due_at > ?",
+                        params![due_at, seq, due_at],
+                    )?;
+                }
+                Ok::<_, JournalError>(put)
+            });
+            asked += put.await?;
+        }
+        Ok(asked)
     }
 
     /// Forgets batches taken before `before`, but for the newest of each chain, and octets that did not verify then.

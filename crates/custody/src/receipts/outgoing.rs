@@ -18,8 +18,12 @@ use viereck_routing::{Digest, GatewayId};
 use viereck_store::{Look, SqlError, params};
 use viereck_transport::{Address, Link};
 
+use crate::clock::still_to_come;
 use crate::outbox::{FAREWELL, doubled, pause_until};
 use crate::{Duty, JOURNAL_PAUSE, Journal, JournalError};
+
+/// The longest pause after a batch that did not go out.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
 /// How a batch reaches its destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +136,9 @@ struct Resting(HashMap<GatewayId, (u32, Timestamp)>);
 
 impl Resting {
     fn rests(&self, to: &GatewayId, now: Timestamp) -> bool {
-        self.0.get(to).is_some_and(|(_, until)| *until > now)
+        self.0
+            .get(to)
+            .is_some_and(|(_, until)| still_to_come(*until, now, LONGEST_PAUSE))
     }
 
     fn note(&mut self, to: GatewayId, sent: Sent, now: Timestamp) {
@@ -141,7 +147,7 @@ impl Resting {
             return;
         }
         let failures = self.0.get(&to).map_or(0, |(failures, _)| *failures);
-        let pause = doubled(SignedDuration::from_millis(500), failures, SignedDuration::from_mins(1));
+        let pause = doubled(SignedDuration::from_millis(500), failures, LONGEST_PAUSE);
         self.0.insert(to, (failures + 1, now + pause));
     }
 
@@ -226,12 +232,20 @@ impl Sender {
 impl Journal {
     async fn receipt_destinations(&self) -> Result<Vec<GatewayId>, JournalError> {
         let destinations = self.store.read(|conn| {
-            conn.all(
-                "SELECT destination FROM receipt_due UNION SELECT destination FROM refusal_due
-                 UNION SELECT destination FROM batch_out WHERE bytes IS NOT NULL",
-                &[],
-                |row| crate::rows::name(row, "destination"),
-            )
+            let mut all = vec![];
+            loop {
+                // a seek for each destination, however many events are due
+                let last = all.last().map_or("", GatewayId::as_str);
+                let next: Option<GatewayId> = conn
+                    .first(NEXT_DESTINATION, params![last, last, last], |row| {
+                        crate::rows::name_if_any(row, "destination")
+                    })?
+                    .flatten();
+                match next {
+                    Some(next) => all.push(next),
+                    None => return Ok::<_, JournalError>(all),
+                }
+            }
         });
         Ok(destinations.await?)
     }
@@ -330,6 +344,18 @@ impl Journal {
     }
 }
 
+/// The first destination behind another one that something is due for.
+const NEXT_DESTINATION: &str = "SELECT min(destination) AS destination FROM (
+        SELECT min(destination) AS destination FROM receipt_due WHERE destination > ?
+        UNION ALL SELECT min(destination) FROM refusal_due WHERE destination > ?
+        UNION ALL SELECT min(destination) FROM batch_out WHERE destination > ? AND bytes IS NOT NULL
+    ) AS due";
+
+/// The oldest that are due: in the order of the key, so that no more are read than are taken.
+const OLDEST_EVENTS: &str =
+    "SELECT event.seq, event.octets FROM receipt_due JOIN event ON event.seq = receipt_due.event
+    WHERE destination = ? ORDER BY receipt_due.event LIMIT ?";
+
 fn gather(conn: &Look<'_>, to: &GatewayId, largest: usize) -> Result<Gathered, JournalError> {
     let last: Option<(i64, [u8; 32])> = conn.first(
         "SELECT sequence, head FROM batch_out WHERE destination = ? ORDER BY sequence DESC LIMIT 1",
@@ -340,12 +366,9 @@ fn gather(conn: &Look<'_>, to: &GatewayId, largest: usize) -> Result<Gathered, J
         Some((sequence, head)) => (sequence.cast_unsigned() + 1, Digest::from_octets(head)),
         None => (1, Digest::ZERO),
     };
-    let mut events = conn.all(
-        "SELECT event.seq, event.octets FROM receipt_due JOIN event ON event.seq = receipt_due.event
-             WHERE destination = ? ORDER BY event.seq LIMIT ?",
-        params![to.as_str(), largest as i64],
-        |row| Ok::<_, JournalError>((Source::Event(row.at(0)?), row.at(1)?)),
-    )?;
+    let mut events = conn.all(OLDEST_EVENTS, params![to.as_str(), largest as i64], |row| {
+        Ok::<_, JournalError>((Source::Event(row.at(0)?), row.at(1)?))
+    })?;
     let refusals = conn.all(
         "SELECT refused_octets.seq, octets FROM refusal_due JOIN refused_octets ON refused_octets.seq = refusal
              WHERE destination = ? ORDER BY refused_octets.seq LIMIT ?",
@@ -358,4 +381,46 @@ fn gather(conn: &Look<'_>, to: &GatewayId, largest: usize) -> Result<Gathered, J
         sequence,
         previous,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use viereck_routing::Environment;
+
+    use super::*;
+    use crate::testing::searches;
+
+    #[tokio::test]
+    async fn who_is_to_hear_of_something_and_the_oldest_of_it_are_found_by_seeks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
+        let journal = journal.unwrap();
+        for statement in [NEXT_DESTINATION, OLDEST_EVENTS] {
+            let steps = searches(&journal, statement).await;
+            let long =
+                |step: &String| step.contains("TEMP B-TREE") || step.starts_with("SCAN") && !step.ends_with("due");
+            assert!(!steps.iter().any(long), "{steps:?}");
+        }
+        let fill = journal.store.write(|change| {
+            for (destination, event) in [("gw-b", 1_i64), ("gw-b", 2), ("gw-c", 1)] {
+                change.run("INSERT INTO receipt_due VALUES (?, ?)", params![destination, event])?;
+            }
+            change.run(
+                "INSERT INTO batch_out VALUES ('gw-a', 1, ?, ?)",
+                params![&[0_u8; 32], &[1_u8]],
+            )?;
+            change.run(
+                "INSERT INTO batch_out VALUES ('gw-d', 1, ?, NULL)",
+                params![&[0_u8; 32]],
+            )?;
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        let found = journal.receipt_destinations().await.unwrap();
+        assert_eq!(
+            found.iter().map(GatewayId::as_str).collect::<Vec<_>>(),
+            ["gw-a", "gw-b", "gw-c"]
+        );
+    }
 }
