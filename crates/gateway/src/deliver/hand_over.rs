@@ -115,18 +115,23 @@ async fn prepare(gateway: &Gateway, tables: &Arc<Tables>, message: &GivenOut) ->
         .await
         .map_err(Stop::Journal)?;
     let opened = open(gateway, Arc::clone(tables), message, octets).await?;
-    // once an adapter may have acted, only its answer says what became of it
     if message.unsure == 0 && opened.header().obsolete_at(Timestamp::now()) {
         return Err(Stop::Ended(Conclusion::Expired));
     }
+    let refused = |reason| refused(message, reason);
     match case::find(&gateway.journal, &opened).await.map_err(Stop::Journal)? {
-        InCase::Nowhere => Err(rejected(Reason::NotOurCase)),
-        in_case => Ok((HandOver::new(opened).map_err(rejected)?, in_case)),
+        InCase::Nowhere => Err(refused(Reason::NotOurCase)),
+        in_case => Ok((HandOver::new(opened).map_err(refused)?, in_case)),
     }
 }
 
-fn rejected(reason: Reason) -> Stop {
-    Stop::Ended(Conclusion::Rejected(vec![reason]))
+/// It cannot be handed over for a reason of ours. Once an adapter may have acted, only its answer says what became of it:
+/// then an operator looks, because the author's side would seal a rejected one anew.
+fn refused(message: &GivenOut, reason: Reason) -> Stop {
+    match message.unsure {
+        0 => Stop::Ended(Conclusion::Rejected(vec![reason])),
+        _ => Stop::Parked(reason),
+    }
 }
 
 async fn open(
@@ -140,6 +145,10 @@ async fn open(
     let (id, length) = (message.key.message_id, octets.len());
     // a clock that was set back since does not make it a message from the future
     let now = Timestamp::now().max(message.taken_at);
+    let serves = tables
+        .gateway(&gateway.config.id)
+        .is_some_and(|me| me.served().any(|served| *served == message.pair.reader));
+    let message = message.clone();
     let opening = move || {
         let verified = viereck_envelope::verify(octets, tables.as_ref(), environment, now);
         let verified = verified.map_err(|refused| {
@@ -147,8 +156,12 @@ async fn open(
             Stop::Parked(refused.reason())
         })?;
         viereck_envelope::open(&verified, &readers).map_err(|error| {
-            tracing::error!(message_id = %id, code = error.code(), alarm = "undecipherable", "it does not open: rejected");
-            rejected(error.reason())
+            tracing::error!(message_id = %id, code = error.code(), alarm = "undecipherable", "it does not open");
+            match error.reason() {
+                // it has moved, and its key with it: its author's side seals it anew for where it is now
+                Reason::T020 if !serves => refused(&message, Reason::T080),
+                reason => refused(&message, reason),
+            }
         })
     };
     gateway.work(length, opening).await

@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::hand_over::Begun;
+use viereck_custody::hand_over::{Acted, Begun};
 use viereck_custody::pause::Scope;
-use viereck_custody::{Actor, JournalError, StatedReason};
+use viereck_custody::{Actor, Deferral, Journal, JournalError, MessageKey, StatedReason};
 use viereck_envelope::{Reason, Stage};
 use viereck_routing::{CaseId, Digest};
 
@@ -302,6 +302,38 @@ async fn a_paused_authority_waits_and_no_other_one() {
     here.stop().await;
 }
 
+/// The first that waits, with an attempt begun.
+async fn begun(journal: &Journal) -> MessageKey {
+    let waiting = journal.queue().await.unwrap().waiting[0].clone();
+    let given = journal.give_out(&waiting.pair, waiting.class, Timestamp::now(), 1);
+    let key = given.await.unwrap()[0].key.clone();
+    journal.begin_hand_over(&key, None).await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn what_lies_in_a_folder_that_is_no_longer_configured_is_told_of() {
+    let network = Network::new();
+    let elsewhere = Scripted::start([]).await;
+    let only = deliveries(&[http("wgb:010020000000", &elsewhere.url)]);
+    let gateway = network.gateway(RECEIVER, &only).await;
+    take(&gateway, &network.sealed(|_| {})).await;
+    let key = begun(&gateway.journal).await;
+    gateway.journal.handed_over(&key).await.unwrap();
+    let heard = Arc::new(AtomicBool::new(false));
+    let _hearing = hear({
+        let heard = Arc::clone(&heard);
+        move |_, fields| {
+            if fields.contains("its answers are not looked for") {
+                heard.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    let here = Delivering::start(gateway);
+    eventually("told", || heard.load(Ordering::Relaxed)).await;
+    here.stop().await;
+}
+
 #[tokio::test]
 async fn looking_for_markers_writes_nothing() {
     let network = Network::new();
@@ -447,6 +479,38 @@ async fn what_no_longer_verifies_is_parked_and_what_does_not_open_is_rejected() 
     take_with(&here.gateway, &envelope).await;
     let view = until(&here.gateway.journal, envelope.header().message_id, Stage::Rejected).await;
     assert_eq!(view.reasons, [Reason::T020]);
+    here.stop().await;
+
+    // nor is it, and the Fachverfahren may have acted on an attempt of before
+    let third = Network::new();
+    let gateway = third
+        .gateway_with(RECEIVER, &more, network.in_force.subscribe(), third.keys(RECEIVER))
+        .await;
+    take_with(&gateway, &envelope).await;
+    let journal = gateway.journal.clone();
+    let key = &begun(&journal).await;
+    let failed = Deferral::FachverfahrenUnavailable;
+    journal
+        .defer(key, Timestamp::now(), failed, Acted::Perhaps)
+        .await
+        .unwrap();
+    let mut news = journal.subscribe();
+    let here = Delivering::start(gateway);
+    assert_eq!(
+        next(&mut news, "parked").await,
+        [Reason::T020],
+        "its author is not told that nobody acted"
+    );
+    here.stop().await;
+
+    // its Behörde has moved, with its key
+    let gateway = network
+        .gateway_with(SENDER, &more, network.in_force.subscribe(), network.keys(SENDER))
+        .await;
+    take_with(&gateway, &envelope).await;
+    let here = Delivering::start(gateway);
+    let view = until(&here.gateway.journal, envelope.header().message_id, Stage::Rejected).await;
+    assert_eq!(view.reasons, [Reason::T080]);
     here.stop().await;
     assert!(server.asked().is_empty());
 }
