@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::held::{Held, HeldFor};
-use viereck_custody::{JOURNAL_PAUSE, JournalError, authorise, doubled, inbox};
+use viereck_custody::{JOURNAL_PAUSE, JournalError, authorise, doubled, inbox, still_to_come};
 use viereck_envelope::{Reason, VerifiedEnvelope};
 use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::GatewayId;
@@ -69,8 +69,14 @@ impl Refusals {
         self.all().contains_key(gateway)
     }
 
-    fn until(&self, gateway: Option<&GatewayId>) -> Option<Timestamp> {
-        gateway.and_then(|gateway| self.all().get(gateway).map(|refusal| refusal.until))
+    /// Until when a gateway that refuses is not asked. A time that a clock was ahead for has passed.
+    fn until(&self, gateway: Option<&GatewayId>, now: Timestamp) -> Option<Timestamp> {
+        let until = gateway.and_then(|gateway| self.all().get(gateway).map(|refusal| refusal.until))?;
+        Some(if still_to_come(until, now, LONGEST_PAUSE) {
+            until
+        } else {
+            now
+        })
     }
 
     pub(crate) fn refused(&self, gateway: &GatewayId, retry: SignedDuration) {
@@ -214,7 +220,7 @@ async fn give_out(
     let mut given = vec![];
     let mut next: Option<Timestamp> = None;
     for HeldFor { gateway, due_at } in broker.journal.held_for().await? {
-        let refused_until = broker.refusals.until(gateway.as_ref());
+        let refused_until = broker.refusals.until(gateway.as_ref(), now);
         let window = if refused_until.is_some() { 1 } else { pace.window };
         let free = window.saturating_sub(on_the_way.get(&gateway).copied().unwrap_or(0));
         let from = refused_until.map_or(due_at, |until| until.max(due_at));
@@ -291,7 +297,8 @@ mod tests {
         let mut last = SignedDuration::ZERO;
         for _ in 0..20 {
             refusals.refused(&full, retry);
-            let pause = refusals.until(Some(&full)).unwrap().duration_since(Timestamp::now());
+            let now = Timestamp::now();
+            let pause = refusals.until(Some(&full), now).unwrap().duration_since(now);
             assert!(
                 pause <= LONGEST_PAUSE && pause + SignedDuration::from_millis(50) >= last,
                 "{pause}"
@@ -301,6 +308,6 @@ mod tests {
         assert!(refusals.refuses(&full) && !refusals.refuses(&other));
         refusals.took(&full);
         assert!(!refusals.refuses(&full));
-        assert_eq!(refusals.until(None), None);
+        assert_eq!(refusals.until(None, Timestamp::now()), None);
     }
 }

@@ -1,19 +1,21 @@
-//! What a clock that jumps may do: nothing is ended by it, and nothing is held up by it for long.
+//! What a clock that jumps may do: nothing is ended or deleted by it, and nothing is held up by it for long.
 //!
-//! A host that wakes up weeks ahead would end everything that waits. While the clock has run further than the time that
-//! has passed, nothing is ended, with an alarm, until both agree or an operator has looked and starts the process anew.
+//! A host that wakes up weeks ahead would end everything that waits, and delete what repeats are known by. While the
+//! clock has run further than the time that has passed, nothing is ended, deleted or given up, with an alarm, until both
+//! agree or an operator has looked and starts the process anew.
 //!
 //! Times of the next try are read off the same clock. One that was days ahead leaves times behind that are still to come
-//! when it is set right; no pause between two tries is that long, so such a message is due at once. Does not: shorten
-//! what lies within the longest pause. A clock that was some hours ahead costs up to that.
+//! when it is set right; no pause between two tries is that long, so such a row is due at once, and in memory such a time
+//! has passed ([`still_to_come`]). Does not: shorten what lies within the longest pause. A clock that was some hours ahead
+//! costs up to that in a journal.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use viereck_routing::Class;
 use viereck_store::{Look, params};
 
-use super::STEP;
 use crate::rows::Work;
 use crate::{Journal, JournalError, lanes};
 
@@ -23,15 +25,47 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// The longest pause that anybody else than the outbox makes: a Fachverfahren may ask for an hour.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 
-/// The clock beside the time that has passed.
-pub(super) struct Clockwork {
+/// Rows changed in one commit.
+const STEP: usize = 32;
+
+/// Whether `at` is still to come, where nothing is ever put off for more than `longest`: what lies further ahead was
+/// reckoned by a clock that has been set right since.
+pub fn still_to_come(at: Timestamp, now: Timestamp, longest: SignedDuration) -> bool {
+    at > now && at.duration_since(now) <= longest
+}
+
+/// The clock of this process, beside the time that has passed since its start.
+pub(crate) struct Clock(Mutex<Clockwork>);
+
+impl Clock {
+    pub(crate) fn begin() -> Self {
+        Self(Mutex::new(Clockwork::begin(Timestamp::now(), Instant::now())))
+    }
+
+    /// Whether something may be ended or deleted by this clock now; tells when that changes.
+    pub(crate) fn is_right(&self) -> bool {
+        // plain values, whole after every statement
+        let mut clockwork = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clockwork.is_right(Timestamp::now(), Instant::now())
+    }
+
+    /// As if it had jumped by so much since the start.
+    #[cfg(test)]
+    pub(crate) fn jump(&self, by: SignedDuration) {
+        let mut clockwork = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clockwork.wall -= by;
+    }
+}
+
+/// The same with time as an argument.
+struct Clockwork {
     wall: Timestamp,
     steady: Instant,
     jumped: bool,
 }
 
 impl Clockwork {
-    pub(super) fn begin(wall: Timestamp, steady: Instant) -> Self {
+    fn begin(wall: Timestamp, steady: Instant) -> Self {
         Self {
             wall,
             steady,
@@ -39,15 +73,14 @@ impl Clockwork {
         }
     }
 
-    /// Whether deadlines may be read off this clock; tells when that changes.
-    pub(super) fn is_right(&mut self, wall: Timestamp, steady: Instant) -> bool {
+    fn is_right(&mut self, wall: Timestamp, steady: Instant) -> bool {
         let passed = SignedDuration::try_from(steady.duration_since(self.steady)).unwrap_or(SignedDuration::MAX);
         let ahead = wall.duration_since(self.wall).saturating_sub(passed);
         let jumped = ahead > AHEAD;
         match (self.jumped, jumped) {
             (false, true) => tracing::error!(%ahead, alarm = "clock-jumped",
-                "the clock has run further than the time that has passed: nothing is ended by a deadline"),
-            (true, false) => tracing::info!("the clock agrees with the time that has passed: deadlines count again"),
+                "the clock has run further than the time that has passed: nothing is ended or deleted by it"),
+            (true, false) => tracing::info!("the clock agrees with the time that has passed: it counts again"),
             _ => {}
         }
         self.jumped = jumped;
@@ -57,7 +90,7 @@ impl Clockwork {
 
 impl Journal {
     /// Makes due what is put off further than any pause between two tries reaches. How many that were.
-    pub(super) async fn bring_forward(&self, now: Timestamp) -> Result<u64, JournalError> {
+    pub(crate) async fn bring_forward(&self, now: Timestamp) -> Result<u64, JournalError> {
         // a pause may be spread, and is noted some moments after it was reckoned
         let longest = self.longest_silence().max(LONGEST_PAUSE) * 2;
         let mut brought = 0;
@@ -66,8 +99,9 @@ impl Journal {
                 brought += self.bring_lane_forward(work, *class, now, now + longest).await?;
             }
         }
+        brought += self.bring_others_forward(now, now + longest).await?;
         if brought > 0 {
-            tracing::warn!(messages = brought, "put off by a clock that was ahead: due now");
+            tracing::warn!(brought, "put off by a clock that was ahead: due now");
             self.shared.wake_all();
         }
         Ok(brought)
@@ -110,6 +144,37 @@ impl Journal {
         }
         Ok(brought)
     }
+
+    /// The same for calls of webhooks and for orders of operators.
+    async fn bring_others_forward(&self, now: Timestamp, until: Timestamp) -> Result<u64, JournalError> {
+        let (now, until) = (now.as_millisecond(), until.as_millisecond());
+        let put_off = self.store.read(move |look| {
+            let calls = look.exists(
+                "SELECT 1 FROM webhook_delivery WHERE webhook IN (SELECT id FROM webhook) AND due_at > ?",
+                params![until],
+            )?;
+            let jobs = look.exists(
+                "SELECT 1 FROM job WHERE ended_at IS NULL AND next_at > ?",
+                params![until],
+            )?;
+            Ok::<_, JournalError>(calls || jobs)
+        });
+        if !put_off.await? {
+            return Ok(0);
+        }
+        let brought = self.store.write(move |change| {
+            let calls = change.run(
+                "UPDATE webhook_delivery SET due_at = ? WHERE webhook IN (SELECT id FROM webhook) AND due_at > ?",
+                params![now, until],
+            )?;
+            let jobs = change.run(
+                "UPDATE job SET next_at = ? WHERE ended_at IS NULL AND next_at > ?",
+                params![now, until],
+            )?;
+            Ok::<_, JournalError>(calls + jobs)
+        });
+        Ok(brought.await?)
+    }
 }
 
 /// A seek in the index, and nothing in it but what is put off.
@@ -129,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_not_read_off_a_clock_that_has_jumped() {
+    fn nothing_is_read_off_a_clock_that_has_jumped() {
         let steady = Instant::now();
         let later = |minutes: u64| steady + Duration::from_secs(60 * minutes);
         let mut clock = Clockwork::begin(at(0), steady);
@@ -141,6 +206,16 @@ mod tests {
         assert!(!clock.is_right(at(14), later(63)));
         assert!(!clock.is_right(at(15), later(63 + 24 * 60)));
         assert!(clock.is_right(at(1) + SignedDuration::from_mins(64), later(64 + 24 * 60)));
+    }
+
+    #[test]
+    fn a_time_further_ahead_than_any_pause_has_passed() {
+        let longest = SignedDuration::from_mins(5);
+        let comes = |minutes| still_to_come(at(0) + SignedDuration::from_mins(minutes), at(0), longest);
+        assert_eq!(
+            [-1, 0, 1, 5, 6, 9999].map(comes),
+            [false, false, true, true, false, false]
+        );
     }
 
     #[tokio::test]

@@ -11,15 +11,14 @@
 //! Ten thousand that are late are one line of the log for each authority, not ten thousand. The sweep reads in pages and
 //! writes a few rows at a time, so that nobody waits for it; one instance does it for all. Time is an argument.
 //!
-//! A [`clock`] that jumps ends nothing and holds nothing up for long.
+//! A clock that jumps ends nothing ([`crate::clock`]).
 //!
 //! Does not: end what was published and met silence. That is in flight, and is asked for again.
 
-mod clock;
 mod late;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -35,7 +34,6 @@ use crate::rows::{MessageRow, Side};
 use crate::step::Step;
 use crate::{Duty, Journal, JournalError, MessageKey, ledger};
 
-use clock::Clockwork;
 pub use late::{Late, Level};
 
 /// How often the journal is gone through.
@@ -103,7 +101,6 @@ pub struct Swept {
 pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) -> Result<(), JournalError> {
     let mut told = late::Told::default();
     let mut unsure = BTreeMap::new();
-    let mut clock = Clockwork::begin(Timestamp::now(), Instant::now());
     let mut each = tokio::time::interval(EACH);
     each.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -116,7 +113,7 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
                 return Ok(());
             }
             journal.bring_forward(Timestamp::now()).await?;
-            if !clock.is_right(Timestamp::now(), Instant::now()) {
+            if !journal.shared.clock.is_right() {
                 return Ok(());
             }
             journal

@@ -15,6 +15,7 @@ use viereck_routing::{BehoerdeId, CustodianId, Environment, MessageId};
 use viereck_store::{Change, Config, Look, Place, Store, params};
 
 use crate::claims::Claims;
+use crate::clock::Clock;
 use crate::duty::Duties;
 use crate::metrics::Measured;
 use crate::status::told;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     /// What this process has in hand.
     pub(crate) claims: Claims,
     pub(crate) duties: Duties,
+    pub(crate) clock: Clock,
     /// The name of this process among those that share the journal; none where it is the only one.
     pub(crate) instance: Option<String>,
     life: OnceLock<AbortHandle>,
@@ -183,6 +185,7 @@ impl Journal {
             receipts_wanted: Arc::new(Notify::new()),
             claims: Claims::default(),
             duties: Duties::default(),
+            clock: Clock::begin(),
             instance,
             life: OnceLock::new(),
             longest_silence: AtomicI64::new(LONGEST_SILENCE.as_secs() * 1000),

@@ -118,19 +118,7 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
             () = shutdown.cancelled() => return Ok(()),
             _ = each.tick() => {}
         }
-        let swept = async {
-            if journal.on_duty(Duty::Sweep).await? {
-                let deleted = journal
-                    .sweep_retention(Timestamp::now(), &config, &mut progress)
-                    .await?;
-                if deleted != Deleted::default() {
-                    tracing::info!(journal = %journal.custodian(), ?deleted, "deleted what is no longer needed");
-                }
-                let unread = journal.unread_kept(config.unread_until(Timestamp::now())).await?;
-                tell_unread(&journal, unread, &mut told);
-            }
-            Ok(())
-        };
+        let swept = journal.look_after_octets(&config, &mut progress, &mut told);
         // dropped between two small commits at the most
         match shutdown.run_until_cancelled(swept).await {
             Some(Err(error)) if JournalError::may_pass(&error) => {
@@ -143,6 +131,25 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
 }
 
 impl Journal {
+    /// One round, where this instance is on duty and the clock may be gone by.
+    async fn look_after_octets(
+        &self,
+        config: &Config,
+        progress: &mut Progress,
+        told: &mut u64,
+    ) -> Result<(), JournalError> {
+        if !self.on_duty(Duty::Sweep).await? || !self.shared.clock.is_right() {
+            return Ok(());
+        }
+        let deleted = self.sweep_retention(Timestamp::now(), config, progress).await?;
+        if deleted != Deleted::default() {
+            tracing::info!(journal = %self.custodian(), ?deleted, "deleted what is no longer needed");
+        }
+        let unread = self.unread_kept(config.unread_until(Timestamp::now())).await?;
+        tell_unread(self, unread, told);
+        Ok(())
+    }
+
     /// Deletes what is no longer needed at `now`.
     pub async fn sweep_retention(
         &self,

@@ -247,3 +247,25 @@ async fn what_ended_unread_is_kept_and_named_until_it_is_erased_and_then_its_cas
     assert_eq!(deleted.messages, 5, "all but what has not ended");
     assert_eq!(count(&journal, "SELECT count(*) FROM message").await, 1);
 }
+
+#[tokio::test]
+async fn a_clock_that_has_jumped_deletes_nothing() {
+    let (_dir, journal) = journal().await;
+    message(&journal, 1, 1, "sent", Some("accepted")).await;
+    let long_ago = journal.store.write(|change| {
+        change.run("UPDATE message SET ended_at = 0, obsolete_after = 0", &[])?;
+        Ok::<_, JournalError>(())
+    });
+    long_ago.await.unwrap();
+    let round = async || {
+        let (config, mut progress, mut told) = (Config::default(), Progress::default(), 0);
+        let looked = journal.look_after_octets(&config, &mut progress, &mut told);
+        looked.await.unwrap();
+        let kept = journal.store.read(|look| look.exists("SELECT 1 FROM message", &[]));
+        kept.await.unwrap()
+    };
+    journal.shared.clock.jump(SignedDuration::from_hours(24 * 800));
+    assert!(round().await, "what ended long ago by this clock is still here");
+    journal.shared.clock.jump(-SignedDuration::from_hours(24 * 800));
+    assert!(!round().await);
+}

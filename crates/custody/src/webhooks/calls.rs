@@ -103,6 +103,7 @@ impl Journal {
     ) -> Result<Option<Disabled>, JournalError> {
         let (seq, webhook) = (call.seq, call.webhook.id.clone());
         let now = Timestamp::now();
+        let may_give_up = self.shared.clock.is_right();
         let noted = self.store.write(move |tx| {
             let row = tx.first(
                 "SELECT attempts, first_at FROM webhook_delivery WHERE seq = ?",
@@ -117,7 +118,7 @@ impl Journal {
             let disabled = match outcome {
                 Outcome::Delivered => None,
                 Outcome::Gone => Some(Disabled::Gone),
-                _ if now.duration_since(first_at) >= limits.give_up => Some(Disabled::GivenUp),
+                _ if may_give_up && now.duration_since(first_at) >= limits.give_up => Some(Disabled::GivenUp),
                 _ => None,
             };
             let over = disabled.is_some() || outcome == Outcome::Delivered;

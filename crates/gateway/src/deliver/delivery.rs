@@ -68,6 +68,11 @@ impl Delivery {
         self.state().health.breaker()
     }
 
+    /// Whether nothing is tried now.
+    pub(crate) fn rests(&self, now: Timestamp) -> bool {
+        self.state().health.rests(now)
+    }
+
     /// How many may begin now.
     pub(crate) fn room(&self, now: Timestamp) -> Room {
         self.state().health.room(now)

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use viereck_custody::doubled;
+use viereck_custody::{doubled, still_to_come};
 
-use super::outcome::Outcome;
+use super::outcome::{self, Outcome};
 
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 3;
@@ -29,6 +29,9 @@ const FIRST_REST: SignedDuration = SignedDuration::from_secs(1);
 const FIRST_REST_FOR_OPERATOR: SignedDuration = SignedDuration::from_secs(30);
 /// The longest rest of either kind, before the spread.
 const LONGEST_REST: SignedDuration = SignedDuration::from_secs(300);
+
+/// The longest time for which nothing is tried: a server may ask for more than a rest.
+const LONGEST: SignedDuration = SignedDuration::from_secs(outcome::LONGEST_WAIT.as_secs() as i64);
 
 /// The circuit breaker of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -148,7 +151,7 @@ impl Health {
     /// How many may begin now.
     pub(crate) fn room(&self, now: Timestamp) -> Room {
         let most = match self.breaker {
-            Breaker::Open { until } if until > now => return Room::At(until),
+            Breaker::Open { until } if self.rests(now) => return Room::At(until),
             Breaker::Open { .. } => 1,
             Breaker::HalfOpen => 0,
             Breaker::Closed => self.allowed.saturating_sub(self.under_way),
@@ -156,8 +159,16 @@ impl Health {
         match (most, self.spacing) {
             (0, _) => Room::Full,
             (most, None) => Room::For(most),
-            (_, Some(_)) if self.next > now => Room::At(self.next),
+            (_, Some(spacing)) if still_to_come(self.next, now, spacing) => Room::At(self.next),
             (_, Some(_)) => Room::For(1),
+        }
+    }
+
+    /// Whether nothing is tried now.
+    pub(crate) fn rests(&self, now: Timestamp) -> bool {
+        match self.breaker {
+            Breaker::Open { until } => still_to_come(until, now, LONGEST),
+            Breaker::HalfOpen | Breaker::Closed => false,
         }
     }
 
@@ -167,8 +178,13 @@ impl Health {
             self.breaker = Breaker::HalfOpen;
         }
         if let Some(spacing) = self.spacing {
-            // a pause of the caller is not made up for afterwards
-            self.next = self.next.max(now) + spacing;
+            // a pause of the caller is not made up for afterwards, nor does a clock that was ahead keep it waiting
+            let from = if still_to_come(self.next, now, spacing) {
+                self.next
+            } else {
+                now
+            };
+            self.next = from + spacing;
         }
         self.under_way += 1;
         Leave { opened: self.opened }
@@ -272,6 +288,21 @@ mod tests {
 
     fn unavailable() -> Outcome {
         Outcome::Unavailable(None)
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_holds_up_nothing_once_it_is_set_right() {
+        let month = 30 * 24 * 3600;
+        let mut health = Health::new(4, Some(60));
+        let leave = health.begin(at(month));
+        health.end(&leave, true, at(month));
+        assert_eq!(health.room(at(0)), Room::For(1), "the pace");
+        let leave = health.begin(at(0));
+        health.end(&leave, true, at(0));
+        assert!(matches!(health.room(at(0)), Room::At(next) if next == at(1)));
+        health.note(&leave, &Outcome::Misconfigured("answer 401".to_owned()), at(month), 0);
+        assert!(health.rests(at(month)) && !health.rests(at(2)));
+        assert_eq!(health.room(at(2)), Room::For(1), "the breaker");
     }
 
     /// One message, begun and ended.

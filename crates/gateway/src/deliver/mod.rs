@@ -41,7 +41,7 @@ use viereck_custody::{JOURNAL_PAUSE, JournalError};
 
 use crate::gateway::Gateway;
 pub(crate) use delivery::Deliveries;
-use health::{Breaker, Room};
+use health::Room;
 use schedule::Schedule;
 
 /// How long is slept at the most: then what other instances left behind is seen, and a clock that jumps does no harm.
@@ -198,7 +198,7 @@ impl Desk {
                 continue;
             }
             let now = Timestamp::now();
-            if matches!(delivery.breaker(), Breaker::Open { until } if until > now) {
+            if delivery.rests(now) {
                 schedule.give_back(&self.gateway.journal, |_| true);
             }
             let most = self.gateway.config.limits.hand_overs;

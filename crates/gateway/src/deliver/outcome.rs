@@ -18,7 +18,7 @@ use viereck_envelope::Reason;
 /// Octets of an answer that are read at most.
 const ANSWER: usize = 64 << 10;
 /// The longest that a server can ask us to wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What became of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub const ALARMS: &[(&str, &str)] = &[
     ("certificate", "The own certificate does not allow to seal or to sign."),
     (
         "clock-jumped",
-        "The clock has run further than the time that has passed: nothing is ended by a deadline.",
+        "The clock has run further than the time that has passed: nothing is ended or deleted by it.",
     ),
     (
         "database-unreachable",
