@@ -17,6 +17,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('message', 'message_reference', '400000 2'),
     ('message', 'message_claimed',   '1000 200'),
     ('message', 'message_parked',    '1000 200 2'),
+    ('message', 'message_parked_entered', '1000 400 2 1'),
     ('message', 'message_warned',    '10000 4000 2000 2'),
     ('message', 'message_purpose',   '10000 4000 2'),
     ('message', 'message_living',    '10000 4000 2'),

@@ -74,6 +74,7 @@ CREATE INDEX message_owner ON message (owner, entered_at, seq) WHERE owner IS NO
 CREATE INDEX message_reference ON message (reference) WHERE reference IS NOT NULL;
 CREATE INDEX message_claimed ON message (claimed_by) WHERE claimed_by IS NOT NULL;
 CREATE INDEX message_parked ON message (parked, parked_at) WHERE parked IS NOT NULL;
+CREATE INDEX message_parked_entered ON message (side, entered_at, seq) WHERE parked IS NOT NULL;
 CREATE INDEX message_warned ON message (side, warned, entered_at) WHERE ended IS NULL;
 CREATE INDEX message_purpose ON message (side, obsolete_after) WHERE ended IS NULL;
 CREATE INDEX message_living ON message (side, entered_at) WHERE ended IS NULL;

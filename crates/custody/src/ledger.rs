@@ -2,7 +2,8 @@
 //!
 //! Every message is counted in the transaction that makes its row and again in the one that ends it, in a table of its own
 //! that does not know the rows; what is in flight is counted from the rows. So the sum holds as long as nothing is lost,
-//! and shows when something is. [`Journal::reconcile_ledger`] names what is missing, [`watch`] looks by itself.
+//! and shows when something in flight is. [`Journal::reconcile_ledger`] compares what has ended as well and names what is
+//! missing, [`watch`] looks by itself.
 
 mod reconcile;
 pub mod watch;
@@ -74,6 +75,12 @@ impl Ledger {
     pub fn total_taken(&self) -> Account {
         total(self.taken.values())
     }
+
+    /// Whether every account does.
+    pub fn adds_up(&self) -> bool {
+        let sides = [&self.sent, &self.relayed, &self.taken];
+        sides.into_iter().flat_map(BTreeMap::values).all(Account::adds_up)
+    }
 }
 
 fn total<'a>(accounts: impl Iterator<Item = &'a Account>) -> Account {
@@ -143,7 +150,8 @@ fn count(tx: &Change<'_>, side: Side, participant: &BehoerdeId, by: [i64; 3]) ->
 }
 
 impl Journal {
-    /// The accounts at this moment, all of one state of the journal.
+    /// The accounts at this moment, all of one state of the journal. Costs a look at each message in flight, and at none
+    /// that has ended.
     pub async fn ledger(&self) -> Result<Ledger, JournalError> {
         let ledger = self.store.survey(|look| {
             Ok::<_, JournalError>(Ledger {
@@ -170,20 +178,26 @@ fn accounts(look: &Look<'_>, side: Side) -> Result<BTreeMap<BehoerdeId, Account>
         },
     )?;
     let mut accounts: BTreeMap<BehoerdeId, Account> = counted.into_iter().collect();
-    let participant = match side {
-        Side::Sent => "author",
-        Side::Relayed | Side::Taken => "reader",
-    };
-    let in_flight = look.all(
-        &format!(
-            "SELECT {participant} AS participant, count(*) AS in_flight FROM message
-             WHERE side = ? AND ended IS NULL GROUP BY {participant}"
-        ),
-        params![side.as_str()],
-        |row| Ok::<(BehoerdeId, i64), JournalError>((rows::name(row, "participant")?, row.get("in_flight")?)),
-    )?;
+    let in_flight = look.all(&in_flight(side), params![side.as_str()], |row| {
+        Ok::<(BehoerdeId, i64), JournalError>((rows::name(row, "participant")?, row.get("in_flight")?))
+    })?;
     for (participant, number) in in_flight {
         accounts.entry(participant).or_default().in_flight = number.cast_unsigned();
     }
     Ok(accounts)
 }
+
+/// What is in flight on one side, by participant.
+fn in_flight(side: Side) -> String {
+    let participant = match side {
+        Side::Sent => "author",
+        Side::Relayed | Side::Taken => "reader",
+    };
+    format!(
+        "SELECT {participant} AS participant, count(*) AS in_flight FROM message
+         WHERE side = ? AND ended IS NULL GROUP BY {participant}"
+    )
+}
+
+#[cfg(test)]
+mod tests;

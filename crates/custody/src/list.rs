@@ -2,8 +2,10 @@
 //!
 //! A page begins behind a message, not at a number: what comes in meanwhile moves nothing. One page looks at a bounded
 //! number of rows, however few of them it is asked for: it may be short, or empty, and still be followed by another one;
-//! only a page without a next [`Position`] is the last. Status and flags are those of the moment of asking.
+//! only a page without a next [`Position`] is the last. Each step of it is a seek, so a page far back costs as much as the
+//! first. Status and flags are those of the moment of asking.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,11 +15,12 @@ use viereck_envelope::Stage;
 use viereck_routing::{BehoerdeId, ClientId, LeistungId, MessageId};
 use viereck_store::{Look, Param, ToParam, params};
 
+use crate::rows::Side;
 use crate::view::{self, MessageView, Seen};
 use crate::{Journal, JournalError};
 
 /// Rows of one step.
-const STEP: i64 = 200;
+const STEP: usize = 200;
 
 /// Rows that one page looks at.
 const LOOKED_AT: usize = 5000;
@@ -106,11 +109,12 @@ pub struct Page {
 }
 
 impl Journal {
-    /// A page of at most `limit` messages from behind `after` on.
+    /// A page of at most `limit` messages from behind `after` on. It may look at thousands of rows: relay and hand-over
+    /// do not wait for it.
     pub async fn list(&self, filter: Filter, after: Option<Position>, limit: u32) -> Result<Page, JournalError> {
         Ok(self
             .store
-            .read(move |look| list(look, &filter, after, limit.max(1) as usize))
+            .survey(move |look| list(look, &filter, after, limit.max(1) as usize))
             .await?)
     }
 }
@@ -127,7 +131,7 @@ fn list(look: &Look<'_>, filter: &Filter, after: Option<Position>, limit: usize)
     let mut looked_at = 0;
     loop {
         let step = step(look, filter, &place)?;
-        let last = step.len() < STEP as usize;
+        let last = step.len() < STEP;
         for seen in step {
             place = Place {
                 entered_at: seen.entered_at.as_millisecond(),
@@ -189,34 +193,55 @@ impl Place {
     }
 }
 
+/// The first rows behind a place, newest first.
+///
+/// Each side is asked on its own, because every index that has the order of the list begins with the side.
 fn step(look: &Look<'_>, filter: &Filter, place: &Place) -> Result<Vec<Seen>, JournalError> {
+    let sides: &[Side] = match filter.client {
+        Some(_) => &[Side::Sent],
+        None => &Side::ALL,
+    };
+    let sql = statement(filter);
     let owner = filter.client.as_ref().map(view::owner_of);
     let since = filter.since.map_or(i64::MIN, Timestamp::as_millisecond);
-    let until = filter.until.map_or(i64::MAX, Timestamp::as_millisecond);
-    let mut sql = "SELECT * FROM message WHERE (entered_at < ? OR entered_at = ? AND seq < ?)
-            AND entered_at >= ? AND entered_at < ?"
+    let until = filter.until.map_or(i64::MAX, |until| until.as_millisecond() - 1);
+    let latest = until.min(place.entered_at);
+    let mut rows = Vec::new();
+    for side in sides {
+        let side = side.as_str();
+        let mut values: Vec<Param<'_>> = vec![
+            side.param(),
+            since.param(),
+            latest.param(),
+            place.entered_at.param(),
+            place.seq.param(),
+        ];
+        values.extend(owner.as_ref().map(ToParam::param));
+        values.push(Param::Int(STEP as i64));
+        rows.extend(look.all(&sql, &values, Seen::read)?);
+    }
+    rows.sort_by_key(|seen| Reverse((seen.entered_at, seen.row.seq)));
+    rows.truncate(STEP);
+    Ok(rows)
+}
+
+/// The rows of one side behind a place.
+fn statement(filter: &Filter) -> String {
+    let mut sql = "SELECT * FROM message WHERE side = ? AND entered_at >= ? AND entered_at <= ?
+            AND (entered_at < ? OR seq < ?)"
         .to_owned();
-    let mut values: Vec<Param<'_>> = vec![
-        place.entered_at.param(),
-        place.entered_at.param(),
-        place.seq.param(),
-        since.param(),
-        until.param(),
-    ];
-    if let Some(owner) = &owner {
+    if filter.client.is_some() {
         // a client's submission is the message it was answered with; what was sealed anew for it stands behind that
-        sql.push_str(" AND owner = ? AND side = 'sent' AND replaces IS NULL");
-        values.push(owner.param());
+        sql.push_str(" AND owner = ? AND replaces IS NULL");
     }
     if filter.parked {
         sql.push_str(" AND parked IS NOT NULL");
     }
-    if filter.is_of_living() && owner.is_none() {
+    if filter.is_of_living() && filter.client.is_none() {
         sql.push_str(" AND ended IS NULL");
     }
     sql.push_str(" ORDER BY entered_at DESC, seq DESC LIMIT ?");
-    values.push(STEP.param());
-    look.all(&sql, &values, Seen::read)
+    sql
 }
 
 impl Filter {
@@ -245,7 +270,121 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
+    use viereck_routing::Environment;
+
     use super::*;
+    use crate::testing::searches;
+
+    const AUTHOR: &str = "wgp:010000000000";
+
+    async fn journal() -> (tempfile::TempDir, Journal) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
+        (dir, journal.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_page_is_a_seek_for_each_side_whatever_is_asked_for() {
+        let (_dir, journal) = journal().await;
+        let of = |change: fn(&mut Filter)| {
+            let mut filter = Filter::default();
+            change(&mut filter);
+            statement(&filter)
+        };
+        let client = |filter: &mut Filter| filter.client = Some("online-a".parse().unwrap());
+        let statements = [
+            (of(|_| {}), "message_entered (side"),
+            (
+                of(|filter| filter.status = Some(Stage::Expired)),
+                "message_entered (side",
+            ),
+            (of(|filter| filter.in_flight = true), "message_living (side"),
+            (of(|filter| filter.parked = true), "message_parked_entered (side"),
+            (of(client), "message_owner (owner"),
+        ];
+        for (statement, seek) in statements {
+            let steps = searches(&journal, &statement).await;
+            assert_eq!(steps.len(), 1, "{statement}: {steps:?}");
+            let seek = format!("{seek}=? AND entered_at>? AND entered_at<?)");
+            assert!(steps[0].ends_with(&seek), "{statement}: {steps:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_follow_each_other_over_all_sides_and_miss_nothing() {
+        let (_dir, journal) = journal().await;
+        // three at each moment, one of each side; every third moment one that is parked, every fifth one that has ended
+        let moments = 2 * STEP as i64;
+        let fill = journal.store.write(move |change| {
+            for moment in 0..moments {
+                for (n, side) in Side::ALL.into_iter().enumerate() {
+                    let id = format!("6f0a6f6c-8f0e-4c3e-9a53-{:012}", moment * 3 + n as i64);
+                    change.run(
+                        "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
+                            leistung, gateway, filed_at, obsolete_after, entered_at, parked, parked_at, ended, ended_at)
+                         VALUES (?,?,?,?,?,?,'application','wgb:010010000000','99107023037000','gw-s',0,0,?,?,?,?,?)",
+                        params![
+                            side.as_str(),
+                            AUTHOR,
+                            id,
+                            &[0_u8; 32],
+                            &[0_u8; 32],
+                            id,
+                            moment,
+                            (moment % 3 == 0 && n == 0).then_some("S999"),
+                            (moment % 3 == 0 && n == 0).then_some(moment),
+                            (moment % 5 == 0 && n == 1).then_some("accepted"),
+                            (moment % 5 == 0 && n == 1).then_some(moment)
+                        ],
+                    )?;
+                }
+            }
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        let listed = async |filter: Filter| {
+            let (mut all, mut after) = (Vec::new(), None);
+            loop {
+                let page = journal.list(filter.clone(), after, 170).await.unwrap();
+                all.extend(
+                    page.messages
+                        .iter()
+                        .map(|one| (one.entered_at.as_millisecond(), one.side)),
+                );
+                after = page.next;
+                if after.is_none() {
+                    return all;
+                }
+            }
+        };
+        let newest_first = |admitted: fn(i64, Side) -> bool| {
+            let moments = (0..moments).rev();
+            let all = moments.flat_map(|moment| Side::ALL.into_iter().rev().map(move |side| (moment, side)));
+            all.filter(|(moment, side)| admitted(*moment, *side))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(listed(Filter::default()).await, newest_first(|_, _| true));
+        let parked = Filter {
+            parked: true,
+            ..Filter::default()
+        };
+        let is_parked = |moment: i64, side: Side| moment % 3 == 0 && side == Side::Sent;
+        assert_eq!(listed(parked).await, newest_first(is_parked));
+        let living = Filter {
+            in_flight: true,
+            ..Filter::default()
+        };
+        let is_living = |moment: i64, side: Side| moment % 5 != 0 || side != Side::Relayed;
+        assert_eq!(listed(living).await, newest_first(is_living));
+        let at = |moment| Some(Timestamp::from_millisecond(moment).unwrap());
+        let some = Filter {
+            since: at(7),
+            until: at(19),
+            ..Filter::default()
+        };
+        assert_eq!(listed(some).await, newest_first(|moment, _| (7..19).contains(&moment)));
+    }
 
     #[test]
     fn a_position_reads_back_and_nothing_else_is_one() {

@@ -131,7 +131,7 @@ fn step(
 ) -> Result<Step, JournalError> {
     let rows = look.all(
         "SELECT seq, entered_at, kind, leistung, region, reader, filed_at, replaced_by, ended, ended_at FROM message
-         WHERE side = ? AND (entered_at > ? OR entered_at = ? AND seq > ?) AND entered_at < ?
+         WHERE side = ? AND entered_at >= ? AND (entered_at > ? OR seq > ?) AND entered_at < ?
          ORDER BY entered_at, seq LIMIT ?",
         params![
             side.as_str(),

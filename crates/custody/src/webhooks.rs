@@ -1,8 +1,9 @@
 //! Webhooks: who wants to be told of a status, what is to be told, and what came of it.
 //!
 //! News of a submission is written down in the transaction of the event that makes it, so none is lost and none is told
-//! that did not happen. Every status is told once for each webhook and stays here until the client's server has taken it
-//! or it is given up; the order is not promised. What a client entered stands here; a secret never does.
+//! that did not happen. Every status is told once for each webhook and stays here until the client's server has taken it,
+//! it is given up, or its webhook has been disabled for as long as the log is kept; the order is not promised. What a
+//! client entered stands here; a secret never does.
 //!
 //! Does not: call anybody, or know what a call looks like. The gateway does, with what [`Journal::due_calls`] gives out.
 
@@ -325,7 +326,7 @@ impl Journal {
         .await
     }
 
-    /// Lets a disabled webhook be called again, with what was waiting when it was disabled.
+    /// Lets a disabled webhook be called again, with what was waiting when it was disabled and is still kept.
     pub async fn enable_webhook(&self, client: &ClientId, id: &str) -> Result<Option<Webhook>, JournalError> {
         let now = Timestamp::now();
         self.change_webhook(client, id, move |tx, id| {

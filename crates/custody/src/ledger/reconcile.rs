@@ -5,9 +5,10 @@
 //! that is gone is named by the event that stands. What other custodians know is asked by their receipts, which stand
 //! in this journal as facts: a message they are silent about, or have not ended in time, is named with who holds it.
 //!
-//! Goes through the journal in small looks, so that nobody who writes or reads waits for it.
+//! Goes through the journal in small looks, so that nobody who writes or reads waits for it, nor other long looks for
+//! more than one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -20,7 +21,7 @@ use crate::rows::{self, MessageRow, Side};
 use crate::{Journal, JournalError, facts};
 
 /// Rows or events of one look.
-const STEP: i64 = 5000;
+pub(super) const STEP: i64 = 5000;
 
 /// How many are named; the others are counted.
 const NAMED: usize = 100;
@@ -162,17 +163,23 @@ impl Journal {
         let mut findings = Findings::default();
         findings.add(self.compare_counts().await?);
         let me = self.custodian().clone();
-        self.through("event", &mut findings, move |look, from, to| {
-            rows_missing(look, &me, from, to)
-        })
+        self.through(
+            "event",
+            move |look, from, to| rows_missing(look, &me, from, to),
+            |found| findings.add(found),
+        )
         .await?;
         let me = self.custodian().clone();
-        self.through("message", &mut findings, move |look, from, to| {
-            let mut found = events_missing(look, &me, from, to)?;
-            found.extend(ends_without_event(look, from, to)?);
-            found.extend(ends_not_noted(look, from, to)?);
-            Ok(found)
-        })
+        self.through(
+            "message",
+            move |look, from, to| {
+                let mut found = events_missing(look, &me, from, to)?;
+                found.extend(ends_without_event(look, from, to)?);
+                found.extend(ends_not_noted(look, from, to)?);
+                Ok(found)
+            },
+            |found| findings.add(found),
+        )
         .await?;
         let mut late = self.store.survey(move |look| late(look, at, silence)).await?;
         let late_in_all = late.len();
@@ -188,17 +195,54 @@ impl Journal {
         })
     }
 
-    /// The accounts beside the rows, one moment of the journal: short enough for every minute.
+    /// The accounts beside all rows, of what has ended as of what is in flight.
     pub(super) async fn compare_counts(&self) -> Result<Vec<Difference>, JournalError> {
-        Ok(self.store.survey(compare_counts).await?)
+        let begun = self.store.survey(|look| {
+            let newest = look.first("SELECT max(seq) FROM message", params![], |row| {
+                Ok::<Option<i64>, JournalError>(row.at(0)?)
+            })?;
+            Ok::<_, JournalError>((newest.flatten().unwrap_or_default(), balances(look)?))
+        });
+        let (newest, before) = begun.await?;
+        let mut rows: BTreeMap<Of, i64> = BTreeMap::new();
+        self.through(
+            "message",
+            move |look, from, to| rows_by_account(look, from, to.min(newest)),
+            |some| {
+                for (of, number) in some {
+                    *rows.entry(of).or_default() += number;
+                }
+            },
+        )
+        .await?;
+        let after = self.store.survey(balances).await?;
+        let all: BTreeSet<_> = before.keys().chain(rows.keys()).chain(after.keys()).collect();
+        let mut differences = Vec::new();
+        for of in all {
+            let balance = |at: &BTreeMap<Of, Balance>| at.get(of).copied().unwrap_or_default();
+            let rows = rows.get(of).copied().unwrap_or_default();
+            if let Some((counted, found)) = compare(balance(&before), rows, balance(&after)) {
+                let (side, participant) = of;
+                differences.push(Difference {
+                    kind: DifferenceKind::CountDiffers,
+                    side: side.parse::<Side>().map_err(|_| no_name("account.side"))?.as_str(),
+                    participant: Some(participant.parse().map_err(|_| no_name("account.participant"))?),
+                    author: None,
+                    message_id: None,
+                    counted: Some(counted),
+                    found: Some(found),
+                });
+            }
+        }
+        Ok(differences)
     }
 
-    /// Looks at all rows of `table` in steps.
-    async fn through(
+    /// Looks at all rows of `table` in steps, and gives what each of them finds to `found`.
+    async fn through<T: Send + 'static>(
         &self,
         table: &'static str,
-        findings: &mut Findings,
-        look_at: impl Fn(&Look<'_>, i64, i64) -> Result<Vec<Difference>, JournalError> + Clone + Send + 'static,
+        look_at: impl Fn(&Look<'_>, i64, i64) -> Result<T, JournalError> + Clone + Send + 'static,
+        mut found: impl FnMut(T),
     ) -> Result<(), JournalError> {
         let mut from = 0;
         loop {
@@ -217,62 +261,99 @@ impl Journal {
                 let Some(to) = to else { return Ok(None) };
                 Ok::<_, JournalError>(Some((to, look_at(look, from, to)?)))
             });
-            let Some((to, found)) = step.await? else { return Ok(()) };
-            findings.add(found);
+            let Some((to, some)) = step.await? else { return Ok(()) };
+            found(some);
             from = to;
         }
     }
 }
 
-fn compare_counts(look: &Look<'_>) -> Result<Vec<Difference>, JournalError> {
-    type Counts = BTreeMap<(String, String), Counted>;
-    let counted: Counts = counts(
-        look,
-        "SELECT side, participant, received - removed AS received, ended - removed AS ended FROM account",
-    )?;
-    let found: Counts = counts(
-        look,
-        "SELECT side, CASE side WHEN 'sent' THEN author ELSE reader END AS participant,
-                count(*) AS received, CAST(sum(CASE WHEN ended IS NULL THEN 0 ELSE 1 END) AS BIGINT) AS ended
-         FROM message GROUP BY side, CASE side WHEN 'sent' THEN author ELSE reader END",
-    )?;
-    let mut keys: Vec<_> = counted.keys().chain(found.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    let mut differences = Vec::new();
-    for key in keys {
-        let (counted, found) = (
-            counted.get(key).copied().unwrap_or_default(),
-            found.get(key).copied().unwrap_or_default(),
-        );
-        if counted != found {
-            let corrupt = |column| JournalError::Corrupt {
-                column,
-                expected: "a name",
-            };
-            differences.push(Difference {
-                kind: DifferenceKind::CountDiffers,
-                side: key.0.parse::<Side>().map_err(|_| corrupt("account.side"))?.as_str(),
-                participant: Some(key.1.parse().map_err(|_| corrupt("account.participant"))?),
-                author: None,
-                message_id: None,
-                counted: Some(counted),
-                found: Some(found),
-            });
-        }
-    }
-    Ok(differences)
+/// Whose account: a side and a participant.
+type Of = (String, String);
+
+/// An account with what was taken out of it, and the rows in flight, at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Balance {
+    pub(super) received: i64,
+    pub(super) ended: i64,
+    pub(super) removed: i64,
+    pub(super) in_flight: i64,
 }
 
-fn counts(look: &Look<'_>, sql: &str) -> Result<BTreeMap<(String, String), Counted>, JournalError> {
-    let all = look.all(sql, params![], |row| {
-        let counted = Counted {
-            received: row.get("received")?,
-            ended: row.get("ended")?,
-        };
-        Ok::<_, JournalError>(((row.get("side")?, row.get("participant")?), counted))
-    })?;
-    Ok(all.into_iter().collect())
+impl Balance {
+    /// How many rows there have to be.
+    fn kept(&self) -> i64 {
+        self.received - self.removed
+    }
+}
+
+/// What the account and the rows say, if they differ.
+///
+/// `rows` are those that were there at `before` and still when the walk came by. So what came in since is not among them,
+/// and what retention has taken out since may be missing from them: that many are not held to be lost. The rows in flight
+/// and the account at `after` are of one moment, and have to fit exactly.
+pub(super) fn compare(before: Balance, rows: i64, after: Balance) -> Option<(Counted, Counted)> {
+    let missing = before.kept() - rows;
+    let lost = match missing > 0 {
+        true => (missing - (after.removed - before.removed)).max(0),
+        false => missing,
+    };
+    let counted = Counted {
+        received: after.kept(),
+        ended: after.ended - after.removed,
+    };
+    let received = after.kept() - lost;
+    let found = Counted {
+        received,
+        ended: received - after.in_flight,
+    };
+    (counted != found).then_some((counted, found))
+}
+
+/// The accounts of all sides, each with its rows in flight.
+fn balances(look: &Look<'_>) -> Result<BTreeMap<Of, Balance>, JournalError> {
+    let accounts = look.all(
+        "SELECT side, participant, received, ended, removed FROM account",
+        params![],
+        |row| {
+            let balance = Balance {
+                received: row.get("received")?,
+                ended: row.get("ended")?,
+                removed: row.get("removed")?,
+                in_flight: 0,
+            };
+            Ok::<_, JournalError>(((row.get("side")?, row.get("participant")?), balance))
+        },
+    )?;
+    let mut balances: BTreeMap<Of, Balance> = accounts.into_iter().collect();
+    for side in Side::ALL {
+        let in_flight = look.all(&super::in_flight(side), params![side.as_str()], |row| {
+            Ok::<(String, i64), JournalError>((row.get("participant")?, row.get("in_flight")?))
+        })?;
+        for (participant, number) in in_flight {
+            let of = (side.as_str().to_owned(), participant);
+            balances.entry(of).or_default().in_flight = number;
+        }
+    }
+    Ok(balances)
+}
+
+/// How many rows of each account there are in one step.
+pub(super) const ROWS_BY_ACCOUNT: &str =
+    "SELECT side, CASE side WHEN 'sent' THEN author ELSE reader END AS participant, count(*) AS number
+     FROM message WHERE seq > ? AND seq <= ? GROUP BY side, CASE side WHEN 'sent' THEN author ELSE reader END";
+
+fn rows_by_account(look: &Look<'_>, from: i64, to: i64) -> Result<Vec<(Of, i64)>, JournalError> {
+    look.all(ROWS_BY_ACCOUNT, params![from, to], |row| {
+        Ok(((row.get("side")?, row.get("participant")?), row.get("number")?))
+    })
+}
+
+fn no_name(column: &'static str) -> JournalError {
+    JournalError::Corrupt {
+        column,
+        expected: "a name",
+    }
 }
 
 /// The event with which a message of one side comes here, where it is always the same.

@@ -1,8 +1,9 @@
 //! Keeping an eye on the account, for as long as a custodian runs.
 //!
 //! At the start the whole journal is gone through: whatever was lost while nobody looked is found then. After that the
-//! counts are compared every minute, and the whole journal is gone through when they differ and once a day. Every
-//! difference is an alarm with the message's id, once for each finding.
+//! accounts are compared every minute with what is in flight, and the whole journal is gone through when they differ and
+//! once a day: a message that had ended may be missing until then. Every difference is an alarm with the message's id,
+//! once for each finding.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::reconcile::{Difference, Reconciled};
 use crate::{Journal, JournalError};
 
-/// Between two looks at the counts.
+/// Between two looks at what is in flight.
 const EVERY: Duration = Duration::from_secs(60);
 /// Between two looks at everything.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
@@ -24,7 +25,7 @@ const SHARE: u32 = 20;
 /// How a ledger is watched.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Between two looks at the counts.
+    /// Between two looks at what is in flight.
     pub every: Duration,
     /// How long the reader's gateway may be silent after a message was relayed.
     pub silence: SignedDuration,
@@ -68,14 +69,14 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
     }
 }
 
-/// Looks at the counts, and at everything where that is due or the counts differ.
-async fn look(
+/// Looks at what is in flight, and at everything where that is due or the accounts do not add up.
+pub(super) async fn look(
     journal: &Journal,
     config: &Config,
     complete: Option<Instant>,
 ) -> Result<Option<Reconciled>, JournalError> {
-    let differs = !journal.compare_counts().await?.is_empty();
-    if differs || complete.is_none_or(|at| at.elapsed() > DAILY) {
+    let is_due = complete.is_none_or(|at| at.elapsed() > DAILY);
+    if is_due || !journal.ledger().await?.adds_up() {
         return journal.reconcile_ledger(config.silence).await.map(Some);
     }
     Ok(None)

@@ -12,7 +12,7 @@ use crate::{Journal, JournalError, rows};
 
 /// The longest pause.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
-/// How long the log of what has ended is kept.
+/// How long the log of what has ended is kept, and what waits for a webhook that is disabled.
 const LOG: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Lines of the log that are taken out at once.
 const CHUNK: i64 = 1000;
@@ -79,16 +79,13 @@ impl Journal {
         Ok(self.store.read(look).await?)
     }
 
-    /// When the next call is due that is not due yet.
+    /// When the next call is due that is not due yet. Costs as much as there are webhooks, not what waits for them.
     pub async fn next_call(&self, now: Timestamp) -> Result<Option<Timestamp>, JournalError> {
         let next = self.store.read(move |look| {
-            let next = look.first(
-                "SELECT min(told.due_at) AS due_at FROM webhook_delivery AS told JOIN webhook ON webhook.id = told.webhook
-                 WHERE told.due_at > ? AND webhook.disabled IS NULL",
-                params![now.as_millisecond()],
-                |row| rows::instant_if_any(row, "due_at"),
-            )?;
-            Ok::<_, JournalError>(next.flatten())
+            let next = look.all(NEXT_OF_EACH, params![now.as_millisecond()], |row| {
+                rows::instant_if_any(row, "due_at")
+            })?;
+            Ok::<_, JournalError>(next.into_iter().flatten().min())
         });
         Ok(next.await?)
     }
@@ -214,18 +211,34 @@ impl Journal {
         Ok(found.await?)
     }
 
-    /// Takes out what the log need not keep any longer, a bounded number of lines. Whether there may be more.
+    /// Takes out what need not be kept any longer, of the log and of what waits for webhooks that are disabled: a bounded
+    /// number of lines. Whether there may be more.
     pub async fn shorten_webhook_log(&self, now: Timestamp) -> Result<bool, JournalError> {
-        let removed = self.store.write(move |tx| {
-            Ok::<_, JournalError>(tx.run(
-                "DELETE FROM webhook_delivery WHERE seq IN (SELECT seq FROM webhook_delivery
-                    WHERE due_at IS NULL AND last_at < ? ORDER BY last_at LIMIT ?)",
-                params![(now - LOG).as_millisecond(), CHUNK],
-            )?)
+        let shortened = self.store.write(move |tx| {
+            let mut may_be_more = false;
+            for old in [OLD_LINES, LEFT_WAITING] {
+                let delete = format!("DELETE FROM webhook_delivery WHERE seq IN ({old})");
+                let removed = tx.run(&delete, params![(now - LOG).as_millisecond(), CHUNK])?;
+                may_be_more |= removed == CHUNK as u64;
+            }
+            Ok::<_, JournalError>(may_be_more)
         });
-        Ok(removed.await? == CHUNK as u64)
+        Ok(shortened.await?)
     }
 }
+
+/// The first call of each webhook that is not due yet: a seek for each.
+const NEXT_OF_EACH: &str = "SELECT (SELECT told.due_at FROM webhook_delivery AS told
+        WHERE told.webhook = webhook.id AND told.due_at > ? ORDER BY told.due_at LIMIT 1) AS due_at
+    FROM webhook WHERE disabled IS NULL";
+
+/// Lines of the log that ended long ago.
+const OLD_LINES: &str =
+    "SELECT seq FROM webhook_delivery WHERE due_at IS NULL AND last_at < ? ORDER BY last_at LIMIT ?";
+
+/// What waits for webhooks that were disabled long ago.
+const LEFT_WAITING: &str = "SELECT seq FROM webhook_delivery
+    WHERE webhook IN (SELECT id FROM webhook WHERE disabled_at < ?) AND due_at IS NOT NULL LIMIT ?";
 
 impl Delivery {
     fn read(row: &Row<'_>) -> Result<Self, JournalError> {
@@ -236,5 +249,111 @@ impl Delivery {
             last: outcome.zip(rows::instant_if_any(row, "last_at")?),
             due_at: rows::instant_if_any(row, "due_at")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use viereck_routing::Environment;
+
+    use super::super::Entered;
+    use super::*;
+    use crate::testing::searches;
+
+    const LIMITS: Limits = Limits {
+        give_up: SignedDuration::from_hours(72),
+        first_pause: SignedDuration::from_secs(5),
+    };
+
+    async fn journal() -> (tempfile::TempDir, Journal) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j.sqlite");
+        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
+        (dir, journal.unwrap())
+    }
+
+    /// A webhook with so many events that are due at these moments.
+    async fn webhook(journal: &Journal, url: &str, due: &'static [i64]) -> Webhook {
+        let client = "online-a".parse().unwrap();
+        let Entered::New(webhook) = journal.enter_webhook(&client, url.to_owned(), 9).await.unwrap() else {
+            panic!("new")
+        };
+        let id = webhook.id.clone();
+        let wait = journal.store.write(move |tx| {
+            for due in due {
+                let due = Timestamp::from_second(*due).unwrap();
+                Event::test(due).enqueue(tx, &id, Some(due))?;
+            }
+            Ok::<_, JournalError>(())
+        });
+        wait.await.unwrap();
+        webhook
+    }
+
+    async fn disable(journal: &Journal, webhook: &Webhook) {
+        let call = journal.due_calls(at(1_000), 1, HashSet::new()).await.unwrap();
+        let call = call.iter().find(|call| call.webhook.id == webhook.id).unwrap();
+        let disabled = journal.called(call, Outcome::Gone, LIMITS, 0.5).await.unwrap();
+        assert_eq!(disabled, Some(Disabled::Gone));
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_next_call_is_the_first_of_those_that_are_made() {
+        let (_dir, journal) = journal().await;
+        webhook(&journal, "https://a.example/", &[40, 60, 90]).await;
+        let gone = webhook(&journal, "https://b.example/", &[20, 30]).await;
+        let next = async |second| journal.next_call(at(second)).await.unwrap();
+        assert_eq!(next(10).await, Some(at(20)));
+        assert_eq!(next(30).await, Some(at(40)));
+        disable(&journal, &gone).await;
+        assert_eq!(next(10).await, Some(at(40)));
+        assert_eq!(next(90).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_disabled_webhook_is_kept_no_longer_than_the_log() {
+        let (_dir, journal) = journal().await;
+        let called = webhook(&journal, "https://a.example/", &[40, 60]).await;
+        let gone = webhook(&journal, "https://b.example/", &[20, 30, 50]).await;
+        disable(&journal, &gone).await;
+        let waiting = async |webhook: &Webhook| {
+            let log = journal.webhook_log(&webhook.id, None, 9).await.unwrap();
+            log.iter().filter(|line| line.due_at.is_some()).count()
+        };
+        let shorten = async |after: SignedDuration| {
+            let more = journal.shorten_webhook_log(Timestamp::now() + after).await.unwrap();
+            assert!(!more);
+        };
+        shorten(LOG - SignedDuration::from_hours(1)).await;
+        assert_eq!(waiting(&gone).await, 2);
+        shorten(LOG + SignedDuration::from_hours(1)).await;
+        assert_eq!(waiting(&gone).await, 0);
+        assert_eq!(waiting(&called).await, 2, "however long it waits: it is still tried");
+        let client = "online-a".parse().unwrap();
+        let enabled = journal.enable_webhook(&client, &gone.id).await.unwrap();
+        assert_eq!(enabled.unwrap().disabled, None);
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_never_gone_through() {
+        let (_dir, journal) = journal().await;
+        let statements = [
+            (NEXT_OF_EACH, "webhook_due (webhook=? AND due_at>?)"),
+            (OLD_LINES, "webhook_over (last_at<?)"),
+            (LEFT_WAITING, "webhook_due (webhook=? AND due_at>?)"),
+        ];
+        for (statement, seek) in statements {
+            let steps = searches(&journal, statement).await;
+            assert!(steps.iter().any(|step| step.ends_with(seek)), "{statement}: {steps:?}");
+            let scans = steps.iter().filter(|step| step.starts_with("SCAN"));
+            assert!(
+                scans.clone().all(|step| *step == "SCAN webhook"),
+                "{statement}: {steps:?}"
+            );
+        }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, shutdown: CancellationToken) -> R
     let mut under_way = FuturesUnordered::new();
     let mut shortened = Instant::now();
     loop {
-        let pause = match begin(&gateway, &mut busy).await {
+        let pause = match begin(&gateway, &mut busy, &mut shortened).await {
             Ok((calls, pause)) => {
                 under_way.extend(calls.into_iter().map(|call| one(&gateway, call)));
                 pause
@@ -52,9 +52,6 @@ pub(crate) async fn run(gateway: Arc<Gateway>, shutdown: CancellationToken) -> R
             }
             Err(error) => return Err(error),
         };
-        if shortened.elapsed() > SHORTEN && !gateway.journal.shorten_webhook_log(Timestamp::now()).await? {
-            shortened = Instant::now();
-        }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             Some((seq, noted)) = under_way.next() => {
@@ -68,11 +65,18 @@ pub(crate) async fn run(gateway: Arc<Gateway>, shutdown: CancellationToken) -> R
     }
 }
 
-/// What can be begun now, marked as busy, and how long nothing else will be due.
-async fn begin(gateway: &Gateway, busy: &mut HashMap<i64, ClientId>) -> Result<(Vec<Call>, Duration), JournalError> {
+/// What can be begun now, marked as busy, and how long nothing else will be due. Shortens the log when it is time.
+async fn begin(
+    gateway: &Gateway,
+    busy: &mut HashMap<i64, ClientId>,
+    shortened: &mut Instant,
+) -> Result<(Vec<Call>, Duration), JournalError> {
     let (now, each) = (Timestamp::now(), gateway.config.webhooks.concurrency);
     if !gateway.journal.on_duty(Duty::Webhooks).await? {
         return Ok((Vec::new(), LONGEST_SLEEP));
+    }
+    if shortened.elapsed() > SHORTEN && !gateway.journal.shorten_webhook_log(now).await? {
+        *shortened = Instant::now();
     }
     let due = gateway
         .journal
