@@ -45,5 +45,7 @@ mod sealed_anew_meets;
 mod shown_of_a_journal;
 #[path = "taken_twice.rs"]
 mod taken_twice;
+#[path = "urgent_at_the_broker.rs"]
+mod urgent_at_the_broker;
 #[path = "waits_for_its_turn.rs"]
 mod waits_for_its_turn;

@@ -77,7 +77,7 @@ CREATE INDEX message_parked ON message (parked, parked_at) WHERE parked IS NOT N
 CREATE INDEX message_warned ON message (side, warned, entered_at) WHERE ended IS NULL;
 CREATE INDEX message_purpose ON message (side, obsolete_after) WHERE ended IS NULL;
 CREATE INDEX message_living ON message (side, entered_at) WHERE ended IS NULL;
-CREATE INDEX message_held ON message (work, held_for, due_at) WHERE work = 'relay';
+CREATE INDEX message_held ON message (work, held_for, class, due_at) WHERE work = 'relay';
 CREATE INDEX message_overdue ON message (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX message_replaces ON message (replaces) WHERE replaces IS NOT NULL;
 CREATE INDEX message_rejected ON message (seq) WHERE side = 'sent' AND ended = 'rejected' AND replaced_by IS NULL;

@@ -99,7 +99,7 @@ impl Journal {
             for class in Class::ALL {
                 lanes.insert(*class, journal.waiting(conn, *class, now, limit, taken)?);
             }
-            let chosen = choose(lanes, turn, flying, limit, octets);
+            let chosen = lanes::choose(lanes, turn, flying, limit, octets);
             let due = |row: MessageRow| {
                 let bytes = rows::sealed(conn, row.seq)?;
                 Ok(Candidate::new(&row.clone(), Due { row, bytes }))
@@ -256,31 +256,6 @@ impl Journal {
         self.tell(told.await?.into_iter().collect());
         Ok(())
     }
-}
-
-/// Fills the free slots from the lanes. A message that does not fit beside those that fly is waited for: whoever came
-/// after it does not overtake it.
-fn choose(
-    mut lanes: HashMap<Class, VecDeque<(MessageRow, usize)>>,
-    mut turn: Turn,
-    mut flying: usize,
-    limit: usize,
-    octets: usize,
-) -> Vec<MessageRow> {
-    let mut chosen = vec![];
-    while chosen.len() < limit {
-        let waits = |class: Class| lanes.get(&class).is_some_and(|lane| !lane.is_empty());
-        let Some(lane) = turn.next(waits).and_then(|class| lanes.get_mut(&class)) else {
-            break;
-        };
-        let fits = |size: usize| flying == 0 || flying.saturating_add(size) <= octets;
-        let Some((row, size)) = lane.pop_front().filter(|(_, size)| fits(*size)) else {
-            break;
-        };
-        flying += size;
-        chosen.push(row);
-    }
-    chosen
 }
 
 /// Publishes what is promised, until `shutdown`; what is in flight then gets a moment to be confirmed, and else goes out
