@@ -36,6 +36,7 @@ mod rabbitmq_lost;
 mod receiver_full;
 mod receiver_killed;
 mod rests_at_the_broker;
+mod rests_at_the_sender;
 mod sample_payloads;
 mod sealed_anew_meets;
 mod sender_killed;

@@ -39,6 +39,8 @@ mod parked_by_hand;
 mod receiver_full;
 #[path = "rests_at_the_broker.rs"]
 mod rests_at_the_broker;
+#[path = "rests_at_the_sender.rs"]
+mod rests_at_the_sender;
 #[path = "sealed_anew_meets.rs"]
 mod sealed_anew_meets;
 #[path = "shown_of_a_journal.rs"]

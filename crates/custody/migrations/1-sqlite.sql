@@ -21,6 +21,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('message', 'message_purpose',   '10000 4000 2'),
     ('message', 'message_living',    '10000 4000 2'),
     ('message', 'message_held',      '1000 1000 200 100 2'),
+    ('message', 'message_resting',   '100 10 1'),
     ('message', 'message_overdue',   '1000 2'),
     ('message', 'message_replaces',  '1000 1'),
     ('message', 'message_rejected',  '10000 1'),

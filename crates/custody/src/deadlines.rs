@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{BehoerdeId, Class};
+use viereck_routing::BehoerdeId;
 use viereck_store::params;
 
 use crate::claims::Candidate;
@@ -77,6 +77,8 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
                 return Ok(());
             }
             journal.bring_forward(Timestamp::now()).await?;
+            // a resume whose process ended half-way
+            journal.rouse_what_was_left(Timestamp::now()).await?;
             if !clock.is_right(Timestamp::now(), Instant::now()) {
                 return Ok(());
             }
@@ -341,7 +343,7 @@ impl Swept {
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::Environment;
+    use viereck_routing::{Class, Environment};
 
     use super::*;
     use crate::Actor;

@@ -8,7 +8,7 @@
 //! before they are given out. Does not: bound itself. How much is held is asked by [`Journal::held_octets`], and who
 //! takes in stops in time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,11 +17,12 @@ use viereck_observe::Trace;
 use viereck_routing::{Class, GatewayId};
 use viereck_store::{Change, Look, params};
 
-use crate::claims::{Candidate, Taken};
+use crate::claims::Candidate;
 use crate::journal::{MessageKey, Occurrence};
 use crate::lanes::{self, Turn};
 use crate::machine::{self, Act};
 use crate::outbox::intact;
+use crate::pause::{self, Lane, Scope};
 use crate::relay::find_or_insert;
 use crate::rows::{self, MessageRow, Side, Work};
 use crate::step::Step;
@@ -153,23 +154,28 @@ impl Journal {
         self.shared.relay_wanted.clone()
     }
 
-    /// For whom messages are held that nobody has in hand.
+    /// For whom messages are held that nobody has in hand, but for gateways that rest.
     pub async fn held_for(&self) -> Result<Vec<HeldFor>, JournalError> {
-        self.look_around(|conn, taken| {
+        self.look_at_heads(Timestamp::now(), |heads| {
             let mut all = vec![];
             let mut last: Option<GatewayId> = None;
             loop {
-                // one seek in the index for each gateway, however many messages wait
-                let gateway: Option<GatewayId> = conn.first(
+                // a few seeks in the index for each gateway, however many messages wait
+                let gateway: Option<GatewayId> = heads.look().first(
                     NEXT_GATEWAY,
                     params![last.as_ref().map_or("", GatewayId::as_str)],
                     |row| rows::name(row, "held_for"),
                 )?;
-                if let Some(due_at) = first_due(conn, gateway.as_ref(), taken)? {
-                    all.push(HeldFor {
+                if !rests(heads.look(), gateway.as_ref())? {
+                    let mut first: Option<Timestamp> = None;
+                    for class in Class::ALL {
+                        let of_class = heads.first(Lane::Relay(gateway.clone(), *class))?;
+                        first = first.into_iter().chain(of_class).min();
+                    }
+                    all.extend(first.map(|due_at| HeldFor {
                         gateway: gateway.clone(),
                         due_at,
-                    });
+                    }));
                 }
                 match gateway {
                     Some(gateway) => last = Some(gateway),
@@ -190,18 +196,22 @@ impl Journal {
         limit: usize,
         octets: usize,
     ) -> Result<Vec<Held>, JournalError> {
-        let given = self.claim(Side::Relayed, move |conn, taken| {
-            let mut lanes = HashMap::new();
+        let look = self.look_at_heads(now, move |heads| {
+            if rests(heads.look(), gateway.as_ref())? {
+                return Ok(vec![]);
+            }
+            let mut waiting = HashMap::new();
             for class in Class::ALL {
-                lanes.insert(*class, waiting(conn, gateway.as_ref(), *class, now, limit, taken)?);
+                waiting.insert(*class, heads.waiting(Lane::Relay(gateway.clone(), *class), limit)?);
             }
             let given = |row: MessageRow| {
-                let bytes = rows::sealed(conn, row.seq)?;
+                let bytes = rows::sealed(heads.look(), row.seq)?;
                 Ok(Candidate::new(&row.clone(), (row, bytes)))
             };
-            let chosen = lanes::choose(lanes, turn, 0, limit, octets);
+            let chosen = lanes::choose(waiting, turn, 0, limit, octets);
             chosen.into_iter().map(given).collect()
         });
+        let given = self.take_in_hand(Side::Relayed, look.await?);
         let mut held = vec![];
         for (row, bytes) in given.await? {
             let bytes = intact(&row, bytes).await;
@@ -290,74 +300,12 @@ impl Journal {
 const NEXT_GATEWAY: &str =
     "SELECT held_for FROM message WHERE work = 'relay' AND held_for > ? ORDER BY held_for LIMIT 1";
 
-/// Nothing for whom an operator has paused the way.
-const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerde:' || message.reader
-    OR scope = 'gateway:' || coalesce(message.held_for, ''))";
-
-fn of_gateway(gateway: Option<&str>) -> &'static str {
+/// Whether an operator has paused the way to a gateway.
+fn rests(look: &Look<'_>, gateway: Option<&GatewayId>) -> Result<bool, JournalError> {
     match gateway {
-        Some(_) => "held_for = ?",
-        // of none it is asked with the empty text, which stands for nothing
-        None => "held_for IS NULL AND ? = ''",
+        Some(gateway) => pause::is_paused(look, &Scope::Gateway(gateway.clone())),
+        None => Ok(false),
     }
-}
-
-/// The oldest of one lane that may go on now, with their sizes.
-fn waiting(
-    conn: &Look<'_>,
-    gateway: Option<&GatewayId>,
-    class: Class,
-    now: Timestamp,
-    limit: usize,
-    taken: &Taken,
-) -> Result<VecDeque<(MessageRow, usize)>, JournalError> {
-    let for_whom = gateway.map(GatewayId::as_str);
-    let rows = conn.all(
-        &due(for_whom),
-        params![
-            for_whom.unwrap_or(""),
-            lanes::number(class),
-            now.as_millisecond(),
-            (limit + taken.len()) as i64
-        ],
-        |row| {
-            let size = usize::try_from(row.get::<i64>("octets")?).unwrap_or(usize::MAX);
-            Ok::<_, JournalError>((MessageRow::read(row)?, size))
-        },
-    )?;
-    Ok(rows.into_iter().filter(|(row, _)| !taken.contains(row.seq)).collect())
-}
-
-fn due(gateway: Option<&str>) -> String {
-    format!(
-        "SELECT message.*, coalesce(length(bytes), 0) AS octets
-         FROM message LEFT JOIN sealed ON sealed.message = message.seq
-         WHERE work = 'relay' AND {} AND class = ? AND due_at <= ? AND {NOT_PAUSED} ORDER BY due_at, seq LIMIT ?",
-        of_gateway(gateway)
-    )
-}
-
-fn first_due(conn: &Look<'_>, gateway: Option<&GatewayId>, taken: &Taken) -> Result<Option<Timestamp>, JournalError> {
-    let for_whom = gateway.map(GatewayId::as_str);
-    let mut first: Option<Timestamp> = None;
-    for class in Class::ALL {
-        let due = conn.all(
-            &due_first(for_whom),
-            params![for_whom.unwrap_or(""), lanes::number(*class), taken.len() as i64 + 1],
-            |row| Ok::<_, JournalError>((row.get::<i64>("seq")?, rows::instant(row, "due_at")?)),
-        )?;
-        let free = due.into_iter().find(|(seq, _)| !taken.contains(*seq));
-        first = first.into_iter().chain(free.map(|(_, due_at)| due_at)).min();
-    }
-    Ok(first)
-}
-
-fn due_first(gateway: Option<&str>) -> String {
-    format!(
-        "SELECT seq, due_at FROM message WHERE work = 'relay' AND {} AND class = ? AND {NOT_PAUSED}
-         ORDER BY due_at LIMIT ?",
-        of_gateway(gateway)
-    )
 }
 
 /// Puts the octets beside their row, with the work to relay them.
@@ -381,6 +329,7 @@ fn keep(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use viereck_routing::Environment;
 
     use super::*;
@@ -443,27 +392,87 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_rests_holds_up_nothing_else_that_is_held() {
+        let (_dir, journal) = broker().await;
+        held(&journal, Class::Normal, 0, 700).await;
+        held(&journal, Class::Normal, 1000, 2).await;
+        held(&journal, Class::Bulk, 2000, 1).await;
+        let readers = journal.store.write(|change| {
+            change.run(
+                "UPDATE message SET reader = 'wgb:010540880000' WHERE due_at < 1000",
+                params![],
+            )?;
+            change.run("UPDATE message SET held_for = 'gw-b' WHERE due_at >= 2000", params![])?;
+            Ok::<_, JournalError>(())
+        });
+        readers.await.unwrap();
+        let (why, anna) = (|| "ticket 1".parse().unwrap(), crate::Actor::operator("anna").unwrap());
+        let [reader, gateway]: [Scope; 2] =
+            ["behoerde:wgb:010540880000", "gateway:gw-b"].map(|scope| scope.parse().unwrap());
+        for scope in [&reader, &gateway] {
+            journal.pause(scope.clone(), why(), anna.clone()).await.unwrap();
+        }
+        let wanted = journal.relay_wanted();
+        let held_for = async || {
+            let mut held_for = journal.held_for().await.unwrap();
+            // whoever gives out looks again when it is woken
+            while wanted.notified().now_or_never().is_some() {
+                held_for = journal.held_for().await.unwrap();
+            }
+            let each = held_for.into_iter().map(|held| {
+                let gateway = held.gateway.map(|gateway| gateway.to_string());
+                (gateway.unwrap_or_default(), held.due_at.as_millisecond())
+            });
+            each.collect::<Vec<_>>()
+        };
+        let due_held = async |gateway: &str, limit: usize| {
+            let now = Timestamp::now();
+            let due = journal.due_held(Some(gateway.parse().unwrap()), now, Turn::default(), limit, 1 << 20);
+            due.await.unwrap().len()
+        };
+        assert_eq!(held_for().await, [("gw-a".to_owned(), 1000)]);
+        assert_eq!(due_held("gw-a", 900).await, 2, "and what rests is in nobody's hands");
+        assert_eq!(due_held("gw-b", 900).await, 0);
+        assert_eq!(held_for().await, []);
+        let apart = journal.store.read(|look| {
+            look.all(
+                "SELECT reader, held_for FROM message WHERE due_at IS NULL",
+                params![],
+                |row| Ok::<_, JournalError>((row.get::<String>("reader")?, row.get::<String>("held_for")?)),
+            )
+        });
+        let apart = apart.await.unwrap();
+        assert!(apart.len() == 700 && apart.iter().all(|(_, held_for)| held_for == "gw-a"));
+
+        journal.resume(gateway, why(), anna.clone()).await.unwrap();
+        assert_eq!(
+            held_for().await,
+            [("gw-b".to_owned(), 2000)],
+            "its time was never taken"
+        );
+        journal.resume(reader, why(), anna).await.unwrap();
+        assert_eq!(due_held("gw-a", 900).await, 700);
+    }
+
+    #[tokio::test]
     async fn for_whom_messages_are_held_is_found_by_seeks_however_many_are() {
         let (_dir, journal) = broker().await;
+        let lane = |gateway: Option<&str>| Lane::Relay(gateway.map(|id| id.parse().unwrap()), Class::Normal);
+        let (one, none) = (lane(Some("gw-a")), lane(None));
+        let of_lane = "message_held (work=? AND held_for=? AND class=?";
         let statements = [
-            (NEXT_GATEWAY.to_owned(), "message_held (work=? AND held_for>?)"),
             (
-                due_first(Some("gw-a")),
-                "message_held (work=? AND held_for=? AND class=?)",
+                NEXT_GATEWAY.to_owned(),
+                "message_held (work=? AND held_for>?)".to_owned(),
             ),
-            (due_first(None), "message_held (work=? AND held_for=? AND class=?)"),
-            (
-                due(Some("gw-a")),
-                "message_held (work=? AND held_for=? AND class=? AND due_at<?)",
-            ),
-            (
-                due(None),
-                "message_held (work=? AND held_for=? AND class=? AND due_at<?)",
-            ),
+            (one.first(), format!("{of_lane} AND due_at>?)")),
+            (none.first(), format!("{of_lane} AND due_at>?)")),
+            (one.waiting(), format!("{of_lane} AND due_at<?)")),
+            (none.waiting(), format!("{of_lane} AND due_at<?)")),
         ];
         for (statement, seek) in statements {
             let steps = searches(&journal, &statement).await;
-            assert!(steps[0].ends_with(seek), "{statement}: {steps:?}");
+            assert!(steps[0].ends_with(&seek), "{statement}: {steps:?}");
             assert!(
                 !steps.iter().any(|step| step.contains("TEMP B-TREE")),
                 "{statement}: {steps:?}"

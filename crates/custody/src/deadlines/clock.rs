@@ -4,8 +4,9 @@
 //! has passed, nothing is ended, with an alarm, until both agree or an operator has looked and starts the process anew.
 //!
 //! Times of the next try are read off the same clock. One that was days ahead leaves times behind that are still to come
-//! when it is set right; no pause between two tries is that long, so such a message is due at once. Does not: shorten
-//! what lies within the longest pause. A clock that was some hours ahead costs up to that.
+//! when it is set right; no pause between two tries is that long, so such a message is due at once. What rests has no such
+//! time, and stays as it is. Does not: shorten what lies within the longest pause. A clock that was some hours ahead costs
+//! up to that.
 
 use std::time::Instant;
 
