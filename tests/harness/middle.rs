@@ -58,6 +58,8 @@ impl Middle {
             prefetch: 8,
             receipt_gather_ms: 10,
             outbox: viereck_broker::Outbox::default(),
+            deadlines: Default::default(),
+            retention: Default::default(),
         };
         let inputs = Inputs {
             tables: in_force,

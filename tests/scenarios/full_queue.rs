@@ -58,6 +58,8 @@ impl Middle {
             prefetch,
             receipt_gather_ms: 10,
             outbox,
+            deadlines: Default::default(),
+            retention: Default::default(),
         };
         let inputs = Inputs {
             tables: in_force,

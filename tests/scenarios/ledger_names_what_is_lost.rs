@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use viereck_custody::ledger::{DifferenceKind, LateKind, Reconciled};
 use viereck_custody::{Conclusion, Idempotency, Journal, Promise, outbox};
 use viereck_envelope::SealedEnvelope;
-use viereck_routing::{Digest, Environment, MessageId};
+use viereck_routing::{Class, Digest, Environment, MessageId};
 use viereck_transport::{Link, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -135,7 +135,11 @@ async fn what_others_should_have_spoken_about_is_named_with_who_holds_it() {
         Environment::Test,
         jiff::Timestamp::now(),
     );
-    broker.relayed(&verified.unwrap(), id("gw-sh-2"), 0).await.unwrap();
+    let verified = verified.unwrap();
+    broker
+        .relayed(&verified, Class::Normal, id("gw-sh-2"), 0)
+        .await
+        .unwrap();
     assert!(
         reconciled(&broker).await.late.is_empty(),
         "silent, but not for long enough"

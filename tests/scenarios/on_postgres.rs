@@ -39,11 +39,15 @@ mod parked_by_hand;
 mod receiver_full;
 #[path = "rests_at_the_broker.rs"]
 mod rests_at_the_broker;
+#[path = "rests_at_the_sender.rs"]
+mod rests_at_the_sender;
 #[path = "sealed_anew_meets.rs"]
 mod sealed_anew_meets;
 #[path = "shown_of_a_journal.rs"]
 mod shown_of_a_journal;
 #[path = "taken_twice.rs"]
 mod taken_twice;
+#[path = "urgent_at_the_broker.rs"]
+mod urgent_at_the_broker;
 #[path = "waits_for_its_turn.rs"]
 mod waits_for_its_turn;

@@ -14,7 +14,7 @@ use viereck_custody::job::{self, FASTEST};
 use viereck_custody::parked::{Filter, Means, ParkedError, ParkedId, Place, Requeued, What};
 use viereck_custody::{Actor, Journal, MessageKey, StatedReason, receipts};
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{Digest, Environment, MessageId, Tables};
+use viereck_routing::{Class, Digest, Environment, MessageId, Tables};
 use viereck_transport::{Link, Queue, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -162,7 +162,14 @@ async fn where_a_held_message_was_meant_to_go_stands_beside_where_it_goes_now() 
     let verified = viereck_envelope::verify(sealed.bytes().clone(), tables, Environment::Test, now).unwrap();
     let key = MessageKey::of(verified.header());
     journal
-        .hold(&verified, id("gw-nw-2"), Some(Reason::QueueFull), now, None)
+        .hold(
+            &verified,
+            Class::Normal,
+            id("gw-nw-2"),
+            Some(Reason::QueueFull),
+            now,
+            None,
+        )
         .await
         .unwrap();
     journal.park_held(&key, Reason::T002).await.unwrap();

@@ -17,6 +17,12 @@ async fn rests(middle: &Middle, envelope: &SealedEnvelope) {
         (held.reasons == [Reason::Paused]).then_some(())
     })
     .await;
+    until(DEADLINE, "nobody looks at it any more", async || {
+        let view = middle.journal.message(&envelope.header().message_id).await.unwrap()?;
+        let rests = view.next_attempt_at.is_none() && view.flags.paused.is_some();
+        rests.then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

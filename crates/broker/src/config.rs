@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
+use viereck_custody::{Finding, deadlines, retention};
 use viereck_routing::CustodianId;
 
 use crate::held::Pace;
@@ -27,6 +28,12 @@ pub struct Config {
     /// How it passes on.
     #[serde(default)]
     pub outbox: Outbox,
+    /// When nobody takes over what it holds: warnings, the end, and what is late.
+    #[serde(default)]
+    pub deadlines: deadlines::Config,
+    /// How long things are kept.
+    #[serde(default)]
+    pub retention: retention::Config,
 }
 
 /// The section `[broker.outbox]`: what gateways do not take at the moment waits in the journal.
@@ -61,6 +68,13 @@ impl Outbox {
 }
 
 impl Config {
+    /// Everything that is well-formed and still wrong, in the order of the file.
+    pub fn check(&self) -> Vec<Finding> {
+        let mut findings = self.deadlines.check();
+        findings.extend(self.retention.check());
+        findings
+    }
+
     pub(crate) fn receipts(&self) -> viereck_custody::receipts::Config {
         viereck_custody::receipts::Config {
             gather: Duration::from_millis(self.receipt_gather_ms.min(1000)),

@@ -2,8 +2,8 @@
 //!
 //! A queue that is full refuses; its messages are put on disk and their deliveries are done, so that nobody's messages
 //! stand in the ingress before somebody else's. [`keep`] publishes what is held: while a gateway refuses, one probe at a
-//! time and with growing pauses, and everything at once when it takes again. No gateway waits for another one. What an
-//! operator has paused stays until it is resumed.
+//! time and with growing pauses, and everything at once when it takes again, in the order of the [`lanes`]. No gateway waits
+//! for another one. What an operator has paused stays until it is resumed.
 //!
 //! Guarantees: what is held is verified and authorised again before it goes on, by the table then in force. The broker
 //! holds no more octets than configured and what it has in hand beside: without room the intake rests, never the way out.
@@ -19,10 +19,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::held::{Held, HeldFor};
+use viereck_custody::lanes::{self, Turn};
 use viereck_custody::{JOURNAL_PAUSE, JournalError, authorise, doubled, inbox, still_to_come};
 use viereck_envelope::{Reason, VerifiedEnvelope};
 use viereck_observe::{Span, SpanName, Trace};
-use viereck_routing::GatewayId;
+use viereck_routing::{Class, GatewayId};
 
 use crate::relay::next_hop;
 use crate::{Broker, Error, Hop};
@@ -102,17 +103,34 @@ impl Refusals {
     }
 }
 
+/// The way to one gateway.
+#[derive(Clone, Default)]
+struct Way {
+    /// Held messages that are on it at the moment.
+    at_once: usize,
+    /// Which lane is next.
+    turn: Turn,
+}
+
+impl Way {
+    fn begins(&mut self) {
+        self.at_once += 1;
+        self.turn.pass(1);
+    }
+}
+
 impl Broker {
     /// Keeps a message that its next hop does not take. Its delivery is done then.
     pub(crate) async fn hold(
         &self,
         envelope: &VerifiedEnvelope,
+        class: Class,
         gateway: GatewayId,
         reason: Reason,
         trace: Option<Trace>,
     ) -> Result<(), JournalError> {
         self.journal
-            .hold(envelope, gateway, Some(reason), Timestamp::now(), trace)
+            .hold(envelope, class, gateway, Some(reason), Timestamp::now(), trace)
             .await?;
         self.room.more(envelope.bytes().len());
         Ok(())
@@ -122,17 +140,17 @@ impl Broker {
 /// Publishes what is held, until `stop`; what is on its way then is finished.
 pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) -> Result<(), Error> {
     let wanted = broker.journal.relay_wanted();
-    let mut on_the_way: HashMap<Option<GatewayId>, usize> = HashMap::new();
+    let mut ways: HashMap<Option<GatewayId>, Way> = HashMap::new();
     let mut releasing = FuturesUnordered::new();
     let count_wanted = Notify::new();
     // beside the giving out, which does not wait for it
     let mut counting = pin!(keep_counting(&broker, &count_wanted));
     loop {
         let mut pause = COUNT;
-        match give_out(&broker, pace, &on_the_way).await {
+        match give_out(&broker, pace, &ways).await {
             Ok((given, next)) => {
                 for (gateway, held) in given {
-                    *on_the_way.entry(gateway.clone()).or_default() += 1;
+                    ways.entry(gateway.clone()).or_default().begins();
                     releasing.push(async {
                         let released = release(&broker, pace, held, &stop).await;
                         (gateway, released)
@@ -155,8 +173,8 @@ pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) ->
                 // all that have ended before the journal is looked at again: confirms come many at a time
                 let mut ended = Some(ended);
                 while let Some((gateway, released)) = ended {
-                    if let Some(on_the_way) = on_the_way.get_mut(&gateway) {
-                        *on_the_way -= 1;
+                    if let Some(way) = ways.get_mut(&gateway) {
+                        way.at_once -= 1;
                     }
                     passes(released)?;
                     ended = releasing.next().now_or_never().flatten();
@@ -214,7 +232,7 @@ type GivenOut = (Vec<(Option<GatewayId>, Held)>, Option<Duration>);
 async fn give_out(
     broker: &Broker,
     pace: Pace,
-    on_the_way: &HashMap<Option<GatewayId>, usize>,
+    ways: &HashMap<Option<GatewayId>, Way>,
 ) -> Result<GivenOut, JournalError> {
     let now = Timestamp::now();
     let mut given = vec![];
@@ -222,12 +240,16 @@ async fn give_out(
     for HeldFor { gateway, due_at } in broker.journal.held_for().await? {
         let refused_until = broker.refusals.until(gateway.as_ref(), now);
         let window = if refused_until.is_some() { 1 } else { pace.window };
-        let free = window.saturating_sub(on_the_way.get(&gateway).copied().unwrap_or(0));
+        let Way { at_once, turn } = ways.get(&gateway).cloned().unwrap_or_default();
+        let free = window.saturating_sub(at_once);
         let from = refused_until.map_or(due_at, |until| until.max(due_at));
         if from > now {
             next = next.into_iter().chain([from]).min();
         } else if free > 0 {
-            let due = broker.journal.due_held(gateway.clone(), now, free, OCTETS).await?;
+            let due = broker
+                .journal
+                .due_held(gateway.clone(), now, turn, free, OCTETS)
+                .await?;
             given.extend(due.into_iter().map(|held| (gateway.clone(), held)));
         }
     }
@@ -259,11 +281,12 @@ async fn onward(broker: &Broker, pace: Pace, held: Held, stop: &CancellationToke
             return journal.park_held(&held.key, refused.reason()).await;
         }
     };
+    let class = lanes::class_of(envelope.header(), &tables);
     if let Err(reason) = authorise::at_broker(envelope.header(), &tables, now) {
-        return journal.undeliverable(&envelope, reason).await;
+        return journal.undeliverable(&envelope, class, reason).await;
     }
     let Some((address, target)) = next_hop(&tables, &envelope, now) else {
-        return journal.undeliverable(&envelope, Reason::NoDelivery).await;
+        return journal.undeliverable(&envelope, class, Reason::NoDelivery).await;
     };
     let mut span = Span::begin_if_traced(SpanName::Relay, held.trace.as_ref(), journal.custodian().as_str());
     if let Some(span) = &mut span {
@@ -275,7 +298,7 @@ async fn onward(broker: &Broker, pace: Pace, held: Held, stop: &CancellationToke
     {
         Hop::Taken => {
             broker.refusals.took(&target);
-            journal.relayed(&envelope, target, held.returns).await
+            journal.relayed(&envelope, class, target, held.returns).await
         }
         Hop::Full => {
             broker.refusals.refused(&target, pace.retry);

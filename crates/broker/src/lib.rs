@@ -113,10 +113,10 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let topology = topology::establish(&broker, &stop).await;
     working.spawn(topology::keep(broker.clone(), topology, stop.clone()));
     working.spawn(held::keep(broker.clone(), config.outbox.pace(), stop.clone()));
-    let (due, kept) = (broker.journal.clone(), broker.journal.clone());
-    let (until, until_too) = (stop.clone(), stop.clone());
-    working.spawn(async move { Ok(deadlines::run(due, deadlines::Config::default(), until).await?) });
-    working.spawn(async move { Ok(retention::run(kept, retention::Config::default(), until_too).await?) });
+    let sweep = deadlines::run(broker.journal.clone(), config.deadlines, stop.clone());
+    working.spawn(async move { Ok(sweep.await?) });
+    let keep = retention::run(broker.journal.clone(), config.retention, stop.clone());
+    working.spawn(async move { Ok(keep.await?) });
     let (counted, until) = (broker.journal.clone(), stop.clone());
     working.spawn(async move { Ok(ledger::watch::run(counted, ledger::watch::Config::default(), until).await?) });
     for (queue, prefetch) in [

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::relay::{Known, Seen};
-use viereck_custody::{authorise, inbox};
+use viereck_custody::{authorise, inbox, lanes};
 use viereck_envelope::{Reason, VerifiedEnvelope};
 use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::{GatewayId, Tables, day_in_berlin};
@@ -106,6 +106,7 @@ async fn relay(
     stop: &CancellationToken,
 ) -> Result<Handled, Error> {
     let header = envelope.header();
+    let class = lanes::class_of(header, tables);
     let now = Timestamp::now();
     if let Err(reason) = authorise::at_broker(header, tables, now) {
         tracing::warn!(message_id = %header.message_id, gateway = %header.gateway, reason = reason.code(), "not authorised");
@@ -113,22 +114,27 @@ async fn relay(
         return Ok(Handled::Done);
     }
     let Some((address, target)) = next_hop(tables, envelope, now) else {
-        broker.journal.undeliverable(envelope, Reason::NoDelivery).await?;
+        broker
+            .journal
+            .undeliverable(envelope, class, Reason::NoDelivery)
+            .await?;
         return Ok(Handled::Done);
     };
     if seen.pauses.of(&header.reader, &target).is_some() {
-        broker.hold(envelope, target, Reason::Paused, trace).await?;
+        broker.hold(envelope, class, target, Reason::Paused, trace).await?;
         return Ok(Handled::Done);
     }
     if broker.refusals.refuses(&target) {
-        broker.hold(envelope, target, Reason::QueueFull, trace).await?;
+        broker.hold(envelope, class, target, Reason::QueueFull, trace).await?;
         return Ok(Handled::Done);
     }
     match broker.publish(trace, &address, envelope.bytes().clone(), stop).await {
-        Hop::Taken => broker.journal.relayed(envelope, target, seen.returns).await?,
+        Hop::Taken => {
+            broker.journal.relayed(envelope, class, target, seen.returns).await?;
+        }
         Hop::Full => {
             broker.refusals.refused(&target, broker.retry);
-            broker.hold(envelope, target, Reason::QueueFull, trace).await?;
+            broker.hold(envelope, class, target, Reason::QueueFull, trace).await?;
         }
         Hop::NotNow => return Ok(Handled::NotNow),
     }

@@ -8,7 +8,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::held::Returned;
-use viereck_custody::{doubled, inbox};
+use viereck_custody::{doubled, inbox, lanes};
 use viereck_envelope::Reason;
 use viereck_transport::Delivery;
 
@@ -27,7 +27,13 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 pub(crate) async fn take_back(broker: &Broker, delivery: &Delivery) -> Result<Handled, Error> {
     let now = Timestamp::now();
     let tables = broker.tables.borrow().clone();
-    let verified = inbox::verify(delivery.bytes.clone(), tables, broker.journal.environment(), now).await;
+    let verified = inbox::verify(
+        delivery.bytes.clone(),
+        tables.clone(),
+        broker.journal.environment(),
+        now,
+    )
+    .await;
     let envelope = match verified {
         Ok(envelope) => envelope,
         Err(refused) if refused.may_pass() => return Ok(Handled::NotNow),
@@ -45,14 +51,22 @@ pub(crate) async fn take_back(broker: &Broker, delivery: &Delivery) -> Result<Ha
             return Ok(Handled::Done);
         }
     };
+    let class = lanes::class_of(envelope.header(), &tables);
     let due_at = move |times: u32| now + doubled(PAUSE, times.saturating_sub(1), LONGEST_PAUSE);
-    let times = match broker.journal.returned(&envelope, due_at, delivery.trace).await? {
+    let times = match broker
+        .journal
+        .returned(&envelope, class, due_at, delivery.trace)
+        .await?
+    {
         Returned::Over => return Ok(Handled::Done),
         Returned::Again(times) => times,
     };
     tracing::warn!(message_id = %envelope.header().message_id, times, alarm = "unrouted", "came back unrouted");
     if times >= RETURNS {
-        broker.journal.undeliverable(&envelope, Reason::NoDelivery).await?;
+        broker
+            .journal
+            .undeliverable(&envelope, class, Reason::NoDelivery)
+            .await?;
         return Ok(Handled::Done);
     }
     // the binding may be what is missing

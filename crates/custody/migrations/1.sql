@@ -44,7 +44,7 @@ CREATE TABLE message (
     class           INTEGER NOT NULL DEFAULT 1, -- 0 urgent, 1 normal, 2 bulk
     target          TEXT,                       -- the gateway it went to, as far as is known
     work            TEXT CHECK (work IN ('publish', 'relay', 'hand-over', 'await')),
-    due_at          INTEGER,
+    due_at          INTEGER,                    -- NULL beside a work: it rests, because its reader is paused
     attempts        INTEGER NOT NULL DEFAULT 0,
     doubtful        INTEGER NOT NULL DEFAULT 0, -- a publish was begun and never answered: it may be out
     heard           INTEGER NOT NULL DEFAULT 0, -- sent: the reader's gateway has spoken
@@ -78,7 +78,8 @@ CREATE INDEX message_parked_entered ON message (side, entered_at, seq) WHERE par
 CREATE INDEX message_warned ON message (side, warned, entered_at) WHERE ended IS NULL;
 CREATE INDEX message_purpose ON message (side, obsolete_after) WHERE ended IS NULL;
 CREATE INDEX message_living ON message (side, entered_at) WHERE ended IS NULL;
-CREATE INDEX message_held ON message (work, held_for, due_at) WHERE work = 'relay';
+CREATE INDEX message_held ON message (work, held_for, class, due_at) WHERE work = 'relay';
+CREATE INDEX message_resting ON message (reader, seq) WHERE work IS NOT NULL AND due_at IS NULL;
 CREATE INDEX message_overdue ON message (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX message_replaces ON message (replaces) WHERE replaces IS NOT NULL;
 CREATE INDEX message_rejected ON message (seq) WHERE side = 'sent' AND ended = 'rejected' AND replaced_by IS NULL;

@@ -78,6 +78,11 @@ impl Journal {
         find: impl FnOnce(&Look<'_>, &Taken) -> Result<Vec<Candidate<T>>, JournalError> + Send + 'static,
     ) -> Result<Vec<T>, JournalError> {
         let found = self.look_around(find).await?;
+        self.take_in_hand(side, found).await
+    }
+
+    /// The second half of [`Journal::claim`], for whoever has looked already: of what was found, what is free still.
+    pub(crate) async fn take_in_hand<T>(&self, side: Side, found: Vec<Candidate<T>>) -> Result<Vec<T>, JournalError> {
         let mut ours = vec![];
         {
             let mut held = self.shared.claims.held();
@@ -122,7 +127,7 @@ impl Journal {
             let look = move |conn: &Look<'_>| {
                 let same = wanted.into_iter().map(|(seq, due_at)| {
                     Ok(conn.exists(
-                        "SELECT 1 FROM message WHERE seq = ? AND work IS NOT NULL AND due_at = ?",
+                        "SELECT 1 FROM message WHERE seq = ? AND work IS NOT NULL AND due_at IS NOT DISTINCT FROM ?",
                         params![seq, due_at],
                     )?)
                 });
@@ -198,7 +203,7 @@ impl Journal {
 fn mark(tx: &Change<'_>, me: &str, seq: i64, due_at: Option<i64>) -> Result<bool, JournalError> {
     let marked = tx.run(
         "UPDATE message SET claimed_by = ?, doubtful = CASE WHEN claimed_by IS NULL THEN doubtful ELSE 1 END
-         WHERE seq = ? AND work IS NOT NULL AND due_at = ?
+         WHERE seq = ? AND work IS NOT NULL AND due_at IS NOT DISTINCT FROM ?
          AND (claimed_by IS NULL OR claimed_by = ?
               OR claimed_by NOT IN (SELECT id FROM instance WHERE alive_until > ?))",
         params![me, seq, due_at, me, tx.clock()?],

@@ -6,8 +6,8 @@
 //!
 //! Times of the next try are read off the same clock. One that was days ahead leaves times behind that are still to come
 //! when it is set right; no pause between two tries is that long, so such a row is due at once, and in memory such a time
-//! has passed ([`still_to_come`]). Does not: shorten what lies within the longest pause. A clock that was some hours ahead
-//! costs up to that in a journal.
+//! has passed ([`still_to_come`]). What rests has no such time, and stays as it is. Does not: shorten what lies within the
+//! longest pause. A clock that was some hours ahead costs up to that in a journal.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;

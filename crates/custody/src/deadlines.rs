@@ -15,16 +15,16 @@
 //!
 //! Does not: end what was published and met silence. That is in flight, and is asked for again.
 
+mod config;
 mod late;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{BehoerdeId, Class};
+use viereck_routing::BehoerdeId;
 use viereck_store::params;
 
 use crate::claims::Candidate;
@@ -34,6 +34,7 @@ use crate::rows::{MessageRow, Side};
 use crate::step::Step;
 use crate::{Duty, Journal, JournalError, MessageKey, ledger};
 
+pub use config::Config;
 pub use late::{Late, Level};
 
 /// How often the journal is gone through.
@@ -42,46 +43,6 @@ const EACH: Duration = Duration::from_secs(60);
 const PAGE: usize = 256;
 /// Rows changed in one commit.
 const STEP: usize = 32;
-
-/// When to warn, when to end, and what is late.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Days after which an alarm tells that nobody takes a message over, ascending.
-    pub warn_days: Vec<u16>,
-    /// Days after which it goes back to its author's side.
-    pub expire_days: u16,
-    /// Minutes in which an urgent message is to be taken over.
-    pub urgent_minutes: u32,
-    /// The same for a normal one.
-    pub normal_minutes: u32,
-    /// The same for one of the class bulk.
-    pub bulk_minutes: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            warn_days: vec![3, 9],
-            expire_days: 14,
-            urgent_minutes: 15,
-            normal_minutes: 4 * 60,
-            bulk_minutes: 3 * 24 * 60,
-        }
-    }
-}
-
-impl Config {
-    /// In what time a message of this class is to be taken over.
-    pub fn target(&self, class: Class) -> SignedDuration {
-        let minutes = match class {
-            Class::Urgent => self.urgent_minutes,
-            Class::Normal => self.normal_minutes,
-            Class::Bulk => self.bulk_minutes,
-        };
-        SignedDuration::from_mins(minutes.into())
-    }
-}
 
 /// What one sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,6 +74,8 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
                 return Ok(());
             }
             journal.bring_forward(Timestamp::now()).await?;
+            // a resume whose process ended half-way
+            journal.rouse_what_was_left(Timestamp::now()).await?;
             if !journal.shared.clock.is_right() {
                 return Ok(());
             }
@@ -377,7 +340,7 @@ impl Swept {
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::Environment;
+    use viereck_routing::{Class, Environment};
 
     use super::*;
     use crate::Actor;

@@ -1,24 +1,28 @@
 //! What the broker holds for a while: octets whose next hop takes nothing, and what came back unrouted.
 //!
 //! A full queue of one gateway is that gateway's matter: its messages wait here, on disk and with the reason, and the
-//! ingress goes on. Held messages are given out per gateway, the oldest first; whoever publishes them decides how many
-//! at once. [`Journal::relayed`](crate::Journal::relayed) ends the holding, and so does any word of the reader's gateway.
+//! ingress goes on. Held messages are given out per gateway in the order of their [`lanes`], each lane's oldest first;
+//! whoever publishes them decides how many at once. [`Journal::relayed`](crate::Journal::relayed) ends the holding, and so does any word of the reader's gateway.
 //!
 //! Guarantees: what is held is on disk before its delivery is done, and its octets are compared with what was taken
 //! before they are given out. Does not: bound itself. How much is held is asked by [`Journal::held_octets`], and who
 //! takes in stops in time.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_envelope::{Reason, VerifiedEnvelope};
 use viereck_observe::Trace;
-use viereck_routing::GatewayId;
+use viereck_routing::{Class, GatewayId};
 use viereck_store::{Change, Look, params};
 
-use crate::claims::{Candidate, Taken};
+use crate::claims::Candidate;
 use crate::journal::{MessageKey, Occurrence};
+use crate::lanes::{self, Turn};
 use crate::machine::{self, Act};
 use crate::outbox::intact;
+use crate::pause::{self, Lane, Scope};
 use crate::relay::find_or_insert;
 use crate::rows::{self, MessageRow, Side, Work};
 use crate::step::Step;
@@ -60,6 +64,7 @@ impl Journal {
     pub async fn hold(
         &self,
         envelope: &VerifiedEnvelope,
+        class: Class,
         gateway: GatewayId,
         reason: Option<Reason>,
         due_at: Timestamp,
@@ -69,7 +74,7 @@ impl Journal {
         let envelope = envelope.clone();
         let now = Timestamp::now();
         let told = self.store.write(move |tx| {
-            let row = find_or_insert(tx, &envelope, trace, now)?;
+            let row = find_or_insert(tx, &envelope, class, trace, now)?;
             journal.hold_row(tx, &row, &envelope, &gateway, reason, due_at, now)
         });
         let told: Option<Occurrence> = told.await?;
@@ -111,6 +116,7 @@ impl Journal {
     pub async fn returned(
         &self,
         envelope: &VerifiedEnvelope,
+        class: Class,
         due_at: impl FnOnce(u32) -> Timestamp + Send + 'static,
         trace: Option<Trace>,
     ) -> Result<Returned, JournalError> {
@@ -120,7 +126,7 @@ impl Journal {
         let (returned, told) = self
             .store
             .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, trace, now)?;
+                let row = find_or_insert(tx, &envelope, class, trace, now)?;
                 let status = facts::status_of(tx, &row)?;
                 if status.is_some_and(|status| status.reader_spoke || status.stage.is_terminal()) {
                     return Ok((Returned::Over, vec![]));
@@ -148,23 +154,28 @@ impl Journal {
         self.shared.relay_wanted.clone()
     }
 
-    /// For whom messages are held that nobody has in hand.
+    /// For whom messages are held that nobody has in hand, but for gateways that rest.
     pub async fn held_for(&self) -> Result<Vec<HeldFor>, JournalError> {
-        self.look_around(|conn, taken| {
+        self.look_at_heads(Timestamp::now(), |heads| {
             let mut all = vec![];
             let mut last: Option<GatewayId> = None;
             loop {
-                // one seek in the index for each gateway, however many messages wait
-                let gateway: Option<GatewayId> = conn.first(
+                // a few seeks in the index for each gateway, however many messages wait
+                let gateway: Option<GatewayId> = heads.look().first(
                     NEXT_GATEWAY,
                     params![last.as_ref().map_or("", GatewayId::as_str)],
                     |row| rows::name(row, "held_for"),
                 )?;
-                if let Some(due_at) = first_due(conn, gateway.as_ref(), taken)? {
-                    all.push(HeldFor {
+                if !rests(heads.look(), gateway.as_ref())? {
+                    let mut first: Option<Timestamp> = None;
+                    for class in Class::ALL {
+                        let of_class = heads.first(Lane::Relay(gateway.clone(), *class))?;
+                        first = first.into_iter().chain(of_class).min();
+                    }
+                    all.extend(first.map(|due_at| HeldFor {
                         gateway: gateway.clone(),
                         due_at,
-                    });
+                    }));
                 }
                 match gateway {
                     Some(gateway) => last = Some(gateway),
@@ -175,45 +186,32 @@ impl Journal {
         .await
     }
 
-    /// Gives out what is held for a gateway and due: the oldest first, at most `limit` messages and, beyond the first,
-    /// `octets` octets.
+    /// Gives out what is held for a gateway and due, in the order of the lanes and each lane's oldest first: at most
+    /// `limit` messages and, beyond the first, `octets` octets.
     pub async fn due_held(
         &self,
         gateway: Option<GatewayId>,
         now: Timestamp,
+        turn: Turn,
         limit: usize,
         octets: usize,
     ) -> Result<Vec<Held>, JournalError> {
-        let given = self.claim(Side::Relayed, move |conn, taken| {
-            let for_whom = gateway.as_ref().map(GatewayId::as_str);
-            let due = conn.all(
-                &format!(
-                    "SELECT message.*, coalesce(length(bytes), 0) AS octets
-                     FROM message LEFT JOIN sealed ON sealed.message = message.seq
-                     WHERE work = 'relay' AND {} AND due_at <= ? AND {NOT_PAUSED} ORDER BY due_at, seq LIMIT ?",
-                    of_gateway(for_whom)
-                ),
-                params![
-                    for_whom.unwrap_or(""),
-                    now.as_millisecond(),
-                    (limit + taken.len()) as i64
-                ],
-                |row| {
-                    let size = usize::try_from(row.get::<i64>("octets")?).unwrap_or(usize::MAX);
-                    Ok::<_, JournalError>((MessageRow::read(row)?, size))
-                },
-            )?;
-            let (mut given, mut sum) = (vec![], 0_usize);
-            for (row, size) in due.into_iter().filter(|(row, _)| !taken.contains(row.seq)) {
-                sum = sum.saturating_add(size);
-                if given.len() == limit || !given.is_empty() && sum > octets {
-                    break;
-                }
-                let bytes = rows::sealed(conn, row.seq)?;
-                given.push(Candidate::new(&row.clone(), (row, bytes)));
+        let look = self.look_at_heads(now, move |heads| {
+            if rests(heads.look(), gateway.as_ref())? {
+                return Ok(vec![]);
             }
-            Ok(given)
+            let mut waiting = HashMap::new();
+            for class in Class::ALL {
+                waiting.insert(*class, heads.waiting(Lane::Relay(gateway.clone(), *class), limit)?);
+            }
+            let given = |row: MessageRow| {
+                let bytes = rows::sealed(heads.look(), row.seq)?;
+                Ok(Candidate::new(&row.clone(), (row, bytes)))
+            };
+            let chosen = lanes::choose(waiting, turn, 0, limit, octets);
+            chosen.into_iter().map(given).collect()
         });
+        let given = self.take_in_hand(Side::Relayed, look.await?);
         let mut held = vec![];
         for (row, bytes) in given.await? {
             let bytes = intact(&row, bytes).await;
@@ -302,34 +300,12 @@ impl Journal {
 const NEXT_GATEWAY: &str =
     "SELECT held_for FROM message WHERE work = 'relay' AND held_for > ? ORDER BY held_for LIMIT 1";
 
-/// Nothing for whom an operator has paused the way.
-const NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerde:' || message.reader
-    OR scope = 'gateway:' || coalesce(message.held_for, ''))";
-
-fn of_gateway(gateway: Option<&str>) -> &'static str {
+/// Whether an operator has paused the way to a gateway.
+fn rests(look: &Look<'_>, gateway: Option<&GatewayId>) -> Result<bool, JournalError> {
     match gateway {
-        Some(_) => "held_for = ?",
-        // of none it is asked with the empty text, which stands for nothing
-        None => "held_for IS NULL AND ? = ''",
+        Some(gateway) => pause::is_paused(look, &Scope::Gateway(gateway.clone())),
+        None => Ok(false),
     }
-}
-
-fn first_due(conn: &Look<'_>, gateway: Option<&GatewayId>, taken: &Taken) -> Result<Option<Timestamp>, JournalError> {
-    let for_whom = gateway.map(GatewayId::as_str);
-    let due = conn.all(
-        &due_first(for_whom),
-        params![for_whom.unwrap_or(""), taken.len() as i64 + 1],
-        |row| Ok::<_, JournalError>((row.get::<i64>("seq")?, rows::instant(row, "due_at")?)),
-    )?;
-    let free = due.into_iter().find(|(seq, _)| !taken.contains(*seq));
-    Ok(free.map(|(_, due_at)| due_at))
-}
-
-fn due_first(gateway: Option<&str>) -> String {
-    format!(
-        "SELECT seq, due_at FROM message WHERE work = 'relay' AND {} AND {NOT_PAUSED} ORDER BY due_at LIMIT ?",
-        of_gateway(gateway)
-    )
 }
 
 /// Puts the octets beside their row, with the work to relay them.
@@ -353,25 +329,150 @@ fn keep(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use viereck_routing::Environment;
 
     use super::*;
     use crate::testing::searches;
 
-    #[tokio::test]
-    async fn for_whom_messages_are_held_is_found_by_seeks_however_many_are() {
+    /// A journal of a broker, and the folder that it lies in.
+    async fn broker() -> (tempfile::TempDir, Journal) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("broker.sqlite");
-        let journal = Journal::open(&path, "broker".parse().unwrap(), Environment::Test).await;
-        let journal = journal.unwrap();
+        let journal = Journal::open(path.as_path(), "broker".parse().unwrap(), Environment::Test).await;
+        (dir, journal.unwrap())
+    }
+
+    /// Holds so many messages of a class for `gw-a`, due one after the other from `first` on.
+    async fn held(journal: &Journal, class: Class, first: i64, count: i64) {
+        let fill = journal.store.write(move |change| {
+            for due in first..first + count {
+                let id = format!("6f0a6f6c-8f0e-4c3e-9a53-{due:012}");
+                change.run(
+                    "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
+                        leistung, gateway, filed_at, obsolete_after, entered_at, class, work, due_at, held_for)
+                     VALUES ('relayed', 'wgp:010000000000', ?, ?, ?, ?, 'application', 'wgb:010010000000',
+                        '99107023037000', 'gw-s', 0, 0, 0, ?, 'relay', ?, 'gw-a')",
+                    params![id, &[0_u8; 32], &[0_u8; 32], id, lanes::number(class), due],
+                )?;
+            }
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_given_out_in_the_order_of_the_lanes_and_none_starves() {
+        let (_dir, journal) = broker().await;
+        held(&journal, Class::Bulk, 0, 40).await;
+        held(&journal, Class::Normal, 100, 40).await;
+        held(&journal, Class::Urgent, 200, 40).await;
+        let gateway: GatewayId = "gw-a".parse().unwrap();
+        let now = Timestamp::from_millisecond(1000).unwrap();
+        let mut turn = Turn::default();
+        let mut order = vec![];
+        for _ in 0..2 * lanes::ROUND {
+            // one at a time, as when they come back one by one
+            let due = journal.due_held(Some(gateway.clone()), now, turn.clone(), 1, 1).await;
+            let id = due.unwrap()[0].key.message_id.to_string();
+            order.push(id[24..].parse::<i64>().unwrap());
+            turn.pass(1);
+        }
+        let of = |from: i64| {
+            order
+                .iter()
+                .copied()
+                .filter(move |due| (from..from + 100).contains(due))
+        };
+        assert!(
+            of(0).eq(0..2) && of(100).eq(100..106) && of(200).eq(200..224),
+            "{order:?}"
+        );
+        assert_eq!(order[0], 200, "the urgent ones came last and go first");
+    }
+
+    #[tokio::test]
+    async fn what_rests_holds_up_nothing_else_that_is_held() {
+        let (_dir, journal) = broker().await;
+        held(&journal, Class::Normal, 0, 700).await;
+        held(&journal, Class::Normal, 1000, 2).await;
+        held(&journal, Class::Bulk, 2000, 1).await;
+        let readers = journal.store.write(|change| {
+            change.run(
+                "UPDATE message SET reader = 'wgb:010540880000' WHERE due_at < 1000",
+                params![],
+            )?;
+            change.run("UPDATE message SET held_for = 'gw-b' WHERE due_at >= 2000", params![])?;
+            Ok::<_, JournalError>(())
+        });
+        readers.await.unwrap();
+        let (why, anna) = (|| "ticket 1".parse().unwrap(), crate::Actor::operator("anna").unwrap());
+        let [reader, gateway]: [Scope; 2] =
+            ["behoerde:wgb:010540880000", "gateway:gw-b"].map(|scope| scope.parse().unwrap());
+        for scope in [&reader, &gateway] {
+            journal.pause(scope.clone(), why(), anna.clone()).await.unwrap();
+        }
+        let wanted = journal.relay_wanted();
+        let held_for = async || {
+            let mut held_for = journal.held_for().await.unwrap();
+            // whoever gives out looks again when it is woken
+            while wanted.notified().now_or_never().is_some() {
+                held_for = journal.held_for().await.unwrap();
+            }
+            let each = held_for.into_iter().map(|held| {
+                let gateway = held.gateway.map(|gateway| gateway.to_string());
+                (gateway.unwrap_or_default(), held.due_at.as_millisecond())
+            });
+            each.collect::<Vec<_>>()
+        };
+        let due_held = async |gateway: &str, limit: usize| {
+            let now = Timestamp::now();
+            let due = journal.due_held(Some(gateway.parse().unwrap()), now, Turn::default(), limit, 1 << 20);
+            due.await.unwrap().len()
+        };
+        assert_eq!(held_for().await, [("gw-a".to_owned(), 1000)]);
+        assert_eq!(due_held("gw-a", 900).await, 2, "and what rests is in nobody's hands");
+        assert_eq!(due_held("gw-b", 900).await, 0);
+        assert_eq!(held_for().await, []);
+        let apart = journal.store.read(|look| {
+            look.all(
+                "SELECT reader, held_for FROM message WHERE due_at IS NULL",
+                params![],
+                |row| Ok::<_, JournalError>((row.get::<String>("reader")?, row.get::<String>("held_for")?)),
+            )
+        });
+        let apart = apart.await.unwrap();
+        assert!(apart.len() == 700 && apart.iter().all(|(_, held_for)| held_for == "gw-a"));
+
+        journal.resume(gateway, why(), anna.clone()).await.unwrap();
+        assert_eq!(
+            held_for().await,
+            [("gw-b".to_owned(), 2000)],
+            "its time was never taken"
+        );
+        journal.resume(reader, why(), anna).await.unwrap();
+        assert_eq!(due_held("gw-a", 900).await, 700);
+    }
+
+    #[tokio::test]
+    async fn for_whom_messages_are_held_is_found_by_seeks_however_many_are() {
+        let (_dir, journal) = broker().await;
+        let lane = |gateway: Option<&str>| Lane::Relay(gateway.map(|id| id.parse().unwrap()), Class::Normal);
+        let (one, none) = (lane(Some("gw-a")), lane(None));
+        let of_lane = "message_held (work=? AND held_for=? AND class=?";
         let statements = [
-            (NEXT_GATEWAY.to_owned(), "message_held (work=? AND held_for>?)"),
-            (due_first(Some("gw-a")), "message_held (work=? AND held_for=?)"),
-            (due_first(None), "message_held (work=? AND held_for=?)"),
+            (
+                NEXT_GATEWAY.to_owned(),
+                "message_held (work=? AND held_for>?)".to_owned(),
+            ),
+            (one.first(), format!("{of_lane} AND due_at>?)")),
+            (none.first(), format!("{of_lane} AND due_at>?)")),
+            (one.waiting(), format!("{of_lane} AND due_at<?)")),
+            (none.waiting(), format!("{of_lane} AND due_at<?)")),
         ];
         for (statement, seek) in statements {
             let steps = searches(&journal, &statement).await;
-            assert!(steps[0].ends_with(seek), "{statement}: {steps:?}");
+            assert!(steps[0].ends_with(&seek), "{statement}: {steps:?}");
             assert!(
                 !steps.iter().any(|step| step.contains("TEMP B-TREE")),
                 "{statement}: {steps:?}"

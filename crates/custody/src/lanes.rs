@@ -8,6 +8,8 @@
 //! Lanes are an order of the journal, never queues. Does not: look at a message, or reach over a restart; a lane's turn
 //! is a matter of sixteen messages.
 
+use std::collections::{HashMap, VecDeque};
+
 use viereck_envelope::Header;
 use viereck_routing::{Class, Region, Tables};
 
@@ -42,6 +44,31 @@ impl Turn {
     pub fn pass(&mut self, slots: usize) {
         self.0 = (self.0 + slots) % ROUND;
     }
+}
+
+/// Fills `limit` free slots from the lanes, whose entries stand beside their octets. One that does not fit beside those
+/// that fly is waited for: whoever came after it does not overtake it. One goes alone whatever its size.
+pub(crate) fn choose<T>(
+    mut lanes: HashMap<Class, VecDeque<(T, usize)>>,
+    mut turn: Turn,
+    mut flying: usize,
+    limit: usize,
+    octets: usize,
+) -> Vec<T> {
+    let mut chosen = vec![];
+    while chosen.len() < limit {
+        let waits = |class: Class| lanes.get(&class).is_some_and(|lane| !lane.is_empty());
+        let Some(lane) = turn.next(waits).and_then(|class| lanes.get_mut(&class)) else {
+            break;
+        };
+        let fits = |size: usize| flying == 0 || flying.saturating_add(size) <= octets;
+        let Some((entry, size)) = lane.pop_front().filter(|(_, size)| fits(*size)) else {
+            break;
+        };
+        flying += size;
+        chosen.push(entry);
+    }
+    chosen
 }
 
 /// The class of a message: what the table says of its Leistung, in the Land of its region or of its reader.

@@ -3,14 +3,14 @@
 //! [`run`] publishes what is promised and keeps the octets until an end is known. Silence means the same octets again:
 //! at growing intervals until the reader's gateway has spoken, then at the longest one until it has said how it ended,
 //! so that a receipt that was lost is always asked for again. Messages go out in the order of their [`lanes`]; what an
-//! operator has paused waits, in its place.
+//! operator has paused lies apart until it is resumed.
 //!
 //! Octets that are no longer those that were promised are parked, never sent. So is what the link refuses for good. A
 //! link that is down or full is nobody's fault but the moment's: it is tried with one message at a time.
 //!
 //! Does not: look into an envelope, or end a message that was published; only its present custodian does that.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,13 +21,14 @@ use tokio_util::sync::CancellationToken;
 use viereck_envelope::Reason;
 use viereck_observe::{Span, SpanName};
 use viereck_routing::{Class, Digest};
-use viereck_store::{Look, params};
+use viereck_store::params;
 use viereck_transport::{Address, Link, LinkError};
 
-use crate::claims::{Candidate, Taken};
+use crate::claims::Candidate;
 use crate::journal::Occurrence;
 use crate::lanes::{self, Turn};
 use crate::machine::{self, Act};
+use crate::pause::Lane;
 use crate::rows::{self, MessageRow, Side, Work};
 use crate::step::Step;
 use crate::{JOURNAL_PAUSE, Journal, JournalError, aside};
@@ -94,82 +95,39 @@ impl Journal {
         octets: usize,
     ) -> Result<Vec<Due>, JournalError> {
         let journal = self.clone();
-        self.claim(Side::Sent, move |conn, taken| {
-            let mut lanes = HashMap::new();
-            for class in Class::ALL {
-                lanes.insert(*class, journal.waiting(conn, *class, now, limit, taken)?);
+        let look = self.look_at_heads(now, move |heads| {
+            if journal.rests_as_a_whole(heads.look())? {
+                return Ok(vec![]);
             }
-            let chosen = choose(lanes, turn, flying, limit, octets);
+            let mut waiting = HashMap::new();
+            for class in Class::ALL {
+                waiting.insert(*class, heads.waiting(Lane::Publish(*class), limit)?);
+            }
             let due = |row: MessageRow| {
-                let bytes = rows::sealed(conn, row.seq)?;
+                let bytes = rows::sealed(heads.look(), row.seq)?;
                 Ok(Candidate::new(&row.clone(), Due { row, bytes }))
             };
+            let chosen = lanes::choose(waiting, turn, flying, limit, octets);
             chosen.into_iter().map(due).collect()
-        })
-        .await
-    }
-
-    /// The oldest of one lane that may go out now, with their sizes.
-    fn waiting(
-        &self,
-        conn: &Look<'_>,
-        class: Class,
-        now: Timestamp,
-        limit: usize,
-        taken: &Taken,
-    ) -> Result<VecDeque<(MessageRow, usize)>, JournalError> {
-        let rows = conn.all(
-            "SELECT message.*, coalesce(length(bytes), 0) AS octets
-             FROM message LEFT JOIN sealed ON sealed.message = message.seq
-             WHERE work = ? AND class = ? AND due_at <= ?
-             AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerde:' || message.reader OR scope = ?)
-             ORDER BY due_at, seq LIMIT ?",
-            params![
-                Work::Publish.as_str(),
-                lanes::number(class),
-                now.as_millisecond(),
-                self.own_scope(),
-                (limit + taken.len()) as i64
-            ],
-            |row| {
-                let size = usize::try_from(row.get::<i64>("octets")?).unwrap_or(usize::MAX);
-                Ok::<_, JournalError>((MessageRow::read(row)?, size))
-            },
-        )?;
-        Ok(rows.into_iter().filter(|(row, _)| !taken.contains(row.seq)).collect())
+        });
+        self.take_in_hand(Side::Sent, look.await?).await
     }
 
     /// When the next message may go out that nobody has in hand and nobody has paused.
     async fn next_publication(&self) -> Result<Option<Timestamp>, JournalError> {
         let journal = self.clone();
-        self.look_around(move |conn, taken| {
+        self.look_at_heads(Timestamp::now(), move |heads| {
+            if journal.rests_as_a_whole(heads.look())? {
+                return Ok(None);
+            }
             let mut next: Option<Timestamp> = None;
             for class in Class::ALL {
-                let due = conn.all(
-                    "SELECT seq, due_at FROM message WHERE work = ? AND class = ?
-                     AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'behoerde:' || message.reader OR scope = ?)
-                     ORDER BY due_at LIMIT ?",
-                    params![
-                        Work::Publish.as_str(),
-                        lanes::number(*class),
-                        journal.own_scope(),
-                        taken.len() as i64 + 1
-                    ],
-                    |row| Ok::<_, JournalError>((row.get::<i64>("seq")?, rows::instant(row, "due_at")?)),
-                )?;
-                let first = due
-                    .into_iter()
-                    .find(|(seq, _)| !taken.contains(*seq))
-                    .map(|(_, due)| due);
+                let first = heads.first(Lane::Publish(*class))?;
                 next = next.into_iter().chain(first).min();
             }
             Ok(next)
         })
         .await
-    }
-
-    fn own_scope(&self) -> String {
-        format!("gateway:{}", self.custodian())
     }
 
     /// What was promised before this start may have been on its way when the process before ended: it counts as
@@ -256,31 +214,6 @@ impl Journal {
         self.tell(told.await?.into_iter().collect());
         Ok(())
     }
-}
-
-/// Fills the free slots from the lanes. A message that does not fit beside those that fly is waited for: whoever came
-/// after it does not overtake it.
-fn choose(
-    mut lanes: HashMap<Class, VecDeque<(MessageRow, usize)>>,
-    mut turn: Turn,
-    mut flying: usize,
-    limit: usize,
-    octets: usize,
-) -> Vec<MessageRow> {
-    let mut chosen = vec![];
-    while chosen.len() < limit {
-        let waits = |class: Class| lanes.get(&class).is_some_and(|lane| !lane.is_empty());
-        let Some(lane) = turn.next(waits).and_then(|class| lanes.get_mut(&class)) else {
-            break;
-        };
-        let fits = |size: usize| flying == 0 || flying.saturating_add(size) <= octets;
-        let Some((row, size)) = lane.pop_front().filter(|(_, size)| fits(*size)) else {
-            break;
-        };
-        flying += size;
-        chosen.push(row);
-    }
-    chosen
 }
 
 /// Publishes what is promised, until `shutdown`; what is in flight then gets a moment to be confirmed, and else goes out

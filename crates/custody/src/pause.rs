@@ -1,9 +1,12 @@
 //! Pauses: a Behörde or a gateway that an operator lets rest.
 //!
-//! What is paused is kept and counted, and its deadlines go on; it is neither handed over nor published. Guarantees: a
-//! pause is committed together with its line in the audit trail, and from that commit on no attempt begins, in no
-//! instance that shares the journal, because [`Journal::begin_hand_over`] looks inside its own transaction. An attempt
-//! that had begun before goes on to its end. Does not: stop taking; a message in our custody is safer than one on its way.
+//! What is paused is kept and counted, and its deadlines go on; it is neither handed over nor published, and lies apart so
+//! that nobody else waits for it ([`resting`]). Guarantees: a pause is committed together with its line in the audit trail,
+//! and from that commit on no attempt begins, in no instance that shares the journal, because [`Journal::begin_hand_over`]
+//! looks inside its own transaction. An attempt that had begun before goes on to its end. Does not: stop taking; a message
+//! in our custody is safer than one on its way.
+
+mod resting;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +18,8 @@ use viereck_store::{Change, Look, Row, params};
 
 use crate::audit::{Actor, StatedReason, Verb};
 use crate::{Journal, JournalError, rows};
+
+pub(crate) use resting::{Lane, is_paused};
 
 /// What can be paused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,15 +101,19 @@ impl Journal {
         Ok(changed)
     }
 
-    /// Lets `scope` go on.
+    /// Lets `scope` go on. What rested is due now, and comes behind what is due already.
     pub async fn resume(&self, scope: Scope, reason: StatedReason, actor: Actor) -> Result<Changed, JournalError> {
-        let journal = self.clone();
+        let (journal, goes_on) = (self.clone(), scope.clone());
         let changed = self.store.write(move |change| {
             let deleted = change.run("DELETE FROM pause WHERE scope = ?", params![scope.to_string()])?;
             journal.told(change, deleted, &actor, Verb::Resume, &scope, &reason)
         });
         let changed = changed.await?;
         self.wake();
+        // not in the same commit: there may be very many, and everybody writes meanwhile
+        if let Scope::Behoerde(reader) = goes_on {
+            self.rouse(&reader, Timestamp::now()).await?;
+        }
         Ok(changed)
     }
 
@@ -134,6 +143,11 @@ impl Journal {
         self.shared.hand_over_wanted.notify_one();
         self.shared.publish_wanted.notify_one();
         self.shared.relay_wanted.notify_one();
+    }
+
+    /// Whether all of this custodian rests.
+    pub(crate) fn rests_as_a_whole(&self, look: &Look<'_>) -> Result<bool, JournalError> {
+        is_paused(look, &Scope::of_gateway(self.custodian()))
     }
 
     /// Whether a message for `reader` is held back here at this moment of the writer.

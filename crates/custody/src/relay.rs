@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_envelope::{Event, Reason, Stage, Subject, VerifiedEnvelope};
 use viereck_observe::Trace;
-use viereck_routing::{CustodianId, Digest, GatewayId};
+use viereck_routing::{Class, CustodianId, Digest, GatewayId};
 use viereck_store::{Change, Look, params};
 
 use crate::facts;
@@ -64,17 +64,24 @@ impl Journal {
     pub async fn relayed(
         &self,
         envelope: &VerifiedEnvelope,
+        class: Class,
         target: GatewayId,
         returns: u32,
     ) -> Result<(), JournalError> {
-        self.account(envelope, Stage::Relayed, Some((target, returns)), None)
+        self.account(envelope, class, Stage::Relayed, Some((target, returns)), None)
             .await
     }
 
     /// It goes no further: `undeliverable` is committed with the reason. Of a message that stands as relayed this is
     /// only to be said once custody has come back.
-    pub async fn undeliverable(&self, envelope: &VerifiedEnvelope, reason: Reason) -> Result<(), JournalError> {
-        self.account(envelope, Stage::Undeliverable, None, Some(reason)).await
+    pub async fn undeliverable(
+        &self,
+        envelope: &VerifiedEnvelope,
+        class: Class,
+        reason: Reason,
+    ) -> Result<(), JournalError> {
+        self.account(envelope, class, Stage::Undeliverable, None, Some(reason))
+            .await
     }
 
     /// Refuses a message that nobody may know by this id: not authorised, or an id that stands for other octets. Its
@@ -109,6 +116,7 @@ impl Journal {
     async fn account(
         &self,
         envelope: &VerifiedEnvelope,
+        class: Class,
         stage: Stage,
         target: Option<(GatewayId, u32)>,
         reason: Option<Reason>,
@@ -120,7 +128,7 @@ impl Journal {
         let told = self
             .store
             .write(move |tx| {
-                let row = find_or_insert(tx, &envelope, None, now)?;
+                let row = find_or_insert(tx, &envelope, class, None, now)?;
                 journal.release(tx, row.seq)?;
                 if returns.is_some_and(|returns| returns != row.attempts) {
                     tracing::warn!(message_id = %row.key.message_id, "came back before its confirm: it stays here");
@@ -183,10 +191,11 @@ fn known(row: MessageRow, status: Option<Status>, digest: &Digest) -> Known {
     }
 }
 
-/// The broker's row of a message, made when it is seen for the first time.
+/// The broker's row of a message, made when it is seen for the first time, with the class that it has then.
 pub(crate) fn find_or_insert(
     tx: &Change<'_>,
     envelope: &VerifiedEnvelope,
+    class: Class,
     trace: Option<Trace>,
     now: Timestamp,
 ) -> Result<MessageRow, JournalError> {
@@ -196,6 +205,7 @@ pub(crate) fn find_or_insert(
     }
     NewMessage {
         keep: false,
+        class,
         trace,
         ..NewMessage::of(
             Side::Relayed,

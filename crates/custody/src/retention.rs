@@ -28,7 +28,7 @@ use viereck_store::{Change, params};
 
 use crate::content::is_unread;
 use crate::rows::{self, MessageRow, Side};
-use crate::{Duty, Journal, JournalError, ledger};
+use crate::{Duty, Finding, Journal, JournalError, ledger};
 
 /// How often the journal is gone through.
 const EACH: Duration = Duration::from_secs(600);
@@ -80,6 +80,37 @@ impl Config {
     /// too, and does not count.
     pub fn unread_until(&self, now: Timestamp) -> Timestamp {
         now - days_of(self.unread_days.max(self.sent_days))
+    }
+
+    /// What is out of range.
+    pub fn check(&self) -> Vec<Finding> {
+        let Self {
+            taken_days,
+            sent_days,
+            unread_days,
+            case_days,
+            promise_days,
+            evidence_days,
+            refused_most,
+        } = self;
+        let days = [
+            ("retention.taken_days", taken_days),
+            ("retention.sent_days", sent_days),
+            ("retention.unread_days", unread_days),
+            ("retention.case_days", case_days),
+            ("retention.promise_days", promise_days),
+            ("retention.evidence_days", evidence_days),
+        ];
+        let mut findings: Vec<Finding> = days
+            .into_iter()
+            .filter_map(|(key, days)| Finding::range(key, (*days).into(), 3650))
+            .collect();
+        findings.extend(Finding::range(
+            "retention.refused_most",
+            (*refused_most).into(),
+            10_000_000,
+        ));
+        findings
     }
 }
 

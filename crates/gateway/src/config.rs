@@ -22,7 +22,7 @@ use viereck_routing::{BehoerdeId, Digest, GatewayId, InvalidId, LeistungId};
 use crate::custody::{Inbox, Outbox, Receipts};
 use crate::webhooks::Webhooks;
 
-pub use check::{Finding, Severity};
+pub use viereck_custody::{Finding, Severity};
 
 /// One gateway.
 #[derive(Debug, Clone, Deserialize)]

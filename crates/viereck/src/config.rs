@@ -17,8 +17,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
-use viereck_custody::Place;
-use viereck_gateway::Severity;
+use viereck_custody::{Finding, Place, Severity};
 use viereck_routing::{Environment, GatewayId};
 
 use self::layers::{BUILT_IN, Layers, Sources};
@@ -265,6 +264,21 @@ impl Config {
         Ok(self)
     }
 
+    /// What is well-formed and still wrong or unwise in the section of a role, with its key in the file.
+    fn findings(&self) -> Vec<(String, Finding)> {
+        let under = |section: String, found: Vec<Finding>| {
+            found
+                .into_iter()
+                .map(move |finding| (format!("{section}.{}", finding.key), finding))
+        };
+        let broker = self.broker.iter();
+        let broker = broker.flat_map(|broker| under("broker".to_owned(), broker.settings.check()));
+        let gateways = self.gateways.iter().enumerate();
+        let gateways =
+            gateways.flat_map(|(index, gateway)| under(format!("gateway[{index}]"), gateway.settings.check()));
+        broker.chain(gateways).collect()
+    }
+
     fn free_of_contradictions(&self, layers: &Layers) -> Result<(), Failure> {
         if self.broker.is_none() && self.gateways.is_empty() {
             return Err(
@@ -272,15 +286,14 @@ impl Config {
                     .help("Add a [broker] section or a [[gateway]]."),
             );
         }
+        if let Some((key, finding)) = self
+            .findings()
+            .iter()
+            .find(|(_, finding)| finding.severity == Severity::Error)
+        {
+            return Err(layers.refuse(key, &finding.sentence));
+        }
         for (index, gateway) in self.gateways.iter().enumerate() {
-            if let Some(finding) = gateway
-                .settings
-                .check()
-                .iter()
-                .find(|finding| finding.severity == Severity::Error)
-            {
-                return Err(layers.refuse(&format!("gateway[{index}].{}", finding.key), &finding.sentence));
-            }
             if gateway.keys.file_name().and_then(|name| name.to_str()) != Some(gateway.settings.id.as_str()) {
                 let sentence = format!(
                     "The folder of its keys bears the gateway's name, {}.",

@@ -117,7 +117,12 @@ impl Network {
                 (gateway.deadlines.clone(), gateway.retention.clone()),
             )
         });
-        let times: BTreeMap<_, _> = times.collect();
+        let of_broker = config.broker.iter().map(|broker| {
+            let settings = &broker.settings;
+            let times = (settings.deadlines.clone(), settings.retention.clone());
+            (settings.id.clone(), times)
+        });
+        let times: BTreeMap<_, _> = times.chain(of_broker).collect();
         let stop_seconds = config
             .gateways
             .iter()

@@ -1,8 +1,10 @@
 //! How many messages of each authority are late, measured by the target of their class from the filing on.
 //!
-//! Each custodian counts what lies with it, so that every late message is counted once: the author's gateway what the
-//! reader's gateway has not spoken of, the broker what it holds, the reader's gateway what it took. The clocks of two
-//! gateways differ by seconds; the shortest target is minutes. Does not: end anything.
+//! Each custodian counts what lies with it or may lie with it: the author's gateway what the reader's gateway has not
+//! spoken of, the broker what it holds, the reader's gateway what it took. So no late message is missed, and one is counted
+//! twice where its author's gateway cannot know: while the broker holds it, and while the word of the reader's gateway is
+//! under way. The number of one custodian is exact, a sum over several is the most that it may be. The clocks of two gateways
+//! differ by seconds; the shortest target is minutes. Does not: end anything.
 
 use std::collections::BTreeMap;
 

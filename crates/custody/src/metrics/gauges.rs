@@ -126,11 +126,11 @@ fn from_store(error: WriteError<SqlError>) -> JournalError {
     }
 }
 
-/// What is still to be done with those that are neither ended nor parked.
+/// What is still to be done with those that are neither ended nor parked. The time of what rests has come, too.
 fn living(look: &Look<'_>, now: Timestamp) -> Result<Vec<Living>, JournalError> {
     look.all(
         "SELECT side, work, class, count(*) AS messages, min(entered_at) AS oldest,
-            CAST(sum(CASE WHEN due_at <= ? THEN 1 ELSE 0 END) AS BIGINT) AS due,
+            CAST(sum(CASE WHEN due_at <= ? OR due_at IS NULL THEN 1 ELSE 0 END) AS BIGINT) AS due,
             CAST(sum(CASE WHEN overdue_at <= ? THEN 1 ELSE 0 END) AS BIGINT) AS overdue
          FROM message WHERE ended IS NULL AND parked IS NULL GROUP BY side, work, class",
         params![now.as_millisecond(), now.as_millisecond()],
@@ -392,6 +392,16 @@ mod tests {
         );
         assert_eq!(at(Side::Taken, Some("hand-over")), [(Class::Urgent, 2, 13 * minute)]);
         assert_eq!(at(Side::Taken, None), [(Class::Bulk, 1, 3 * minute)]);
+        let due = |gauges: &Gauges| {
+            let to_do = gauges.living.iter().filter(|living| living.work.is_some());
+            to_do.map(|living| living.due).sum::<i64>()
+        };
+        assert_eq!(due(&gauges), 4);
+        let rests = journal
+            .store
+            .write(|change| change.run("UPDATE message SET due_at = NULL WHERE work = 'publish'", params![]));
+        rests.await.unwrap();
+        assert_eq!(due(&look(&journal).await), 4, "the time of what rests has come");
         let late: Vec<_> = gauges
             .late
             .iter()

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use viereck_envelope::{Reason, VerifiedBatch, VerifiedEnvelope, verify_batch};
-use viereck_routing::{Digest, GatewayId, MessageId, Tables, day_in_berlin};
+use viereck_routing::{Class, Digest, GatewayId, MessageId, Tables, day_in_berlin};
 use viereck_store::{Change, Look, SqlError, WriteError, params};
 use viereck_transport::{Address, Link, LinkError};
 
@@ -21,7 +21,7 @@ use crate::inbox::{self, Taken};
 use crate::machine::{self, Act};
 use crate::relay::{Known, find_or_insert};
 use crate::rows::{MessageRow, Side, Work};
-use crate::{Actor, Journal, JournalError, StatedReason, Step, aside, authorise};
+use crate::{Actor, Journal, JournalError, StatedReason, Step, aside, authorise, lanes};
 
 /// With what parked things are put back.
 #[derive(Clone)]
@@ -288,6 +288,7 @@ impl Journal {
             .tables
             .delivery(&header.reader, &header.service, day_in_berlin(now));
         let allowed = authorise::at_broker(header, &means.tables, now);
+        let class = lanes::class_of(header, &means.tables);
         match (allowed, way) {
             (Err(reason), _) => {
                 self.refuse_message(&envelope, reason).await?;
@@ -295,12 +296,13 @@ impl Journal {
             }
             (Ok(()), None) => {
                 let reason = Reason::NoDelivery;
-                self.undeliverable(&envelope, reason).await?;
+                self.undeliverable(&envelope, class, reason).await?;
                 Ok(Requeued::Answered { reason })
             }
             (Ok(()), Some(delivery)) => {
                 let gateway = delivery.gateway.clone();
-                self.hold_instead(refused, envelope, gateway.clone(), now).await?;
+                self.hold_instead(refused, envelope, class, gateway.clone(), now)
+                    .await?;
                 Ok(Requeued::Flowing {
                     target_then: None,
                     target_now: Some(gateway),
@@ -314,6 +316,7 @@ impl Journal {
         &self,
         refused: Digest,
         envelope: VerifiedEnvelope,
+        class: Class,
         gateway: GatewayId,
         now: Timestamp,
     ) -> Result<(), ParkedError> {
@@ -324,7 +327,7 @@ impl Journal {
                 return Err(ParkedError::Told);
             }
             forget_octets(tx, &refused)?;
-            let row = find_or_insert(tx, &envelope, None, now)?;
+            let row = find_or_insert(tx, &envelope, class, None, now)?;
             Ok(journal.hold_row(tx, &row, &envelope, &gateway, None, now, now)?)
         });
         self.tell(held.await?.into_iter().collect());

@@ -2,31 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use viereck_custody::{deadlines, retention};
+use viereck_custody::Finding;
 
 use super::{Acknowledge, Adapter, Behoerden, Config, ENVELOPE_BYTES, Endpoint, Limits, Timeouts};
-
-/// Something that is well-formed and still wrong or unwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Whether the gateway starts with it.
-    pub severity: Severity,
-    /// Stable code.
-    pub code: &'static str,
-    /// The key, below this gateway's table.
-    pub key: String,
-    /// What is wrong and what helps.
-    pub sentence: String,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// It starts, but think again.
-    Warning,
-    /// It does not start.
-    Error,
-}
 
 impl Config {
     /// Everything that is well-formed and still wrong or unwise, in the order of the file.
@@ -50,8 +28,8 @@ impl Config {
         findings.extend(self.outbox.check());
         findings.extend(self.inbox.check());
         findings.extend(self.receipts.check());
-        findings.extend(check_deadlines(&self.deadlines));
-        findings.extend(check_retention(&self.retention));
+        findings.extend(self.deadlines.check());
+        findings.extend(self.retention.check());
         let mut seen = BTreeMap::new();
         for (index, delivery) in self.deliveries.iter().enumerate() {
             let key = format!("delivery[{index}]");
@@ -81,64 +59,6 @@ impl Config {
         }
         findings
     }
-}
-
-fn check_deadlines(deadlines: &deadlines::Config) -> Vec<Finding> {
-    let deadlines::Config {
-        warn_days,
-        expire_days,
-        urgent_minutes,
-        normal_minutes,
-        bulk_minutes,
-    } = deadlines;
-    let mut findings = Vec::new();
-    // the longest that an envelope keeps its purpose
-    findings.extend(Finding::range("deadlines.expire_days", (*expire_days).into(), 90));
-    let ascending = warn_days.windows(2).all(|pair| pair[0] < pair[1]);
-    let within = warn_days.iter().all(|days| *days > 0 && days < expire_days);
-    if !ascending || !within {
-        let sentence = "Warnings come one after the other, and before the end: ascending days below expire_days.";
-        findings.push(Finding::error("out-of-order", "deadlines.warn_days", sentence));
-    }
-    let month = 30 * 24 * 60;
-    for (key, minutes) in [
-        ("deadlines.urgent_minutes", urgent_minutes),
-        ("deadlines.normal_minutes", normal_minutes),
-        ("deadlines.bulk_minutes", bulk_minutes),
-    ] {
-        findings.extend(Finding::range(key, (*minutes).into(), month));
-    }
-    findings
-}
-
-fn check_retention(retention: &retention::Config) -> Vec<Finding> {
-    let retention::Config {
-        taken_days,
-        sent_days,
-        unread_days,
-        case_days,
-        promise_days,
-        evidence_days,
-        refused_most,
-    } = retention;
-    let days = [
-        ("retention.taken_days", taken_days),
-        ("retention.sent_days", sent_days),
-        ("retention.unread_days", unread_days),
-        ("retention.case_days", case_days),
-        ("retention.promise_days", promise_days),
-        ("retention.evidence_days", evidence_days),
-    ];
-    let mut findings: Vec<Finding> = days
-        .into_iter()
-        .filter_map(|(key, days)| Finding::range(key, (*days).into(), 3650))
-        .collect();
-    findings.extend(Finding::range(
-        "retention.refused_most",
-        (*refused_most).into(),
-        10_000_000,
-    ));
-    findings
 }
 
 impl Limits {
@@ -213,30 +133,5 @@ impl Endpoint {
             None => false,
         };
         self.url.scheme() == "https" || loopback
-    }
-}
-
-impl Finding {
-    pub(crate) fn range(key: &str, value: u64, most: u64) -> Option<Self> {
-        let outside = !(1..=most).contains(&value);
-        outside.then(|| Self::error("out-of-range", key, &format!("It is a number from 1 to {most}.")))
-    }
-
-    pub(crate) fn error(code: &'static str, key: &str, sentence: &str) -> Self {
-        Self {
-            severity: Severity::Error,
-            code,
-            key: key.to_owned(),
-            sentence: sentence.to_owned(),
-        }
-    }
-
-    pub(crate) fn warning(code: &'static str, key: &str, sentence: &str) -> Self {
-        Self {
-            severity: Severity::Warning,
-            code,
-            key: key.to_owned(),
-            sentence: sentence.to_owned(),
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use viereck_custody::Finding;
 
 use super::layers::{DEFAULTS, Layers, Setting, Sources};
 use super::{Config, without_password};
@@ -137,18 +138,14 @@ fn roles(config: &Config) -> Vec<String> {
 
 /// What is allowed and worth a second thought.
 fn warnings(config: &Config, layers: &Layers) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (index, gateway) in config.gateways.iter().enumerate() {
-        for finding in gateway.settings.check() {
-            let key = format!("gateway[{index}].{}", finding.key);
-            let place = layers
-                .position(&key)
-                .map(|position| format!(" ({position})"))
-                .unwrap_or_default();
-            warnings.push(format!("[{}] {key}: {}{place}", finding.code, finding.sentence));
-        }
-    }
-    warnings
+    let told = |(key, finding): (String, Finding)| {
+        let place = layers
+            .position(&key)
+            .map(|position| format!(" ({position})"))
+            .unwrap_or_default();
+        format!("[{}] {key}: {}{place}", finding.code, finding.sentence)
+    };
+    config.findings().into_iter().map(told).collect()
 }
 
 fn show(args: &Show) -> Result<(), Failure> {

@@ -317,6 +317,47 @@ fn a_journal_is_a_file_or_a_database_and_its_password_is_never_shown() {
 }
 
 #[test]
+fn what_a_broker_is_told_of_deadlines_and_retention_is_read_and_checked_as_at_a_gateway() {
+    let with = |more: &str| {
+        Folder::with(&format!(
+            "environment = \"test\"\n[broker]\nkeys = \"k\"\njournal = \"j\"\n{more}\n"
+        ))
+    };
+    let read = with("[broker.deadlines]\nurgent_minutes = 30\n[broker.retention]\ncase_days = 365")
+        .load()
+        .unwrap();
+    let settings = read.broker.unwrap().settings;
+    assert_eq!(
+        (settings.deadlines.urgent_minutes, settings.deadlines.expire_days),
+        (30, 14)
+    );
+    assert_eq!((settings.retention.case_days, settings.retention.taken_days), (365, 7));
+    for (wrong, key, sentence) in [
+        (
+            "[broker.deadlines]\nexpire_days = 9",
+            "broker.deadlines.warn_days",
+            "ascending",
+        ),
+        (
+            "[broker.deadlines]\nbulk_minutes = 0",
+            "broker.deadlines.bulk_minutes",
+            "from 1 to",
+        ),
+        (
+            "[broker.retention]\ncase_days = 0",
+            "broker.retention.case_days",
+            "from 1 to",
+        ),
+        ("[broker.deadlines]\nexpire = 9", "broker.deadlines", "expire"),
+    ] {
+        let refused = with(wrong).refused();
+        assert_eq!(refused.code, "config-invalid");
+        let told = format!("{refused:?}");
+        assert!(told.contains(key) && told.contains(sentence), "{told}");
+    }
+}
+
+#[test]
 fn a_password_in_the_query_of_an_url_is_masked_too() {
     let masked = |url| super::without_password(url);
     assert_eq!(masked("postgres://gw@db/x?password=s3cret"), "postgres://***@db/x?***");
@@ -354,4 +395,5 @@ fn every_key_of_the_reference_is_known() {
         (shown.prefetch, shown.receipt_gather_ms),
         (real.prefetch, real.receipt_gather_ms)
     );
+    assert_eq!((shown.deadlines, shown.retention), (real.deadlines, real.retention));
 }
