@@ -35,8 +35,10 @@ pub struct Config {
     pub waiting_octets: u64,
 }
 
-/// How often the octets that wait are counted anew; in between they are reckoned.
+/// How often the octets that wait are counted anew at the most; in between they are reckoned.
 const COUNT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Counting a large backlog takes one part in so many of the time: it costs as much as there is to count.
+const SHARE: u32 = 100;
 
 impl Default for Config {
     fn default() -> Self {
@@ -141,14 +143,14 @@ impl Intake {
         }
     }
 
-    /// Counts every few seconds, until that fails for good.
+    /// Counts again and again, until that fails for good.
     async fn keep_counting(&self) -> JournalError {
-        let mut each = tokio::time::interval(COUNT);
         loop {
-            each.tick().await;
+            let begun = tokio::time::Instant::now();
             if let Err(error) = self.count().await {
                 return error;
             }
+            tokio::time::sleep(COUNT.max(begun.elapsed() * SHARE)).await;
         }
     }
 
