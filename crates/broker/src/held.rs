@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::held::{Held, HeldFor};
 use viereck_custody::lanes::{self, Turn};
-use viereck_custody::{JOURNAL_PAUSE, JournalError, authorise, doubled, inbox, still_to_come};
+use viereck_custody::{JOURNAL_PAUSE, JournalError, Room, authorise, doubled, still_to_come};
 use viereck_envelope::{Reason, VerifiedEnvelope};
 use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::{Class, GatewayId};
@@ -37,8 +37,8 @@ const LATER: SignedDuration = SignedDuration::from_secs(5);
 /// Octets given out for one gateway at once, beyond the first message.
 const OCTETS: usize = 16 << 20;
 
-/// How often the octets held are counted anew; in between they are reckoned.
-const COUNT: Duration = Duration::from_secs(5);
+/// How long is slept at the most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// How the broker publishes what it holds.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +146,7 @@ pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) ->
     // beside the giving out, which does not wait for it
     let mut counting = pin!(keep_counting(&broker, &count_wanted));
     loop {
-        let mut pause = COUNT;
+        let mut pause = LONGEST_SLEEP;
         match give_out(&broker, pace, &ways).await {
             Ok((given, next)) => {
                 for (gateway, held) in given {
@@ -191,27 +191,27 @@ pub(crate) async fn keep(broker: Broker, pace: Pace, stop: CancellationToken) ->
     Ok(())
 }
 
-/// How much is held, so that the intake stops and goes on in time.
-pub(crate) async fn count(broker: &Broker) -> Result<(), Error> {
+/// Counts how much is held, so that the intake stops and goes on in time, and says how long that may be left at.
+pub(crate) async fn count(broker: &Broker) -> Result<Duration, Error> {
     match broker.room.count(broker.journal.held_octets()).await {
         Err(error) if error.may_pass() => {
             tracing::warn!(%error, "what is held cannot be counted");
-            Ok(())
+            Ok(Room::COUNT)
         }
         counted => Ok(counted?),
     }
 }
 
-/// Counts every few seconds and whenever it is `wanted`, until that fails for good.
+/// Counts again and again and whenever it is `wanted`, until that fails for good.
 async fn keep_counting(broker: &Broker, wanted: &Notify) -> Error {
-    let mut each = tokio::time::interval(COUNT);
     loop {
+        let pause = match count(broker).await {
+            Ok(pause) => pause,
+            Err(error) => return error,
+        };
         tokio::select! {
-            _ = each.tick() => {}
+            () = tokio::time::sleep(pause) => {}
             () = wanted.notified() => {}
-        }
-        if let Err(error) = count(broker).await {
-            return error;
         }
     }
 }
@@ -273,7 +273,7 @@ async fn onward(broker: &Broker, pace: Pace, held: Held, stop: &CancellationToke
     };
     let now = Timestamp::now();
     let tables = broker.tables.borrow().clone();
-    let envelope = match inbox::verify(bytes, tables.clone(), journal.environment(), now).await {
+    let envelope = match broker.verify(bytes, &tables, now).await {
         Ok(envelope) => envelope,
         Err(refused) if refused.may_pass() => return journal.hold_longer(&held.key, None, now + LATER).await,
         Err(refused) => {

@@ -23,13 +23,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room, deadlines, ledger, retention};
-use viereck_envelope::Signer;
+use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room, deadlines, inbox, ledger, retention};
+use viereck_envelope::{Refused, Signer, VerifiedEnvelope};
 use viereck_observe::Trace;
+use viereck_routing::Tables;
 use viereck_transport::{Address, Delivery, Link, LinkError, Origin, Queue};
 
 pub use config::{Config, Outbox};
@@ -266,6 +267,16 @@ pub(crate) enum Hop {
 }
 
 impl Broker {
+    /// Verifies octets by the table that the caller goes on with.
+    pub(crate) async fn verify(
+        &self,
+        bytes: Bytes,
+        tables: &Arc<Tables>,
+        now: Timestamp,
+    ) -> Result<VerifiedEnvelope, Refused> {
+        inbox::verify(bytes, Arc::clone(tables), self.journal.environment(), now).await
+    }
+
     /// Publishes, with a few tries where the link fails: one that is just coming back is no reason to count an attempt at
     /// the message. A queue that is full says so at once.
     pub(crate) async fn publish(

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::relay::{Known, Seen};
-use viereck_custody::{authorise, inbox, lanes};
+use viereck_custody::{authorise, lanes};
 use viereck_envelope::{Reason, VerifiedEnvelope};
 use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::{GatewayId, Tables, day_in_berlin};
@@ -33,13 +33,7 @@ pub(crate) async fn message(
     );
     let trace = span.as_ref().map(Span::trace);
     let tables = broker.tables.borrow().clone();
-    let verified = inbox::verify(
-        delivery.bytes.clone(),
-        tables.clone(),
-        broker.journal.environment(),
-        now,
-    )
-    .await;
+    let verified = broker.verify(delivery.bytes.clone(), &tables, now).await;
     let envelope = match verified {
         Ok(envelope) => envelope,
         Err(refused) if refused.may_pass() && !last => {

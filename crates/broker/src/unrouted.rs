@@ -8,7 +8,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::held::Returned;
-use viereck_custody::{doubled, inbox, lanes};
+use viereck_custody::{doubled, lanes};
 use viereck_envelope::Reason;
 use viereck_transport::Delivery;
 
@@ -27,13 +27,7 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 pub(crate) async fn take_back(broker: &Broker, delivery: &Delivery) -> Result<Handled, Error> {
     let now = Timestamp::now();
     let tables = broker.tables.borrow().clone();
-    let verified = inbox::verify(
-        delivery.bytes.clone(),
-        tables.clone(),
-        broker.journal.environment(),
-        now,
-    )
-    .await;
+    let verified = broker.verify(delivery.bytes.clone(), &tables, now).await;
     let envelope = match verified {
         Ok(envelope) => envelope,
         Err(refused) if refused.may_pass() => return Ok(Handled::NotNow),

@@ -14,16 +14,14 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use viereck_routing::Class;
-use viereck_store::{Look, params};
+use viereck_store::params;
 
 use crate::rows::Work;
+use crate::webhooks::LONGEST_PAUSE;
 use crate::{Journal, JournalError, lanes};
 
 /// By how much the clock may run ahead of the time that has passed; setting it right is less.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
-
-/// The longest pause that anybody else than the outbox makes: a Fachverfahren may ask for an hour.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 
 /// Rows changed in one commit.
 const STEP: usize = 32;
@@ -91,7 +89,7 @@ impl Clockwork {
 impl Journal {
     /// Makes due what is put off further than any pause between two tries reaches. How many that were.
     pub(crate) async fn bring_forward(&self, now: Timestamp) -> Result<u64, JournalError> {
-        // a pause may be spread, and is noted some moments after it was reckoned
+        // the longest that anybody makes; it may be spread, and is noted some moments after it was reckoned
         let longest = self.longest_silence().max(LONGEST_PAUSE) * 2;
         let mut brought = 0;
         for work in Work::ALL {
@@ -114,35 +112,27 @@ impl Journal {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<u64, JournalError> {
-        let (now, until) = (now.as_millisecond(), until.as_millisecond());
-        let of_lane = move |look: &Look<'_>| {
-            look.all(
-                PUT_OFF,
-                params![work.as_str(), lanes::number(class), until, STEP as i64],
-                |row| row.at::<i64>(0),
-            )
-        };
+        let (lane, now, until) = (lanes::number(class), now.as_millisecond(), until.as_millisecond());
         let mut brought = 0;
-        while !self
-            .store
-            .read(move |look| Ok::<_, JournalError>(of_lane(look)?))
-            .await?
-            .is_empty()
-        {
+        loop {
+            // a look first: a sweep that finds nothing writes nothing
+            let found = self.store.read(move |look| {
+                Ok::<_, JournalError>(look.exists(PUT_OFF, params![work.as_str(), lane, until, 1_i64])?)
+            });
+            if !found.await? {
+                return Ok(brought);
+            }
             let step = self.store.write(move |change| {
-                let seqs = of_lane(change)?;
-                for seq in &seqs {
-                    change.run(
-                        "UPDATE message SET due_at = ?,
-                            overdue_at = CASE WHEN overdue_at > ? THEN ? ELSE overdue_at END WHERE seq = ?",
-                        params![now, until, now, *seq],
-                    )?;
-                }
-                Ok::<_, JournalError>(seqs.len() as u64)
+                let sql = format!(
+                    "UPDATE message SET due_at = ?, overdue_at = CASE WHEN overdue_at > ? THEN ? ELSE overdue_at END
+                     WHERE seq IN ({PUT_OFF})"
+                );
+                Ok::<_, JournalError>(
+                    change.run(&sql, params![now, until, now, work.as_str(), lane, until, STEP as i64])?,
+                )
             });
             brought += step.await?;
         }
-        Ok(brought)
     }
 
     /// The same for calls of webhooks and for orders of operators.
@@ -184,10 +174,8 @@ const PUT_OFF: &str = "SELECT seq FROM message WHERE work = ? AND class = ? AND 
 mod tests {
     use std::time::Duration;
 
-    use viereck_routing::Environment;
-
     use super::*;
-    use crate::testing::searches;
+    use crate::testing::{journal, searches};
 
     fn at(day: i64) -> Timestamp {
         Timestamp::from_millisecond(1_800_000_000_000 + day * 24 * 3600 * 1000).unwrap()
@@ -220,10 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_clock_that_was_ahead_put_off_is_due_when_it_is_set_right() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-s".parse().unwrap(), Environment::Test).await;
-        let journal = journal.unwrap();
+        let (_dir, journal) = journal("gw-s").await;
         let hours = [-1, 5, 24 * 30];
         let fill = journal.store.write(move |change| {
             for (number, hours) in (0..3 * STEP).flat_map(|_| hours).enumerate() {
@@ -258,5 +243,42 @@ mod tests {
         );
         let steps = searches(&journal, PUT_OFF).await;
         assert!(steps[0].ends_with("(work=? AND class=? AND due_at>?)"), "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn calls_of_webhooks_and_jobs_that_were_put_off_are_due_as_well() {
+        let (_dir, journal) = journal("gw-s").await;
+        let hours = |hours: i64| (at(0) + SignedDuration::from_hours(hours)).as_millisecond();
+        let fill = journal.store.write(move |change| {
+            change.run(
+                "INSERT INTO webhook (id, client, url, made_at) VALUES ('w', 'c', 'u', 0)",
+                &[],
+            )?;
+            for (name, due) in [("soon", hours(5)), ("far", hours(24 * 30))] {
+                change.run(
+                    "INSERT INTO webhook_delivery (webhook, event, kind, time, due_at) VALUES ('w', ?, 'test', 0, ?)",
+                    params![name, due],
+                )?;
+                change.run(
+                    "INSERT INTO job (id, verb, actor, reason, made_at, per_minute, next_at)
+                     VALUES (?, 'requeue', 'anna', 'why', 0, 60, ?)",
+                    params![name, due],
+                )?;
+            }
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        assert_eq!(journal.bring_forward(at(0)).await.unwrap(), 2);
+        let due = journal.store.read(|look| {
+            look.all(
+                "SELECT due_at FROM webhook_delivery UNION ALL SELECT next_at FROM job",
+                &[],
+                |row| row.at::<i64>(0),
+            )
+        });
+        let mut due: Vec<i64> = due.await.unwrap();
+        due.sort_unstable();
+        assert_eq!(due, [hours(0), hours(0), hours(5), hours(5)]);
+        assert_eq!(journal.bring_forward(at(0)).await.unwrap(), 0);
     }
 }

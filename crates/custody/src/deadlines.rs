@@ -340,11 +340,12 @@ impl Swept {
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::{Class, Environment};
+    use viereck_routing::Class;
 
     use super::*;
     use crate::Actor;
     use crate::parked::ParkedId;
+    use crate::testing::journal;
 
     const READER: &str = "wgb:010010000000";
     const DAY: i64 = 24 * 3600 * 1000;
@@ -386,13 +387,6 @@ mod tests {
         });
         fill.await.unwrap();
         key
-    }
-
-    async fn journal(custodian: &str) -> (tempfile::TempDir, Journal) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), custodian.parse().unwrap(), Environment::Test).await;
-        (dir, journal.unwrap())
     }
 
     async fn ends(journal: &Journal) -> Vec<Option<String>> {

@@ -2,7 +2,8 @@
 //!
 //! A full queue of one gateway is that gateway's matter: its messages wait here, on disk and with the reason, and the
 //! ingress goes on. Held messages are given out per gateway in the order of their [`lanes`], each lane's oldest first;
-//! whoever publishes them decides how many at once. [`Journal::relayed`](crate::Journal::relayed) ends the holding, and so does any word of the reader's gateway.
+//! whoever publishes them decides how many at once. [`Journal::relayed`](crate::Journal::relayed) ends the holding, and so
+//! does any word of the reader's gateway.
 //!
 //! Guarantees: what is held is on disk before its delivery is done, and its octets are compared with what was taken
 //! before they are given out. Does not: bound itself. How much is held is asked by [`Journal::held_octets`], and who
@@ -329,19 +330,9 @@ fn keep(
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-    use viereck_routing::Environment;
-
     use super::*;
-    use crate::testing::searches;
-
-    /// A journal of a broker, and the folder that it lies in.
-    async fn broker() -> (tempfile::TempDir, Journal) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("broker.sqlite");
-        let journal = Journal::open(path.as_path(), "broker".parse().unwrap(), Environment::Test).await;
-        (dir, journal.unwrap())
-    }
+    use crate::testing::{journal, searches};
+    use futures_util::FutureExt;
 
     /// Holds so many messages of a class for `gw-a`, due one after the other from `first` on.
     async fn held(journal: &Journal, class: Class, first: i64, count: i64) {
@@ -363,7 +354,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_held_is_given_out_in_the_order_of_the_lanes_and_none_starves() {
-        let (_dir, journal) = broker().await;
+        let (_dir, journal) = journal("broker").await;
         held(&journal, Class::Bulk, 0, 40).await;
         held(&journal, Class::Normal, 100, 40).await;
         held(&journal, Class::Urgent, 200, 40).await;
@@ -393,7 +384,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_rests_holds_up_nothing_else_that_is_held() {
-        let (_dir, journal) = broker().await;
+        let (_dir, journal) = journal("broker").await;
         held(&journal, Class::Normal, 0, 700).await;
         held(&journal, Class::Normal, 1000, 2).await;
         held(&journal, Class::Bulk, 2000, 1).await;
@@ -456,7 +447,7 @@ mod tests {
 
     #[tokio::test]
     async fn for_whom_messages_are_held_is_found_by_seeks_however_many_are() {
-        let (_dir, journal) = broker().await;
+        let (_dir, journal) = journal("broker").await;
         let lane = |gateway: Option<&str>| Lane::Relay(gateway.map(|id| id.parse().unwrap()), Class::Normal);
         let (one, none) = (lane(Some("gw-a")), lane(None));
         let of_lane = "message_held (work=? AND held_for=? AND class=?";

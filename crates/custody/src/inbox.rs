@@ -35,11 +35,6 @@ pub struct Config {
     pub waiting_octets: u64,
 }
 
-/// How often the octets that wait are counted anew at the most; in between they are reckoned.
-const COUNT: std::time::Duration = std::time::Duration::from_secs(5);
-/// Counting a large backlog takes one part in so many of the time: it costs as much as there is to count.
-const SHARE: u32 = 100;
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -125,19 +120,20 @@ impl Intake {
     /// Waits until the journal can write and has room.
     async fn ready(&self) -> Result<(), JournalError> {
         loop {
-            self.count().await?;
-            if tokio::time::timeout(COUNT, self.room.some()).await.is_ok() && self.journal.is_writable().await {
+            let pause = self.count().await?;
+            if tokio::time::timeout(pause, self.room.some()).await.is_ok() && self.journal.is_writable().await {
                 return Ok(());
             }
             tokio::time::sleep(JOURNAL_PAUSE).await;
         }
     }
 
-    async fn count(&self) -> Result<(), JournalError> {
+    /// Counts what waits, and says how long that may be left at.
+    async fn count(&self) -> Result<std::time::Duration, JournalError> {
         match self.room.count(self.journal.waiting_octets()).await {
             Err(error) if error.may_pass() => {
                 tracing::warn!(%error, "what waits cannot be counted");
-                Ok(())
+                Ok(Room::COUNT)
             }
             counted => counted,
         }
@@ -146,11 +142,10 @@ impl Intake {
     /// Counts again and again, until that fails for good.
     async fn keep_counting(&self) -> JournalError {
         loop {
-            let begun = tokio::time::Instant::now();
-            if let Err(error) = self.count().await {
-                return error;
+            match self.count().await {
+                Ok(pause) => tokio::time::sleep(pause).await,
+                Err(error) => return error,
             }
-            tokio::time::sleep(COUNT.max(begun.elapsed() * SHARE)).await;
         }
     }
 

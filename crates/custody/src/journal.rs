@@ -326,13 +326,11 @@ fn is_of(conn: &Look<'_>, custodian: &CustodianId, environment: Environment) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::journal;
 
     #[tokio::test]
     async fn sqlite_is_told_what_to_expect_of_every_index_of_the_messages() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
-        let journal = journal.unwrap();
+        let (_dir, journal) = journal("gw-a").await;
         let indexes = journal.store.read(|look| {
             look.all(
                 "SELECT list.name AS name, (SELECT count(*) FROM pragma_index_info(list.name)) + 1 AS numbers,

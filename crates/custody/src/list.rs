@@ -270,23 +270,14 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::Environment;
-
     use super::*;
-    use crate::testing::searches;
+    use crate::testing::{journal, searches};
 
     const AUTHOR: &str = "wgp:010000000000";
 
-    async fn journal() -> (tempfile::TempDir, Journal) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
-        (dir, journal.unwrap())
-    }
-
     #[tokio::test]
     async fn a_page_is_a_seek_for_each_side_whatever_is_asked_for() {
-        let (_dir, journal) = journal().await;
+        let (_dir, journal) = journal("gw-a").await;
         let of = |change: fn(&mut Filter)| {
             let mut filter = Filter::default();
             change(&mut filter);
@@ -313,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_follow_each_other_over_all_sides_and_miss_nothing() {
-        let (_dir, journal) = journal().await;
+        let (_dir, journal) = journal("gw-a").await;
         // three at each moment, one of each side; every third moment one that is parked, every fifth one that has ended
         let moments = 2 * STEP as i64;
         let fill = journal.store.write(move |change| {

@@ -362,17 +362,13 @@ pub(crate) fn meet(conn: &Look<'_>, header: &Header) -> Result<Met, JournalError
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::Environment;
-
     use super::*;
-    use crate::testing::searches;
+    use crate::testing::{journal, searches};
 
     #[tokio::test]
     async fn a_chain_is_found_by_seeks_however_much_its_author_ever_sent() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-r".parse().unwrap(), Environment::Test).await;
-        let steps = searches(&journal.unwrap(), CHAIN).await;
+        let (_dir, journal) = journal("gw-r").await;
+        let steps = searches(&journal, CHAIN).await;
         assert!(
             steps
                 .iter()

@@ -149,7 +149,7 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
             () = shutdown.cancelled() => return Ok(()),
             _ = each.tick() => {}
         }
-        let swept = journal.look_after_octets(&config, &mut progress, &mut told);
+        let swept = journal.retention_round(&config, &mut progress, &mut told);
         // dropped between two small commits at the most
         match shutdown.run_until_cancelled(swept).await {
             Some(Err(error)) if JournalError::may_pass(&error) => {
@@ -163,7 +163,7 @@ pub async fn run(journal: Journal, config: Config, shutdown: CancellationToken) 
 
 impl Journal {
     /// One round, where this instance is on duty and the clock may be gone by.
-    async fn look_after_octets(
+    async fn retention_round(
         &self,
         config: &Config,
         progress: &mut Progress,

@@ -5,7 +5,13 @@
 //! reckoned in, whether the count saw it or not. Intake rests when there is no room and goes on when there is some; what
 //! is on its way out is never stopped.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Counting costs as much as there is to count: it takes no more than one part in so many of the time.
+const SHARE: u32 = 100;
 
 /// Room for so many octets. Cheap to clone; all clones are the same room.
 #[derive(Debug, Clone)]
@@ -22,6 +28,9 @@ struct Kept {
 }
 
 impl Room {
+    /// How long a count is left at that, at the least.
+    pub const COUNT: Duration = Duration::from_secs(5);
+
     /// Room for `most` octets, with nothing in it.
     pub fn new(most: u64) -> Self {
         Self {
@@ -51,25 +60,42 @@ impl Room {
         });
     }
 
-    /// Sets it right by what `counting` finds.
+    /// Sets it right by what `counting` finds, and says how long that may be left at. Without room that is not long,
+    /// because only a count finds some.
     ///
     /// # Errors
     /// Those of `counting`; then nothing is changed.
-    pub async fn count<E>(&self, counting: impl Future<Output = Result<u64, E>>) -> Result<(), E> {
-        let before = self.kept.borrow().came;
+    pub async fn count<E>(&self, counting: impl Future<Output = Result<u64, E>>) -> Result<Duration, E> {
+        let (begun, before) = (Instant::now(), self.kept.borrow().came);
         let counted = counting.await?;
         self.kept.send_modify(|kept| {
             kept.octets = counted.saturating_add(kept.came.wrapping_sub(before));
         });
-        Ok(())
+        Ok(self.left_at(begun.elapsed()))
+    }
+
+    /// How long a count that took so long is left at that.
+    fn left_at(&self, took: Duration) -> Duration {
+        match self.kept.borrow().octets < self.most {
+            true => Self::COUNT.max(took * SHARE),
+            false => Self::COUNT,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_count_that_took_long_is_left_at_that_unless_there_is_no_room() {
+        let room = Room::new(10);
+        room.more(9);
+        assert_eq!(room.left_at(Duration::from_millis(1)), Room::COUNT);
+        assert_eq!(room.left_at(Duration::from_secs(1)), Duration::from_secs(100));
+        room.more(1);
+        assert_eq!(room.left_at(Duration::from_secs(1)), Room::COUNT);
+    }
 
     #[tokio::test]
     async fn there_is_room_below_the_bound_and_none_at_it() {
@@ -85,7 +111,7 @@ mod tests {
             room.more(2);
             Ok::<_, ()>(3)
         };
-        room.count(counting).await.unwrap();
+        assert_eq!(room.count(counting).await, Ok(Room::COUNT));
         room.some().await;
         room.more(5);
         room.none().await;

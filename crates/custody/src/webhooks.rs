@@ -19,6 +19,7 @@ use viereck_envelope::Stage;
 use viereck_routing::{CaseId, ClientId, MessageId};
 use viereck_store::{Change, Look, Row, params};
 
+pub(crate) use calls::LONGEST_PAUSE;
 pub use calls::{Call, Delivery, Limits};
 
 use crate::rows::{self, MessageRow};

@@ -146,17 +146,11 @@ fn waiting(look: &Look<'_>) -> Result<Vec<Waiting>, JournalError> {
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::Environment;
-
     use super::*;
-    use crate::testing::searches;
+    use crate::testing::{self, searches};
 
     async fn journal(rows: &'static [(&'static str, &'static str, u32, i64)]) -> (tempfile::TempDir, Journal) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(&path, "gw-a".parse().unwrap(), Environment::Test)
-            .await
-            .unwrap();
+        let (dir, journal) = testing::journal("gw-a").await;
         let fill = journal.store.write(move |change| {
             for (n, (reader, leistung, class, due_at)) in rows.iter().enumerate() {
                 let id = format!("6f0a6f6c-8f0e-4c3e-9a53-{n:012}");

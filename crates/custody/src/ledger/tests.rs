@@ -1,20 +1,16 @@
 //! What each minute sees, what only the walk sees, and what neither takes for a loss.
 
 use tokio::time::Instant;
-use viereck_routing::Environment;
 
 use super::reconcile::{Balance, ROWS_BY_ACCOUNT, STEP, compare};
 use super::*;
-use crate::testing::searches;
+use crate::testing::{self, searches};
 
 const READER: &str = "wgb:010010000000";
 
 /// A journal with so many messages taken for one reader, the first of them ended, and the account of all.
 async fn journal(taken: i64, ended: i64) -> (tempfile::TempDir, Journal) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("j.sqlite");
-    let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
-    let journal = journal.unwrap();
+    let (dir, journal) = testing::journal("gw-a").await;
     let fill = journal.store.write(move |change| {
         change.run(
             "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,

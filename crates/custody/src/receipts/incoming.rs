@@ -365,3 +365,55 @@ fn entitled(event: &Event, row: &MessageRow, tables: &Tables) -> bool {
         Stage::Received | Stage::Withdrawn => event.custodian == row.gateway,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::journal;
+
+    #[tokio::test]
+    async fn what_a_gap_may_have_told_is_asked_for_in_steps_and_of_no_other() {
+        let (_dir, journal) = journal("gw-s").await;
+        let later = Timestamp::now() + SignedDuration::from_hours(6);
+        let own = ASKED_A_SECOND + 3;
+        let fill = journal.store.write(move |change| {
+            for number in 0..own + 1 {
+                let id = format!("6f0a6f6c-8f0e-4c3e-9a53-{number:012}");
+                let target = if number < own { "gw-r" } else { "gw-other" };
+                change.run(
+                    "INSERT INTO message (side, author, message_id, envelope_digest, bytes_digest, case_id, kind, reader,
+                        leistung, gateway, filed_at, obsolete_after, entered_at, attempts, target, work, due_at)
+                     VALUES ('sent', 'wgp:010000000000', ?, ?, ?, ?, 'application', 'wgb:010010000000',
+                        '99107023037000', 'gw-s', 0, 0, 0, 1, ?, 'publish', ?)",
+                    params![id, &[0_u8; 32], &[0_u8; 32], id, target, later.as_millisecond()],
+                )?;
+            }
+            change.run(
+                "INSERT INTO batch_in (custodian, destination, sequence, head, previous, taken_at, follows)
+                 VALUES ('gw-r', 'gw-s', 7, ?, ?, 0, 0)",
+                params![&[0_u8; 32], &[0_u8; 32]],
+            )?;
+            Ok::<_, JournalError>(())
+        });
+        fill.await.unwrap();
+        let due = async || {
+            let due = journal.store.read(|look| {
+                look.all(
+                    "SELECT due_at, count(*) AS n FROM message GROUP BY due_at ORDER BY due_at",
+                    &[],
+                    |row| Ok::<(i64, i64), JournalError>((row.get("due_at")?, row.get("n")?)),
+                )
+            });
+            due.await.unwrap()
+        };
+        journal.ask_for_gaps(Timestamp::now()).await.unwrap();
+        let asked = due().await;
+        let [(first, most), (second, rest), (far, other)] = asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert_eq!((most, rest, other), (ASKED_A_SECOND as i64, 3, 1));
+        assert_eq!((second - first, far), (1000, later.as_millisecond()));
+        journal.ask_for_gaps(Timestamp::now()).await.unwrap();
+        assert_eq!(due().await, asked, "each gap is asked for once");
+    }
+}

@@ -385,17 +385,12 @@ fn gather(conn: &Look<'_>, to: &GatewayId, largest: usize) -> Result<Gathered, J
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::Environment;
-
     use super::*;
-    use crate::testing::searches;
+    use crate::testing::{journal, searches};
 
     #[tokio::test]
     async fn who_is_to_hear_of_something_and_the_oldest_of_it_are_found_by_seeks() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
-        let journal = journal.unwrap();
+        let (_dir, journal) = journal("gw-a").await;
         for statement in [NEXT_DESTINATION, OLDEST_EVENTS] {
             let steps = searches(&journal, statement).await;
             let long =

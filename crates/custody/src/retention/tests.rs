@@ -1,24 +1,16 @@
 //! What goes when, and what stays until somebody has it.
 
-use viereck_routing::Environment;
-
 use super::*;
 use crate::audit::Actor;
 use crate::content::ContentError;
 use crate::replace::Order;
+use crate::testing::journal;
 use crate::{MessageKey, StatedReason};
 
 const DAY: i64 = 24 * 3600 * 1000;
 
 fn at(day: i64) -> Timestamp {
     Timestamp::from_millisecond(1_800_000_000_000 + day * DAY).unwrap()
-}
-
-async fn journal() -> (tempfile::TempDir, Journal) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("j.sqlite");
-    let journal = Journal::open(path.as_path(), "gw-r".parse().unwrap(), Environment::Test).await;
-    (dir, journal.unwrap())
 }
 
 /// A message with octets in a case of its own, or in that of `case`; ended on day 0 where it has ended.
@@ -77,7 +69,7 @@ async fn count(journal: &Journal, sql: &'static str) -> i64 {
 
 #[tokio::test]
 async fn octets_go_with_a_step_when_nobody_needs_them_and_an_unread_application_stays() {
-    let (_dir, journal) = journal().await;
+    let (_dir, journal) = journal("gw-r").await;
     message(&journal, 0, 0, "taken", Some("accepted")).await;
     message(&journal, 1, 1, "taken", None).await;
     message(&journal, 2, 2, "sent", Some("rejected")).await;
@@ -112,7 +104,7 @@ async fn octets_go_with_a_step_when_nobody_needs_them_and_an_unread_application_
 
 #[tokio::test]
 async fn a_case_goes_as_a_whole_and_no_earlier_than_its_last_message() {
-    let (_dir, journal) = journal().await;
+    let (_dir, journal) = journal("gw-r").await;
     for number in 0..3 * STEP {
         message(&journal, number, number, "taken", Some("accepted")).await;
     }
@@ -133,7 +125,7 @@ async fn a_case_goes_as_a_whole_and_no_earlier_than_its_last_message() {
 
 #[tokio::test]
 async fn a_message_is_known_for_as_long_as_it_may_come_again() {
-    let (_dir, journal) = journal().await;
+    let (_dir, journal) = journal("gw-r").await;
     message(&journal, 0, 0, "taken", Some("accepted")).await;
     let purpose = journal.store.write(|change| {
         let purpose = at(1000).as_millisecond();
@@ -150,7 +142,7 @@ async fn a_message_is_known_for_as_long_as_it_may_come_again() {
 
 #[tokio::test]
 async fn promises_and_what_did_not_verify_are_bounded() {
-    let (_dir, journal) = journal().await;
+    let (_dir, journal) = journal("gw-r").await;
     let fill = journal.store.write(|change| {
         for number in 0..100_i64 {
             change.run(
@@ -192,7 +184,7 @@ fn key(number: usize) -> MessageKey {
 
 #[tokio::test]
 async fn what_ended_unread_is_kept_and_named_until_it_is_erased_and_then_its_case_goes_in_time() {
-    let (_dir, journal) = journal().await;
+    let (_dir, journal) = journal("gw-r").await;
     message(&journal, 1, 1, "sent", Some("expired")).await;
     message(&journal, 2, 2, "sent", Some("undeliverable")).await;
     message(&journal, 3, 3, "sent", Some("rejected")).await;
@@ -250,7 +242,7 @@ async fn what_ended_unread_is_kept_and_named_until_it_is_erased_and_then_its_cas
 
 #[tokio::test]
 async fn a_clock_that_has_jumped_deletes_nothing() {
-    let (_dir, journal) = journal().await;
+    let (_dir, journal) = journal("gw-r").await;
     message(&journal, 1, 1, "sent", Some("accepted")).await;
     let long_ago = journal.store.write(|change| {
         change.run("UPDATE message SET ended_at = 0, obsolete_after = 0", &[])?;
@@ -259,7 +251,7 @@ async fn a_clock_that_has_jumped_deletes_nothing() {
     long_ago.await.unwrap();
     let round = async || {
         let (config, mut progress, mut told) = (Config::default(), Progress::default(), 0);
-        let looked = journal.look_after_octets(&config, &mut progress, &mut told);
+        let looked = journal.retention_round(&config, &mut progress, &mut told);
         looked.await.unwrap();
         let kept = journal.store.read(|look| look.exists("SELECT 1 FROM message", &[]));
         kept.await.unwrap()

@@ -11,7 +11,7 @@ use crate::outbox::doubled;
 use crate::{Journal, JournalError, rows};
 
 /// The longest pause.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+pub(crate) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// How long the log of what has ended is kept, and what waits for a webhook that is disabled.
 const LOG: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Lines of the log that are taken out at once.
@@ -214,6 +214,9 @@ impl Journal {
     /// Takes out what need not be kept any longer, of the log and of what waits for webhooks that are disabled: a bounded
     /// number of lines. Whether there may be more.
     pub async fn shorten_webhook_log(&self, now: Timestamp) -> Result<bool, JournalError> {
+        if !self.shared.clock.is_right() {
+            return Ok(false);
+        }
         let shortened = self.store.write(move |tx| {
             let mut may_be_more = false;
             for old in [OLD_LINES, LEFT_WAITING] {
@@ -254,23 +257,14 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
-    use viereck_routing::Environment;
-
     use super::super::Entered;
     use super::*;
-    use crate::testing::searches;
+    use crate::testing::{journal, searches};
 
     const LIMITS: Limits = Limits {
         give_up: SignedDuration::from_hours(72),
         first_pause: SignedDuration::from_secs(5),
     };
-
-    async fn journal() -> (tempfile::TempDir, Journal) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-a".parse().unwrap(), Environment::Test).await;
-        (dir, journal.unwrap())
-    }
 
     /// A webhook with so many events that are due at these moments.
     async fn webhook(journal: &Journal, url: &str, due: &'static [i64]) -> Webhook {
@@ -303,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_call_is_the_first_of_those_that_are_made() {
-        let (_dir, journal) = journal().await;
+        let (_dir, journal) = journal("gw-a").await;
         webhook(&journal, "https://a.example/", &[40, 60, 90]).await;
         let gone = webhook(&journal, "https://b.example/", &[20, 30]).await;
         let next = async |second| journal.next_call(at(second)).await.unwrap();
@@ -316,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_for_a_disabled_webhook_is_kept_no_longer_than_the_log() {
-        let (_dir, journal) = journal().await;
+        let (_dir, journal) = journal("gw-a").await;
         let called = webhook(&journal, "https://a.example/", &[40, 60]).await;
         let gone = webhook(&journal, "https://b.example/", &[20, 30, 50]).await;
         disable(&journal, &gone).await;
@@ -340,7 +334,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_is_never_gone_through() {
-        let (_dir, journal) = journal().await;
+        let (_dir, journal) = journal("gw-a").await;
         let statements = [
             (NEXT_OF_EACH, "webhook_due (webhook=? AND due_at>?)"),
             (OLD_LINES, "webhook_over (last_at<?)"),
@@ -355,5 +349,44 @@ mod tests {
                 "{statement}: {steps:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_has_jumped_gives_nothing_up_and_drops_nothing() {
+        let (_dir, journal) = journal("gw-a").await;
+        webhook(&journal, "https://a.example/", &[0]).await;
+        let begun = journal
+            .store
+            .write(|change| change.run("UPDATE webhook_delivery SET first_at = 0", &[]));
+        begun.await.unwrap();
+        let call = async || {
+            journal
+                .due_calls(Timestamp::MAX, 1, HashSet::new())
+                .await
+                .unwrap()
+                .remove(0)
+        };
+        journal.shared.clock.jump(SignedDuration::from_hours(24 * 31));
+        let failed = async |call: Call| journal.called(&call, Outcome::NotReached, LIMITS, 0.0).await.unwrap();
+        assert_eq!(failed(call().await).await, None);
+        journal.shared.clock.jump(-SignedDuration::from_hours(24 * 31));
+        assert_eq!(failed(call().await).await, Some(Disabled::GivenUp));
+
+        // it is disabled now, and for long by the time that is said
+        let waits = journal
+            .store
+            .write(|change| change.run("UPDATE webhook_delivery SET due_at = 0", &[]));
+        waits.await.unwrap();
+        let kept = async || {
+            journal.shorten_webhook_log(Timestamp::MAX).await.unwrap();
+            let kept = journal
+                .store
+                .read(|look| look.exists("SELECT 1 FROM webhook_delivery", &[]));
+            kept.await.unwrap()
+        };
+        journal.shared.clock.jump(SignedDuration::from_hours(24 * 31));
+        assert!(kept().await);
+        journal.shared.clock.jump(-SignedDuration::from_hours(24 * 31));
+        assert!(!kept().await);
     }
 }

@@ -3,7 +3,7 @@
 //! A Fachverfahren that is slow, down or wrongly set up holds up nobody but itself: each delivery has a [`Health`] of its
 //! own. What is wrong is told when it begins and when it changes, not with every attempt.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ struct State {
 pub(crate) struct Deliveries {
     all: Vec<Arc<Delivery>>,
     places: HashMap<(For<BehoerdeId>, For<LeistungId>), usize>,
+    /// Pairs without one that were told of.
+    nowhere: Mutex<BTreeSet<Pair>>,
 }
 
 /// One message on its way through a delivery; its place is free again when this is dropped.
@@ -113,6 +115,7 @@ impl Deliveries {
         Ok(Self {
             all: all.collect::<Result<_, AdapterError>>()?,
             places: places.collect(),
+            nowhere: Mutex::default(),
         })
     }
 
@@ -130,6 +133,18 @@ impl Deliveries {
             kinds.map(|kind| (of.clone(), kind))
         });
         keys.find_map(|key| self.places.get(&key).copied())
+    }
+
+    /// The same, where something waits for it: if there is none, that is told, once for each pair.
+    pub(crate) fn place_of_waiting(&self, pair: &Pair) -> Option<usize> {
+        let place = self.place(pair);
+        // whole after every statement
+        let mut nowhere = self.nowhere.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() && nowhere.insert(pair.clone()) {
+            tracing::error!(behoerde = %pair.reader, leistung = %pair.leistung, alarm = "adapter-misconfigured",
+                "no delivery is configured for it: its messages wait, and no answers are looked for");
+        }
+        place
     }
 
     /// The one for a pair.

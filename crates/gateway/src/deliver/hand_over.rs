@@ -115,6 +115,7 @@ async fn prepare(gateway: &Gateway, tables: &Arc<Tables>, message: &GivenOut) ->
         .await
         .map_err(Stop::Journal)?;
     let opened = open(gateway, Arc::clone(tables), message, octets).await?;
+    // once an adapter may have acted, only its answer says what became of it
     if message.unsure == 0 && opened.header().obsolete_at(Timestamp::now()) {
         return Err(Stop::Ended(Conclusion::Expired));
     }
@@ -145,10 +146,7 @@ async fn open(
     let (id, length) = (message.key.message_id, octets.len());
     // a clock that was set back since does not make it a message from the future
     let now = Timestamp::now().max(message.taken_at);
-    let serves = tables
-        .gateway(&gateway.config.id)
-        .is_some_and(|me| me.served().any(|served| *served == message.pair.reader));
-    let message = message.clone();
+    let (me, message) = (gateway.config.id.clone(), message.clone());
     let opening = move || {
         let verified = viereck_envelope::verify(octets, tables.as_ref(), environment, now);
         let verified = verified.map_err(|refused| {
@@ -157,9 +155,10 @@ async fn open(
         })?;
         viereck_envelope::open(&verified, &readers).map_err(|error| {
             tracing::error!(message_id = %id, code = error.code(), alarm = "undecipherable", "it does not open");
+            let serves = || tables.gateway(&me).is_some_and(|me| me.serves(&message.pair.reader));
             match error.reason() {
                 // it has moved, and its key with it: its author's side seals it anew for where it is now
-                Reason::T020 if !serves => refused(&message, Reason::T080),
+                Reason::T020 if !serves() => refused(&message, Reason::T080),
                 reason => refused(&message, reason),
             }
         })

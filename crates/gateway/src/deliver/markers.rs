@@ -5,14 +5,14 @@
 //! tenth of one thread allows. A look costs no commit, no octets and no place among those in hand; only an answer is
 //! claimed and written down. Instances that share a journal all look; one of them notes the answer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use viereck_custody::hand_over::{Pair, Unanswered};
+use viereck_custody::hand_over::Unanswered;
 use viereck_custody::{Conclusion, JOURNAL_PAUSE, JournalError, MessageKey};
 
 use super::Deliveries;
@@ -48,7 +48,6 @@ pub(crate) async fn run(
         deliveries,
         told: HashMap::new(),
         unusable: vec![],
-        nowhere: BTreeSet::new(),
     };
     for tick in 0_u64.. {
         let began = Instant::now();
@@ -75,8 +74,6 @@ struct Watch {
     told: HashMap<MessageKey, u64>,
     /// Folders that could not be looked into, by the place of their delivery.
     unusable: Vec<usize>,
-    /// Pairs without a delivery that were told of.
-    nowhere: BTreeSet<Pair>,
 }
 
 impl Watch {
@@ -108,12 +105,7 @@ impl Watch {
     async fn look_at(&mut self, page: Vec<Unanswered>, tick: u64, failed: &mut Vec<usize>) -> Result<(), JournalError> {
         let mut asked = vec![];
         for message in page {
-            let Some(place) = self.deliveries.place(&message.pair) else {
-                if !self.nowhere.contains(&message.pair) {
-                    tracing::error!(behoerde = %message.pair.reader, leistung = %message.pair.leistung,
-                        alarm = "adapter-misconfigured", "no delivery is configured for it: its answers are not looked for");
-                    self.nowhere.insert(message.pair);
-                }
+            let Some(place) = self.deliveries.place_of_waiting(&message.pair) else {
                 continue;
             };
             match self.deliveries.all().get(place).map(|delivery| &delivery.adapter) {

@@ -27,7 +27,6 @@ pub(crate) mod postfach;
 mod rate;
 mod schedule;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use viereck_custody::hand_over::{Pair, Queue};
+use viereck_custody::hand_over::Queue;
 use viereck_custody::{JOURNAL_PAUSE, JournalError};
 
 use crate::gateway::Gateway;
@@ -86,8 +85,6 @@ struct Desk {
     next_look: Instant,
     /// At whose turn to go on.
     first: usize,
-    /// Pairs without a delivery that were told of.
-    nowhere: BTreeSet<Pair>,
 }
 
 impl Desk {
@@ -101,7 +98,6 @@ impl Desk {
             next_due: None,
             next_look: Instant::now(),
             first: 0,
-            nowhere: BTreeSet::new(),
         }
     }
 
@@ -164,12 +160,8 @@ impl Desk {
             if queue.pauses.of(&waiting.pair.reader, me).is_some() {
                 continue;
             }
-            let place = self.deliveries.place(&waiting.pair);
+            let place = self.deliveries.place_of_waiting(&waiting.pair);
             let Some(schedule) = place.and_then(|place| self.schedules.get_mut(place)) else {
-                if self.nowhere.insert(waiting.pair.clone()) {
-                    tracing::error!(behoerde = %waiting.pair.reader, leistung = %waiting.pair.leistung,
-                        alarm = "adapter-misconfigured", "no delivery is configured for it: its messages wait");
-                }
                 continue;
             };
             match waiting.due_at <= now {

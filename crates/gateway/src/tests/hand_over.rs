@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -324,7 +324,7 @@ async fn what_lies_in_a_folder_that_is_no_longer_configured_is_told_of() {
     let _hearing = hear({
         let heard = Arc::clone(&heard);
         move |_, fields| {
-            if fields.contains("its answers are not looked for") {
+            if fields.contains("no answers are looked for") {
                 heard.store(true, Ordering::Relaxed);
             }
         }
@@ -359,15 +359,30 @@ async fn looking_for_markers_writes_nothing() {
     while unanswered().await < 8 {
         tokio::task::yield_now().await;
     }
-    // a marker that comes after some looks shows that there were looks; none of them wrote a row
+    // none of the looks writes a row
     let file = network.folder.path().join(format!("{RECEIVER}.sqlite"));
     let look = rusqlite::Connection::open(file).unwrap();
     let version = || {
         look.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))
             .unwrap()
     };
+    let told = Arc::new(AtomicUsize::new(0));
+    let _hearing = hear({
+        let told = Arc::clone(&told);
+        move |_, fields| {
+            if fields.contains("marker-unclear") {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
     let before = version();
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    // a folder that says both is told of by the look that meets it: there was one, and another one behind it
+    for looks in 1..=2 {
+        for marker in ["accepted", "rejected"] {
+            fs::write(place(looks).join(marker), "").unwrap();
+        }
+        eventually("looked", || told.load(Ordering::Relaxed) >= looks).await;
+    }
     assert_eq!(version(), before);
     fs::write(place(3).join("accepted"), "").unwrap();
     until(&gateway.journal, envelopes[3].header().message_id, Stage::Accepted).await;

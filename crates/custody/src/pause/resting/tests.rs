@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
-use viereck_routing::Environment;
-
 use super::*;
 use crate::deadlines;
-use crate::testing::searches;
+use crate::testing::{self, searches};
 use crate::{Actor, StatedReason};
+use jiff::SignedDuration;
 
 /// Whose messages rest.
 const RESTS: &str = "wgb:010540880000";
@@ -32,13 +30,8 @@ struct Here {
 
 impl Here {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.sqlite");
-        let journal = Journal::open(path.as_path(), "gw-s".parse().unwrap(), Environment::Test).await;
-        Self {
-            journal: journal.unwrap(),
-            _dir: dir,
-        }
+        let (_dir, journal) = testing::journal("gw-s").await;
+        Self { journal, _dir }
     }
 
     /// So many messages that wait to be published, all due since `due`.
