@@ -49,6 +49,12 @@ pub fn run(args: &[&str]) -> Output {
         .expect("the binary starts")
 }
 
+/// The file with the log of the process `name`.
+pub fn log_of(name: &str) -> PathBuf {
+    let target = binary().parent().and_then(Path::parent).expect("target").to_owned();
+    target.join("test-output").join(format!("{name}.log"))
+}
+
 /// A running process: the fault suite's, with the binary and the log of a test.
 #[derive(Debug)]
 pub struct Process {
@@ -70,12 +76,8 @@ impl Process {
     /// # Panics
     /// When it does not start.
     pub fn start_in(folder: &Path, name: &str, args: &[&str], environment: &[(&str, String)]) -> Self {
-        let logs = binary()
-            .parent()
-            .and_then(Path::parent)
-            .expect("target")
-            .join("test-output");
-        fs::create_dir_all(&logs).expect("a folder for logs");
+        let log = log_of(name);
+        fs::create_dir_all(log.parent().expect("a folder of ours")).expect("a folder for logs");
         let program = process::Program {
             name: name.to_owned(),
             binary: binary(),
@@ -85,7 +87,7 @@ impl Process {
                 .map(|(key, value)| ((*key).to_owned(), value.clone()))
                 .collect(),
             folder: folder.to_owned(),
-            log: logs.join(format!("{name}.log")),
+            log,
         };
         Self {
             process: process::Process::start(&program).expect("the binary starts"),

@@ -25,6 +25,7 @@ mod journal_server_killed;
 mod ledger_names_what_is_lost;
 mod link_contract;
 mod mutations_apply;
+mod nothing_leaks;
 mod on_postgres;
 mod one_trace;
 mod ordered_over_http;

@@ -161,6 +161,9 @@ impl Journal {
 
     /// Stops a job that is under way; what it has done stays done. Whether there was one.
     pub async fn stop_job(&self, id: String, actor: &Actor, reason: &StatedReason) -> Result<bool, JournalError> {
+        if !rows::is_id(&id) {
+            return Ok(false);
+        }
         let (journal, actor, reason) = (self.clone(), actor.clone(), reason.clone());
         let now = Timestamp::now();
         let stopped = self.store.write(move |change| {

@@ -18,7 +18,7 @@ use crate::{Journal, JournalError, MessageKey, PromiseError};
 pub struct Idempotency {
     /// Whose key it is: `client:<id>` or `fachverfahren:<name>`.
     pub owner: String,
-    /// The key as the client chose it.
+    /// The key that the client chose; a gateway gives its keyed digest, for a client may choose words about a person.
     pub key: String,
     /// Keyed digest of the request's decoded parts.
     pub fingerprint: Digest,

@@ -16,6 +16,12 @@ use crate::hand_over::Deferral;
 use crate::step::UnknownEntry;
 use crate::{JournalError, MessageKey, lanes, ledger};
 
+/// Whether a text may be an id that we made. Any other text of a request is its sender's own words: it names nothing here,
+/// and a database that logs its statements would write it down.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.parse::<MessageId>().is_ok()
+}
+
 /// A mandatory text column as the type it names.
 pub(crate) fn name<T: FromStr>(row: &Row<'_>, column: &'static str) -> Result<T, JournalError> {
     let text: String = row.get(column)?;

@@ -295,12 +295,18 @@ impl Journal {
 
     /// One webhook of a client.
     pub async fn webhook(&self, client: &ClientId, id: &str) -> Result<Option<Webhook>, JournalError> {
+        if !rows::is_id(id) {
+            return Ok(None);
+        }
         let (client, id) = (client.clone(), id.to_owned());
         Ok(self.store.read(move |look| Webhook::find(look, &client, &id)).await?)
     }
 
     /// Takes a webhook out, with its log. Whether there was one.
     pub async fn remove_webhook(&self, client: &ClientId, id: &str) -> Result<bool, JournalError> {
+        if !rows::is_id(id) {
+            return Ok(false);
+        }
         let (client, id) = (client.clone(), id.to_owned());
         let removed = self.store.write(move |tx| {
             let removed = tx.run(
@@ -349,6 +355,9 @@ impl Journal {
         id: &str,
         change: impl FnOnce(&Change<'_>, &str) -> Result<u64, JournalError> + Send + 'static,
     ) -> Result<Option<Webhook>, JournalError> {
+        if !rows::is_id(id) {
+            return Ok(None);
+        }
         let (client, id) = (client.clone(), id.to_owned());
         let changed = self.store.write(move |tx| {
             if Webhook::find(tx, &client, &id)?.is_none() {

@@ -1,7 +1,8 @@
-//! A client's own reference: kept as a keyed digest, so that it can be looked for and never read.
+//! What a client calls an application, its own reference and its Idempotency-Key: kept as keyed digests, so that they can
+//! be looked for and never read.
 //!
-//! What a client calls an application may say something about a person. Whoever knows it, and has the gateway's key, finds
-//! the message; the journal alone tells nobody what it was.
+//! Either may say something about a person. Whoever knows it, and has the gateway's key, finds the message; the journal
+//! alone tells nobody what it was.
 
 use std::path::Path;
 
@@ -10,14 +11,24 @@ use viereck_routing::{Digest, GatewayId};
 
 use crate::keys::{KeysError, octets};
 
-/// Sets these digests apart from those of whole requests, which are made with the same key.
-const PURPOSE: &[u8] = b"viereck client reference\0";
+/// Sets these digests apart from each other and from those of whole requests, which are made with the same key.
+const REFERENCE: &[u8] = b"viereck client reference\0";
+const IDEMPOTENCY_KEY: &[u8] = b"viereck idempotency key\0";
 
-/// The digest of `reference` under the key of a gateway.
+/// The digest of a client's `reference` under the key of a gateway.
 pub fn digest(key: &[u8; 32], reference: &str) -> Digest {
+    keyed(key, REFERENCE, reference)
+}
+
+/// The digest of an Idempotency-Key under the key of a gateway.
+pub fn digest_of_key(key: &[u8; 32], idempotency_key: &str) -> Digest {
+    keyed(key, IDEMPOTENCY_KEY, idempotency_key)
+}
+
+fn keyed(key: &[u8; 32], purpose: &[u8], text: &str) -> Digest {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    context.update(PURPOSE);
-    context.update(reference.as_bytes());
+    context.update(purpose);
+    context.update(text.as_bytes());
     let mut octets = [0; 32];
     octets.copy_from_slice(context.sign().as_ref());
     Digest::from_octets(octets)
@@ -40,5 +51,6 @@ mod tests {
         assert_eq!(digest(&[1; 32], "AZ 4711"), digest(&[1; 32], "AZ 4711"));
         assert_ne!(digest(&[1; 32], "AZ 4711"), digest(&[1; 32], "AZ 4712"));
         assert_ne!(digest(&[1; 32], "AZ 4711"), digest(&[2; 32], "AZ 4711"));
+        assert_ne!(digest(&[1; 32], "AZ 4711"), digest_of_key(&[1; 32], "AZ 4711"));
     }
 }

@@ -28,6 +28,7 @@ use crate::http::fields::Fields;
 use crate::http::form::{self, Form};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::traced;
+use crate::reference;
 use crate::sealing::{earlier_answer, files, fingerprint, obsolete_after, sealed, unsealable};
 use crate::submit::resolve::land_of;
 use about::About;
@@ -88,7 +89,7 @@ impl Posted {
         let fingerprint = fingerprint(gateway, &[case_id.as_bytes(), &form.digest_input()]);
         let idempotency = Idempotency {
             owner: format!("fachverfahren:{}", fachverfahren.name),
-            key,
+            key: reference::digest_of_key(&gateway.keys.fingerprint, &key).to_string(),
             fingerprint,
         };
         let posted = Self {

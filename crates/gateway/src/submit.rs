@@ -139,7 +139,7 @@ impl Posted {
         let fingerprint = fingerprint(gateway, &[&form.digest_input()]);
         let idempotency = Idempotency {
             owner: format!("client:{}", client.id),
-            key,
+            key: reference::digest_of_key(&gateway.keys.fingerprint, &key).to_string(),
             fingerprint,
         };
         let posted = Self {

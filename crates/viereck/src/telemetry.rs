@@ -2,12 +2,14 @@
 //!
 //! No outside text can forge a line: whatever control character (a newline, an escape sequence, a bidirectional
 //! override) stands in a message or a field is written as an escape, so one event is one line. Personal data is kept out
-//! where events are made, not here.
+//! where events are made, and what libraries say of the octets they carry is never written, whatever level is configured.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -61,6 +63,7 @@ pub fn start(level: &str, format: Format) -> Result<(), Failure> {
         Format::Json => true,
     };
     let (filter, handle) = reload::Layer::new(filter);
+    let filter = filter.and(filter_fn(may_be_written));
     let lines = fmt::layer().with_ansi(false).with_writer(Lines(io::stderr));
     let lines = match json {
         true => lines.json().with_filter(filter).boxed(),
@@ -82,6 +85,12 @@ pub fn change_level(level: &str) -> Result<(), Failure> {
         change(filter);
     }
     Ok(())
+}
+
+/// Whether anything of this kind may be written at all. At `trace` libraries print what passes through them: the AMQP
+/// library every frame, with the password of the connection and whole messages. No filter of an operator lets that out.
+fn may_be_written(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() < Level::TRACE || metadata.target().starts_with("viereck")
 }
 
 fn wanted(level: &str) -> Result<EnvFilter, Failure> {
@@ -202,6 +211,25 @@ mod tests {
         let page = written(true, || tracing::info!(reason = "a\u{202e}\n\"b\"", "taken"));
         let line: serde_json::Value = serde_json::from_str(&page).unwrap();
         assert_eq!(line["fields"]["message"], "taken");
+    }
+
+    #[test]
+    fn no_library_says_what_passes_through_it_whatever_the_level_is() {
+        let page = Page::default();
+        let target = page.clone();
+        let lines = fmt::layer().with_ansi(false).with_writer(Lines(move || target.clone()));
+        let lines = lines.with_filter(EnvFilter::new("trace,lapin=trace").and(filter_fn(may_be_written)));
+        tracing::subscriber::with_default(registry().with(lines), || {
+            tracing::trace!(target: "lapin::channels", "a frame");
+            tracing::debug!(target: "lapin::channels", "a heartbeat");
+            tracing::trace!(target: "viereck_transport::amqp", "a step of ours");
+        });
+        let page = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        assert!(!page.contains("a frame"), "{page}");
+        assert!(
+            page.contains("a heartbeat") && page.contains("a step of ours"),
+            "{page}"
+        );
     }
 
     #[test]

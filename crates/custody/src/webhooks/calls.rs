@@ -177,6 +177,8 @@ impl Journal {
         let log = self.store.read(move |look| {
             let before = match after {
                 None => i64::MAX,
+                // behind a line that is none there is nothing
+                Some(event) if !rows::is_id(&event) => 0,
                 Some(event) => look
                     .first(
                         "SELECT seq FROM webhook_delivery WHERE webhook = ? AND event = ?",
@@ -196,6 +198,9 @@ impl Journal {
 
     /// Puts an event of the log on the list again. Whether the log of this client's webhook has it.
     pub async fn redeliver(&self, client: &ClientId, webhook: &str, event: &str) -> Result<bool, JournalError> {
+        if !rows::is_id(webhook) || !rows::is_id(event) {
+            return Ok(false);
+        }
         let (client, webhook, event) = (client.clone(), webhook.to_owned(), event.to_owned());
         let now = Timestamp::now();
         let found = self.store.write(move |tx| {

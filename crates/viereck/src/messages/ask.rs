@@ -66,7 +66,7 @@ impl Source {
             Some(client) => {
                 let query = match asked {
                     Asked::Id(id) => vec![("id", id.to_string())],
-                    Asked::Key(who, key) => vec![("client", who.to_string()), ("key", key.clone())],
+                    Asked::Key(who, key) => vec![("client", who.to_string()), ("key", key.to_string())],
                     Asked::Reference(digest) => vec![("reference", digest.to_string())],
                 };
                 read(client.get("/v1/messages/find", &query).await?)?
@@ -130,17 +130,21 @@ impl Source {
         Ok(others)
     }
 
-    /// What a client's reference is in the journals of these gateways.
-    pub(super) fn digests_of(&self, reference: &str) -> Result<Vec<Digest>, Failure> {
+    /// What a client's reference or key is in the journals of these gateways, by the way `digest` keeps it.
+    pub(super) fn digests_of(
+        &self,
+        text: &str,
+        digest: impl Fn(&[u8; 32], &str) -> Digest,
+    ) -> Result<Vec<Digest>, Failure> {
         let mut digests = Vec::new();
         for gateway in &self.config.gateways {
             // the folder bears the gateway's name; above it lie those of all
             let folder = gateway.keys.parent().map(PathBuf::from).unwrap_or_default();
             let key = viereck_gateway::reference::key(&folder, &gateway.settings.id).map_err(|error| {
                 Failure::new(Exit::NotPermitted, "key-unreadable", format!("{error}."))
-                    .help("A reference is kept under the gateway's key alone: look as a user who may read it.")
+                    .help("What clients call it is kept under the gateway's key alone: look as a user who may read it.")
             })?;
-            digests.push(viereck_gateway::reference::digest(&key, reference));
+            digests.push(digest(&key, text));
         }
         Ok(digests)
     }

@@ -29,8 +29,8 @@ pub(crate) struct Answer {
 pub(crate) enum Asked {
     /// The id of a message or of a case.
     Id(MessageId),
-    /// The key under which a client posted it.
-    Key(ClientId, String),
+    /// The key under which a client posted it, as the keyed digest of one gateway.
+    Key(ClientId, Digest),
     /// The client's own reference, as the keyed digest of one gateway.
     Reference(Digest),
 }
@@ -60,7 +60,7 @@ pub(crate) async fn find(journals: &[&Journal], asked: &Asked) -> Result<Vec<Kno
                 }
             }
             Asked::Key(client, key) => {
-                let (client, key) = (client.clone(), key.clone());
+                let (client, key) = (client.clone(), key.to_string());
                 journal.find(Lookup::Key { client, key }).await?
             }
             Asked::Reference(digest) => journal.find(Lookup::Reference(*digest)).await?,

@@ -1,6 +1,7 @@
 //! `viereck message trace`: the whole life of a message, or of all messages of a case, on one screen.
 
 use clap::Args;
+use viereck_gateway::reference::{digest, digest_of_key};
 use viereck_routing::{ClientId, MessageId};
 
 use super::ask::From;
@@ -83,9 +84,13 @@ impl Trace {
         let What { id, key, reference } = &self.what;
         Ok(match (id, key.as_ref().zip(self.client.as_ref()), reference) {
             (Some(id), ..) => vec![Asked::Id(*id)],
-            (None, Some((key, client)), _) => vec![Asked::Key(client.clone(), key.clone())],
+            (None, Some((key, client)), _) => source
+                .digests_of(key, digest_of_key)?
+                .into_iter()
+                .map(|digest| Asked::Key(client.clone(), digest))
+                .collect(),
             (None, None, Some(reference)) => source
-                .digests_of(reference)?
+                .digests_of(reference, digest)?
                 .into_iter()
                 .map(Asked::Reference)
                 .collect(),

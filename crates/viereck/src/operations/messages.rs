@@ -18,13 +18,14 @@ use crate::messages::known::{self, Answer, Asked};
 /// Messages of a page, if nothing else is asked for; and at the most.
 const LIMIT: (u32, u32) = (50, 200);
 
-/// The questions of `GET /v1/messages/find`: an id, a client with its key, or the digest of a reference.
+/// The questions of `GET /v1/messages/find`: an id, a client with the digest of its key, or the digest of a
+/// reference.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Find {
     id: Option<MessageId>,
     client: Option<ClientId>,
-    key: Option<String>,
+    key: Option<Digest>,
     reference: Option<Digest>,
 }
 

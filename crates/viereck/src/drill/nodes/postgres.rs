@@ -170,6 +170,11 @@ impl Server {
         ))
     }
 
+    /// The folder with all that it writes: databases, write-ahead logs, its own log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The port on which it listens.
     pub fn port(&self) -> u16 {
         self.port

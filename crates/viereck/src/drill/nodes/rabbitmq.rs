@@ -169,6 +169,11 @@ impl Node {
         self.server().as_ref().map(Child::id)
     }
 
+    /// The folder with all that it writes: what is stored, logs, its configuration.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The port on which it speaks AMQP.
     pub fn port(&self) -> u16 {
         self.amqp
