@@ -55,6 +55,7 @@ impl Secured {
         let node = Node::start_with_tls(folder.path())
             .await
             .expect("RabbitMQ: tests/run --only prepare installs it");
+        node.ctl(&["delete_user", "guest"]).await.unwrap();
         Self {
             node,
             authority,
@@ -120,18 +121,9 @@ impl Secured {
     }
 
     /// A bare connection of lapin as this user, to try what our link never does.
-    pub(super) async fn connect(
-        &self,
-        vhost: &str,
-        issued: &Issued,
-        login: &str,
-        mechanism: &str,
-    ) -> Result<Connection, lapin::Error> {
+    pub(super) async fn connect(&self, vhost: &str, issued: &Issued) -> Result<Connection, lapin::Error> {
         let tls = RustlsConnector::from(client(&self.authority, Some(issued)));
-        let url = format!(
-            "amqps://{login}127.0.0.1:{}/{vhost}?auth_mechanism={mechanism}",
-            self.node.port()
-        );
+        let url = format!("{}?auth_mechanism=external", self.url(vhost));
         let address = format!("127.0.0.1:{}", self.node.port()).parse::<SocketAddr>().unwrap();
         Connection::connector(
             url.parse().unwrap(),

@@ -186,7 +186,7 @@ async fn a_gateways_certificate_opens_only_what_is_its_own() {
     link.close().await;
 
     let issued = secured.authority.user("gw-1", When::Now);
-    let connection = secured.connect(&vhost, &issued, "", "external").await.unwrap();
+    let connection = secured.connect(&vhost, &issued).await.unwrap();
     all_refused(&connection, FORBIDDEN).await;
     // Who it is stands in its certificate, not in what it says.
     let channel = connection.create_channel().await.unwrap();
@@ -293,7 +293,7 @@ async fn the_brokers_certificate_opens_the_middle_and_no_queue_of_a_gateway() {
     reader.close().await;
 
     let issued = secured.authority.user("broker", When::Now);
-    let connection = secured.connect(&vhost, &issued, "", "external").await.unwrap();
+    let connection = secured.connect(&vhost, &issued).await.unwrap();
     all_refused(&connection, FORBIDDEN).await;
     connection.close(200, "OK".into()).await.unwrap();
     println!(

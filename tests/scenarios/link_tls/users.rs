@@ -23,7 +23,7 @@ fn code<T>(answer: Result<T, lapin::Error>) -> Option<u16> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_without_a_user_a_foreign_virtual_host_and_a_password_open_nothing() {
+async fn a_name_without_a_user_and_a_foreign_virtual_host_are_not_opened() {
     let secured = shared().await;
     let (vhost, foreign) = (secured.vhost().await, secured.vhost().await);
     succeeded(
@@ -32,24 +32,11 @@ async fn a_name_without_a_user_a_foreign_virtual_host_and_a_password_open_nothin
             .await,
     );
     let stranger = secured.authority.user("gw-stranger", When::Now);
-    assert_eq!(
-        code(secured.connect(&vhost, &stranger, "", "external").await),
-        Some(ACCESS_REFUSED)
-    );
+    assert_eq!(code(secured.connect(&vhost, &stranger).await), Some(ACCESS_REFUSED));
     let known = secured.authority.user("gw-only-here", When::Now);
-    assert!(secured.connect(&vhost, &known, "", "external").await.is_ok());
-    let refused = secured.connect(&foreign, &known, "", "external").await;
+    assert!(secured.connect(&vhost, &known).await.is_ok());
+    let refused = secured.connect(&foreign, &known).await;
     assert!(code(refused).is_some(), "the other virtual host was opened");
-
-    for login in ["gw-1:gw-1@", "gw-1:@", "guest:guest@", "gw-2:geheim@"] {
-        let answer = secured.connect(&vhost, &known, login, "plain").await;
-        assert!(answer.is_err(), "{login} was let in");
-    }
-    // Not even where a password counts: the user has none.
-    for guess in ["", "gw-1", "guest"] {
-        let answer = secured.node.ctl(&["authenticate_user", "gw-1", guess]).await;
-        assert!(answer.is_err(), "{guess:?} is the password");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
