@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod alarms;
+pub mod authority;
 pub mod corners;
 pub mod custodians;
 pub mod instances;

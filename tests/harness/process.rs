@@ -76,11 +76,25 @@ impl Process {
     /// # Panics
     /// When it does not start.
     pub fn start_in(folder: &Path, name: &str, args: &[&str], environment: &[(&str, String)]) -> Self {
+        Self::start_through(&binary(), folder, name, args, environment)
+    }
+
+    /// The same through a script that becomes the binary.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_through(
+        script: &Path,
+        folder: &Path,
+        name: &str,
+        args: &[&str],
+        environment: &[(&str, String)],
+    ) -> Self {
         let log = log_of(name);
         fs::create_dir_all(log.parent().expect("a folder of ours")).expect("a folder for logs");
         let program = process::Program {
             name: name.to_owned(),
-            binary: binary(),
+            binary: script.to_owned(),
             arguments: args.iter().map(|arg| (*arg).to_owned()).collect(),
             environment: environment
                 .iter()

@@ -1,16 +1,20 @@
 //! The configurations of `deploy/local/`, followed as its README says: four processes over RabbitMQ, an application by
-//! `curl`, the same octets in the authority's folder, a marker, the whole story.
+//! `curl`, the same octets in the authority's folder, a marker, the whole story. Once in plaintext, and once over TLS with
+//! a certificate and the rights of its role for each of them.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use harness::corners::{READY, free_port};
 use harness::process::{Process, binary, repository};
-use harness::rabbitmq;
+use harness::rabbitmq::{self, Node};
 use harness::wait::until;
 use serde_json::Value;
+use tempfile::TempDir;
 use viereck::demo::applications::{NIEBUELL, WOHNGELD};
 use viereck::demo::samples;
 
@@ -40,35 +44,108 @@ fn curl(folder: &Path, url: &str, token: &str, more: &[&str]) -> Value {
     serde_json::from_str(&must(command.args(more))).expect("JSON")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back() {
-    let amqp = rabbitmq::vhost().await;
+fn deploy(file: &str) -> PathBuf {
+    repository().join("deploy").join(file)
+}
+
+/// `deploy/local/prepare` in a new folder.
+fn prepared() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let deploy = repository().join("deploy/local");
     must(
-        Command::new(deploy.join("prepare"))
+        Command::new(deploy("local/prepare"))
             .current_dir(dir.path())
             .env("VIERECK", binary()),
     );
+    dir
+}
 
-    let start = |role: &str, file: &str, listen: Option<SocketAddr>| {
-        let mut environment = vec![("VIERECK__LINK__URL", amqp.clone()), ("VIERECK_LOG", "info".to_owned())];
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back() {
+    let amqp = rabbitmq::vhost().await;
+    let dir = prepared();
+    carried(dir.path(), |custodian, arguments, mut environment| {
+        environment.push(("VIERECK__LINK__URL", amqp.clone()));
+        let name = format!("four-processes-{custodian}");
+        Process::start_in(dir.path(), &name, arguments, &environment)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_do_the_same_over_tls_each_with_its_own_certificate_and_rights() {
+    let dir = prepared();
+    let node = Node::start_with_tls(&dir.path().join("var/link/rabbitmq"))
+        .await
+        .expect("RabbitMQ: tests/run --only prepare installs it");
+    must(node.operator(&deploy("rabbitmq/apply")).arg("viereck-local"));
+    let table = dir.path().join("var/routing-tables");
+    let custodians = must(Command::new(binary()).args(["routes", "custodians"]).arg(table));
+    let list = dir.path().join("custodians");
+    std::fs::write(&list, custodians).unwrap();
+    must(
+        node.operator(&deploy("rabbitmq/grant"))
+            .args(["viereck-local", "-"])
+            .stdin(File::open(list).unwrap()),
+    );
+    let url = format!("amqps://localhost:{}/viereck-local", node.port());
+    let all = carried(dir.path(), |custodian, arguments, mut environment| {
+        environment.push(("VIERECK__LINK__URL", url.clone()));
+        let name = format!("four-processes-over-tls-{custodian}");
+        let binary = binary();
+        let command = [&[custodian, binary.to_str().unwrap()], arguments].concat();
+        Process::start_through(&deploy("local/over-tls"), dir.path(), &name, &command, &environment)
+    });
+    let (_, connected) = tokio::join!(
+        all,
+        until(READY, "four users are connected", async || {
+            let columns = ["list_connections", "--silent", "user", "ssl_protocol", "auth_mechanism"];
+            let listed = node.ctl(&columns).await.ok()?;
+            let users: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
+            (users.len() >= 4).then_some(users)
+        })
+    );
+    let expected = ["broker", "gw-nw-1", "gw-sh-1", "gw-sh-2"].map(|user| format!("{user}\ttlsv1.3\tEXTERNAL"));
+    assert_eq!(connected, BTreeSet::from(expected));
+
+    // Looked at with its own certificate a gateway is well; with another's, doctor says so.
+    for (custodian, expected) in [("gw-sh-1", false), ("gw-sh-2", true)] {
+        let mut doctor = Command::new(deploy("local/over-tls"));
+        doctor.current_dir(dir.path()).env("VIERECK__LINK__URL", &url);
+        doctor
+            .arg(custodian)
+            .arg(binary())
+            .args(["doctor", "--json", "--config"]);
+        let output = doctor.arg(deploy("local/sender.toml")).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        let found: Value = serde_json::from_str(&told).unwrap();
+        let codes: Vec<&str> = found["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|finding| finding["code"].as_str())
+            .collect();
+        assert_eq!(codes.contains(&"link-certificate-of-another"), expected, "{told}");
+        assert!(!codes.contains(&"link-unreachable"), "{told}");
+    }
+}
+
+/// Starts a custodian: its id, the arguments of the binary, variables.
+type Starting<'a> = dyn Fn(&str, &[&str], Vec<(&'static str, String)>) -> Process + 'a;
+
+async fn carried(trial: &Path, starting: impl Fn(&str, &[&str], Vec<(&'static str, String)>) -> Process) {
+    let starting: &Starting<'_> = &starting;
+    let start = |custodian: &str, role: &str, file: &str, listen: Option<SocketAddr>| {
+        let mut environment = vec![("VIERECK_LOG", "info".to_owned())];
         environment.extend(listen.map(|listen| ("VIERECK__GATEWAY__0__LISTEN", listen.to_string())));
-        let file = deploy.join(file);
-        let args = [role, "--config", file.to_str().unwrap()];
-        Process::start_in(
-            dir.path(),
-            &format!("four-processes-{}", file.file_stem().unwrap().display()),
-            &args,
-            &environment,
-        )
+        let file = deploy("local").join(file);
+        starting(custodian, &[role, "--config", file.to_str().unwrap()], environment)
     };
     let [at_sender, at_sh, at_nw] = [free_port(), free_port(), free_port()];
     let mut processes = vec![
-        start("broker", "broker.toml", None),
-        start("sender", "sender.toml", Some(at_sender)),
-        start("receiver", "receiver-sh.toml", Some(at_sh)),
-        start("receiver", "receiver-nw.toml", Some(at_nw)),
+        start("broker", "broker", "broker.toml", None),
+        start("gw-sh-1", "sender", "sender.toml", Some(at_sender)),
+        start("gw-sh-2", "receiver", "receiver-sh.toml", Some(at_sh)),
+        start("gw-nw-1", "receiver", "receiver-nw.toml", Some(at_nw)),
     ];
     for (address, process) in [at_sender, at_sh, at_nw].iter().zip(&processes[1..]) {
         let url = format!("http://{address}/healthz/ready");
@@ -80,8 +157,8 @@ async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back()
 
     // file it as the README does
     let payload = samples::wohngeld_xml(1, &"wgb:010540880000".parse().unwrap()).octets;
-    std::fs::write(dir.path().join("antrag.xml"), &payload).unwrap();
-    let token = std::fs::read_to_string(dir.path().join("var/keys/clients/antragsportal-sh.token")).unwrap();
+    std::fs::write(trial.join("antrag.xml"), &payload).unwrap();
+    let token = std::fs::read_to_string(trial.join("var/keys/clients/antragsportal-sh.token")).unwrap();
     let token = token.trim();
     let metadata = format!(
         "metadata={{\"leistung\": \"{WOHNGELD}\", \"region\": \"{NIEBUELL}\", \"payloadSchema\": \"{}\", \
@@ -90,7 +167,7 @@ async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back()
         samples::WOHNGELD
     );
     let answer = curl(
-        dir.path(),
+        trial,
         &format!("http://{at_sender}/v1/submissions"),
         token,
         &[
@@ -109,7 +186,7 @@ async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back()
     assert_eq!(answer["behoerde"], "wgb:010540880000");
 
     // the same octets, in a folder of its own; delivered, and no more than that
-    let folder = dir.path().join("var/fachverfahren-sh").join(id);
+    let folder = trial.join("var/fachverfahren-sh").join(id);
     let arrived = until(DEADLINE, "the payload arrives", async || {
         std::fs::read(folder.join("payload")).ok()
     })
@@ -146,10 +223,10 @@ async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back()
     .await;
 
     // the Bescheid comes back into the folder that stands for the Postfach
-    std::fs::write(dir.path().join("bescheid.txt"), "Bewilligt (Beispiel).\n").unwrap();
-    let reply_token = std::fs::read_to_string(dir.path().join("var/keys/gw-sh-2/fachverfahren.token")).unwrap();
+    std::fs::write(trial.join("bescheid.txt"), "Bewilligt (Beispiel).\n").unwrap();
+    let reply_token = std::fs::read_to_string(trial.join("var/keys/gw-sh-2/fachverfahren.token")).unwrap();
     let reply = curl(
-        dir.path(),
+        trial,
         &format!("http://{at_sh}/v1/cases/{case}/replies"),
         reply_token.trim(),
         &[
@@ -161,10 +238,7 @@ async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back()
             "payload=@bescheid.txt;type=text/plain",
         ],
     );
-    let mailbox = dir
-        .path()
-        .join("var/postfach")
-        .join(reply["messageId"].as_str().unwrap());
+    let mailbox = trial.join("var/postfach").join(reply["messageId"].as_str().unwrap());
     let bescheid = until(DEADLINE, "the Bescheid", async || {
         std::fs::read(mailbox.join("payload")).ok()
     })
@@ -173,9 +247,9 @@ async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back()
     std::fs::write(mailbox.join("accepted"), b"").unwrap();
 
     // one story out of all journals
-    let configs = ["sender", "broker", "receiver-sh"].map(|name| deploy.join(name).with_extension("toml"));
+    let configs = ["sender", "broker", "receiver-sh"].map(|name| deploy("local").join(name).with_extension("toml"));
     let mut trace = Command::new(binary());
-    trace.current_dir(dir.path()).args(["message", "trace", id, "--json"]);
+    trace.current_dir(trial).args(["message", "trace", id, "--json"]);
     for config in &configs {
         trace.arg("--config").arg(config);
     }

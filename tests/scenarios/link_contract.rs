@@ -4,9 +4,8 @@
 
 mod amqp;
 mod cluster;
-mod fixture;
+pub(crate) mod fixture;
 mod load;
-mod rights;
 mod surprises;
 
 use std::collections::BTreeSet;

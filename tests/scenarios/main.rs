@@ -24,6 +24,7 @@ mod journal_restored;
 mod journal_server_killed;
 mod ledger_names_what_is_lost;
 mod link_contract;
+mod link_tls;
 mod mutations_apply;
 mod nothing_leaks;
 mod on_postgres;

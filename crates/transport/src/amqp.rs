@@ -15,6 +15,7 @@ mod publisher;
 mod record;
 mod session;
 mod tags;
+mod tls;
 mod topology;
 
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use viereck_observe::Trace;
 
-pub use config::{AmqpConfig, Tls};
+pub use config::AmqpConfig;
+pub use tls::{LinkCertificate, Tls};
 
 use crate::address::Address;
 use crate::delivery::Consumer;
@@ -138,6 +140,13 @@ impl Amqp {
     pub(crate) async fn depth(&self, queue: &Queue) -> Result<u64, LinkError> {
         let session = self.shared.publishing.session(self.shared.settings.patience).await?;
         topology::depth(&session, &queue.to_string()).await
+    }
+
+    pub(crate) async fn certificate(&self) -> Option<LinkCertificate> {
+        match &self.shared.settings.tls {
+            Some(identity) => identity.certificate().await,
+            None => None,
+        }
     }
 
     pub(crate) async fn close(self) {

@@ -31,7 +31,7 @@ use viereck_observe::Trace;
 use self::metrics::MEASURED;
 
 pub use address::{Address, Origin, RouteKey};
-pub use amqp::{Amqp, AmqpConfig, Tls};
+pub use amqp::{Amqp, AmqpConfig, LinkCertificate, Tls};
 pub use delivery::{Consumer, Delivery};
 pub use embedded::Embedded;
 pub use error::LinkError;
@@ -119,6 +119,15 @@ impl Link {
             // The file that holds the messages holds the topology.
             Self::Embedded(_) => Renewals::never(),
             Self::Amqp(link) => link.renewals(),
+        }
+    }
+
+    /// The certificate with which the next connection is made, if the link has one. Looks at its files: new ones that
+    /// cannot be used are an alarm now, and not only when the connection has to be made anew.
+    pub async fn certificate(&self) -> Option<LinkCertificate> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Amqp(link) => link.certificate().await,
         }
     }
 

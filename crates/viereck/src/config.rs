@@ -286,6 +286,7 @@ impl Config {
                     .help("Add a [broker] section or a [[gateway]]."),
             );
         }
+        self.link_fits(layers)?;
         if let Some((key, finding)) = self
             .findings()
             .iter()
@@ -327,6 +328,30 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// Nothing in production goes over an AMQP connection that somebody else could read or could have made.
+    fn link_fits(&self, layers: &Layers) -> Result<(), Failure> {
+        let Link::Amqp(url, tls) = &self.link else {
+            return Ok(());
+        };
+        let certificate = tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+        match (self.environment, url.is_tls(), certificate) {
+            (_, false, _) if tls.is_some() => Err(layers.refuse(
+                "link.tls",
+                "There are files of TLS, and the URL of amqp:// would not use them: write amqps://.",
+            )),
+            (Environment::Production, false, _) => Err(layers.refuse(
+                "link.url",
+                "In production the URL must begin with amqps://, which is AMQP over TLS.",
+            )),
+            (Environment::Production, true, None) => {
+                Err(layers.refuse("link.tls", "In production the link needs a certificate and its key."))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -416,6 +441,11 @@ impl AmqpUrl {
     #[must_use]
     pub fn with_further(self, further_nodes: Vec<String>) -> Self {
         Self { further_nodes, ..self }
+    }
+
+    /// Whether it is reached by TLS.
+    pub fn is_tls(&self) -> bool {
+        self.url.starts_with("amqps://")
     }
 
     /// The URL with its password, for the one who connects.

@@ -5,6 +5,8 @@
 //! names: both folders are written beside their places and renamed once they are complete. Meant for tests and trials;
 //! in production certificates come from the Verwaltungs-PKI and are committed to the table by its operators.
 
+pub mod link;
+
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -28,6 +30,8 @@ use crate::{output, routes};
 pub enum Command {
     /// Make keys, certificates and tokens for everyone in a routing table
     New(New),
+    /// Make an authority for the link alone, and certificates for RabbitMQ and everyone in a routing table
+    Link(link::Link),
 }
 
 /// `viereck keys new`.
@@ -67,7 +71,10 @@ pub struct Made {
 
 /// Runs `viereck keys …`.
 pub fn run(command: &Command) -> Result<(), Failure> {
-    let Command::New(args) = command;
+    let args = match command {
+        Command::New(args) => args,
+        Command::Link(args) => return link::run(args),
+    };
     let made = new(&args.table, &args.out, args.days, Timestamp::now())?;
     if args.json {
         return output::json(&made);
@@ -158,6 +165,13 @@ impl Validity {
             shifted.map_err(|_| Failure::new(Exit::Usage, "days-invalid", "The validity would leave the calendar."))?;
         Ok(Self { from, until })
     }
+
+    /// Enters it in a certificate to be.
+    fn limit(&self, params: &mut CertificateParams) {
+        let midnight = |day: Date| rcgen::date_time_ymd(day.year().into(), day.month() as u8, day.day() as u8);
+        params.not_before = midnight(self.from);
+        params.not_after = midnight(self.until);
+    }
 }
 
 impl NewKeys<'_> {
@@ -228,14 +242,12 @@ impl NewKeys<'_> {
     }
 
     fn self_signed(&self, id: &str, usage: KeyUsagePurpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
-        let midnight = |day: Date| rcgen::date_time_ymd(day.year().into(), day.month() as u8, day.day() as u8);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, id);
         let mut params = CertificateParams::default();
         params.distinguished_name = name;
-        params.not_before = midnight(self.validity.from);
-        params.not_after = midnight(self.validity.until);
+        self.validity.limit(&mut params);
         params.key_usages = vec![usage];
         let certificate = params.self_signed(&key)?;
         Ok((key, certificate))

@@ -204,6 +204,7 @@ impl Network {
             let sampling = Sampling {
                 journal: journal.clone(),
                 tables: self.tables.subscribe(),
+                link: self.link.clone(),
                 detail,
                 targets,
                 keep,

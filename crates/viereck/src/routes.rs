@@ -1,7 +1,9 @@
-//! `viereck routes check` and `viereck routes explain`: the routing tables, asked by a person.
+//! `viereck routes`: the routing tables, asked by a person.
 //!
 //! Both load the folder exactly as a gateway and a broker do. `check` succeeds if it loads; `explain` answers for one
 //! place on one day and shows every step, whatever the outcome is.
+
+pub(crate) mod custodians;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +25,8 @@ pub enum Command {
     Check(Check),
     /// Who is competent for a place on a day, and why
     Explain(Explain),
+    /// Who has a user at RabbitMQ: the brokers and gateways, as deploy/rabbitmq/grant reads them
+    Custodians(custodians::Custodians),
 }
 
 /// The language of sentences.
@@ -104,6 +108,7 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Check(args) => check(args),
         Command::Explain(args) => explain(args),
+        Command::Custodians(args) => custodians::run(args),
     }
 }
 

@@ -171,6 +171,43 @@ fn routes_are_checked_and_explained() {
 }
 
 #[test]
+fn certificates_of_the_link_are_made_for_everyone_in_private_and_never_overwritten() {
+    let site = Site::new();
+    let link = |more: &[&str]| {
+        let arguments = ["keys", "link", "--table", "table", "--out", "link", "--json"];
+        site.viereck(&[&arguments, more].concat())
+    };
+    for host in ["", "a b", "https://h", "h:5671", "ä"] {
+        assert_refused(&link(&["--host", host]), 2, "host-invalid");
+        assert!(!site.path("link").exists());
+    }
+    let made = link(&["--host", "rabbitmq.example", "--host", "::1"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let custodians = json(&site.viereck(&["routes", "custodians", "table", "--json"]));
+    let custodians: Vec<&str> = custodians
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|custodian| custodian["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(json(&made)["custodians"], serde_json::json!(custodians));
+    for (folder, files) in custodians
+        .iter()
+        .map(|id| (*id, ["ca.pem", "link.key.pem", "link.pem"]))
+        .chain([("rabbitmq", ["ca.pem", "node.key", "node.pem"])])
+    {
+        let mut found: Vec<_> = fs::read_dir(site.path("link").join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        found.sort();
+        assert_eq!(found, files, "{folder}");
+    }
+    assert_private(&site.path("link"));
+    assert_refused(&link(&[]), 8, "keys-exist");
+}
+
+#[test]
 fn new_keys_fit_the_table_for_every_gateway_and_are_never_overwritten() {
     let site = Site::with_keys();
     let today = day_in_berlin(jiff::Timestamp::now());

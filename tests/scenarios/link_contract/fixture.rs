@@ -13,31 +13,31 @@ use viereck_routing::GatewayId;
 use viereck_transport::{Address, AmqpConfig, Consumer, Delivery, Link, LinkError, PUBLISH_WINDOW, RouteKey, Topology};
 
 /// No test of the contract may take longer.
-pub(super) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-pub(super) async fn within_deadline(test: impl Future<Output = ()>) {
+pub(crate) async fn within_deadline(test: impl Future<Output = ()>) {
     tokio::time::timeout(DEADLINE, test).await.expect("within the deadline");
 }
 
 /// Where a link lives, so that it can be opened, crashed and opened again.
-pub(super) enum Fixture {
+pub(crate) enum Fixture {
     Embedded(TempDir),
     Amqp { url: String },
 }
 
 impl Fixture {
-    pub(super) fn embedded() -> Self {
+    pub(crate) fn embedded() -> Self {
         Self::Embedded(tempfile::tempdir().unwrap())
     }
 
-    pub(super) async fn amqp() -> Self {
+    pub(crate) async fn amqp() -> Self {
         Self::Amqp {
             url: rabbitmq::vhost().await,
         }
     }
 
     /// Opens the link; an embedded one as soon as its predecessor has let go of the file.
-    pub(super) async fn open(&self) -> Link {
+    pub(crate) async fn open(&self) -> Link {
         match self {
             Self::Embedded(folder) => {
                 let file: PathBuf = folder.path().join("link.sqlite");
@@ -48,7 +48,7 @@ impl Fixture {
     }
 
     /// Opens the link and makes the topology.
-    pub(super) async fn open_with(&self, topology: &Topology) -> Link {
+    pub(crate) async fn open_with(&self, topology: &Topology) -> Link {
         let link = self.open().await;
         link.reconcile(topology).await.unwrap();
         link
@@ -56,7 +56,7 @@ impl Fixture {
 
     /// Breaks the link without a farewell. Embedded: as if its process were gone. AMQP: RabbitMQ ends all connections
     /// of the virtual host; the link connects again by itself.
-    pub(super) async fn crash(&self, link: Link) -> Link {
+    pub(crate) async fn crash(&self, link: Link) -> Link {
         match self {
             Self::Embedded(_) => {
                 drop(link);
@@ -71,7 +71,7 @@ impl Fixture {
 }
 
 /// Has RabbitMQ end all connections of a virtual host.
-pub(super) async fn cut_connections(url: &str) {
+pub(crate) async fn cut_connections(url: &str) {
     let vhost = url.rsplit('/').next().unwrap().to_owned();
     let node = rabbitmq::shared().await;
     node.ctl(&["close_all_connections", "--vhost", &vhost, "a test cuts them"])
@@ -79,12 +79,12 @@ pub(super) async fn cut_connections(url: &str) {
         .unwrap();
 }
 
-pub(super) fn gateway(number: u32) -> GatewayId {
+pub(crate) fn gateway(number: u32) -> GatewayId {
     format!("gw-{number}").parse().unwrap()
 }
 
 /// The key of an invented authority.
-pub(super) fn key(number: u32) -> RouteKey {
+pub(crate) fn key(number: u32) -> RouteKey {
     RouteKey {
         reader: format!("wgb:{number:08}").parse().unwrap(),
         leistung: None,
@@ -92,7 +92,7 @@ pub(super) fn key(number: u32) -> RouteKey {
 }
 
 /// The same with a delivery of its own for one Leistung.
-pub(super) fn exact_key(number: u32) -> RouteKey {
+pub(crate) fn exact_key(number: u32) -> RouteKey {
     RouteKey {
         leistung: Some("99107023037000".parse().unwrap()),
         ..key(number)
@@ -100,7 +100,7 @@ pub(super) fn exact_key(number: u32) -> RouteKey {
 }
 
 /// Gateways 1 to 3, and these keys.
-pub(super) fn topology(bindings: &[(RouteKey, u32)]) -> Topology {
+pub(crate) fn topology(bindings: &[(RouteKey, u32)]) -> Topology {
     Topology {
         gateways: (1..=3).map(gateway).collect(),
         bindings: bindings
@@ -110,16 +110,16 @@ pub(super) fn topology(bindings: &[(RouteKey, u32)]) -> Topology {
     }
 }
 
-pub(super) fn submit() -> Address {
+pub(crate) fn submit() -> Address {
     Address::Submit(gateway(1))
 }
 
-pub(super) fn numbered(number: u32) -> Bytes {
+pub(crate) fn numbered(number: u32) -> Bytes {
     Bytes::from(format!("message {number:06}"))
 }
 
 /// Publishes message after message with a full window, each until it is confirmed.
-pub(super) async fn publish_all(link: &Link, messages: impl IntoIterator<Item = (Address, Bytes)>) {
+pub(crate) async fn publish_all(link: &Link, messages: impl IntoIterator<Item = (Address, Bytes)>) {
     stream::iter(messages)
         .map(|(to, bytes)| async move { publish_until_confirmed(link, &to, &bytes).await })
         .buffer_unordered(PUBLISH_WINDOW)
@@ -128,7 +128,7 @@ pub(super) async fn publish_all(link: &Link, messages: impl IntoIterator<Item = 
 }
 
 /// Publishes until it is confirmed, as an outbox does; the number of attempts.
-pub(super) async fn publish_until_confirmed(link: &Link, to: &Address, bytes: &Bytes) -> u32 {
+pub(crate) async fn publish_until_confirmed(link: &Link, to: &Address, bytes: &Bytes) -> u32 {
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     for attempt in 1.. {
         pace.tick().await;
@@ -141,10 +141,10 @@ pub(super) async fn publish_until_confirmed(link: &Link, to: &Address, bytes: &B
 }
 
 /// How often each message was delivered.
-pub(super) type Received = BTreeMap<Bytes, u32>;
+pub(crate) type Received = BTreeMap<Bytes, u32>;
 
 /// Takes deliveries, each done at once, until `enough` different ones have come.
-pub(super) async fn receive(consumer: &mut Consumer, enough: usize) -> Received {
+pub(crate) async fn receive(consumer: &mut Consumer, enough: usize) -> Received {
     let mut received = Received::new();
     while received.len() < enough {
         let delivery = next(consumer).await;
@@ -154,14 +154,14 @@ pub(super) async fn receive(consumer: &mut Consumer, enough: usize) -> Received 
     received
 }
 
-pub(super) async fn next(consumer: &mut Consumer) -> Delivery {
+pub(crate) async fn next(consumer: &mut Consumer) -> Delivery {
     tokio::time::timeout(DEADLINE, consumer.next())
         .await
         .expect("a delivery in time")
         .expect("the link is open")
 }
 
-pub(super) async fn depth_is(link: &Link, queue: &viereck_transport::Queue, expected: u64) {
+pub(crate) async fn depth_is(link: &Link, queue: &viereck_transport::Queue, expected: u64) {
     until(DEADLINE, &format!("{queue} holds {expected}"), async || {
         match link.depth(queue).await {
             Ok(depth) if depth == expected => Some(()),

@@ -1,17 +1,14 @@
 //! What an AMQP link is told, checked before anything connects.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::tcp::RustlsConnector;
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::LinkError;
+
+use super::tls::{Identity, Tls};
 
 /// How an AMQP link connects.
 #[derive(Clone)]
@@ -26,17 +23,6 @@ pub struct AmqpConfig {
     pub heartbeat: Duration,
     /// How long a call waits for a connection and for its answer before it gives up.
     pub patience: Duration,
-}
-
-/// The files of TLS. Only this one authority is trusted, none of the system's.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// The certificates of the authority of this link, PEM.
-    pub ca: PathBuf,
-    /// Our own certificate chain, PEM; with it the user is the certificate's name (EXTERNAL).
-    pub certificate: Option<PathBuf>,
-    /// The private key of our certificate, PEM.
-    pub key: Option<PathBuf>,
 }
 
 impl AmqpConfig {
@@ -65,7 +51,7 @@ impl fmt::Debug for AmqpConfig {
 /// A checked [`AmqpConfig`].
 pub(super) struct Settings {
     pub(super) nodes: Vec<AMQPUri>,
-    pub(super) tls: Option<RustlsConnector>,
+    pub(super) tls: Option<Arc<Identity>>,
     pub(super) name: String,
     pub(super) patience: Duration,
 }
@@ -91,16 +77,24 @@ impl Settings {
                 .map_err(|_| wrong("a node's address is not a URL of amqp:// or amqps://"))?;
             let heartbeat = u16::try_from(config.heartbeat.as_secs().max(1)).unwrap_or(u16::MAX);
             node.query.heartbeat = Some(heartbeat);
-            if node.scheme == AMQPScheme::AMQPS {
-                match &config.tls {
-                    None => return Err(wrong("amqps:// needs the certificate of the authority to trust")),
-                    Some(tls) if tls.certificate.is_some() => node.query.auth_mechanism = Some(SASLMechanism::External),
-                    Some(_) => {}
+            match (&node.scheme, &config.tls) {
+                (AMQPScheme::AMQPS, None) => {
+                    return Err(wrong("amqps:// needs the certificate of the authority to trust"));
                 }
+                // Whoever names the files of TLS wants TLS.
+                (AMQPScheme::AMQP, Some(_)) => {
+                    return Err(wrong(
+                        "there are files of TLS, and an address of amqp:// would not use them",
+                    ));
+                }
+                (AMQPScheme::AMQPS, Some(tls)) if tls.certificate.is_some() => {
+                    node.query.auth_mechanism = Some(SASLMechanism::External);
+                }
+                (AMQPScheme::AMQP, None) | (AMQPScheme::AMQPS, Some(_)) => {}
             }
             nodes.push(node);
         }
-        let tls = config.tls.as_ref().map(connector).transpose()?;
+        let tls = config.tls.map(Identity::read).transpose()?.map(Arc::new);
         Ok(Self {
             nodes,
             tls,
@@ -108,45 +102,6 @@ impl Settings {
             patience: config.patience,
         })
     }
-}
-
-/// TLS 1.3 with just the given authority.
-fn connector(files: &Tls) -> Result<RustlsConnector, LinkError> {
-    let wrong = |file: &PathBuf, what: &str| LinkError::Configuration(format!("{} {what}", file.display()));
-    let certificates = |file: &PathBuf| -> Result<Vec<CertificateDer<'static>>, LinkError> {
-        CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect)
-            .map_err(|_| wrong(file, "cannot be read as PEM certificates"))
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&files.ca)? {
-        roots
-            .add(certificate)
-            .map_err(|_| wrong(&files.ca, "holds a certificate that cannot be trusted"))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong(&files.ca, "holds no certificate"));
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|_| LinkError::Configuration("TLS 1.3 is not available".to_owned()))?
-        .with_root_certificates(roots);
-    let config = match (&files.certificate, &files.key) {
-        (None, None) => builder.with_no_client_auth(),
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate)?;
-            let key_der = PrivateKeyDer::from_pem_file(key).map_err(|_| wrong(key, "cannot be read as a PEM key"))?;
-            builder
-                .with_client_auth_cert(chain, key_der)
-                .map_err(|_| wrong(key, "does not belong to the certificate of this link"))?
-        }
-        _ => {
-            return Err(LinkError::Configuration(
-                "a client certificate and its key belong together".to_owned(),
-            ));
-        }
-    };
-    Ok(RustlsConnector::from(config))
 }
 
 #[cfg(test)]
@@ -190,6 +145,9 @@ mod tests {
             key: None,
         });
         assert!(refusal(config.clone()).contains("holds no certificate"));
+        config.nodes = vec!["amqp://localhost/%2f".to_owned()];
+        assert!(refusal(config.clone()).contains("would not use them"));
+        config.nodes = vec!["amqps://localhost/%2f".to_owned()];
         config.tls = Some(Tls {
             ca: folder.path().join("absent.pem"),
             certificate: None,

@@ -14,12 +14,12 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Consumer};
+use lapin::{BasicProperties, Channel, Confirmation, Consumer, ExchangeKind};
 
 use crate::error::LinkError;
 
 use super::session::{Session, close_channel, within_step};
-use super::topology::{declare_queue, refused, reply_code};
+use super::topology::{bind, declare_exchange, declare_queue, refused, reply_code};
 
 const QUEUE: &str = "viereck.bindings";
 const LOCK: &str = "viereck.reconciling";
@@ -77,8 +77,12 @@ impl Record {
     }
 }
 
+/// The queue, and an exchange of the same name that leads nowhere else: so nobody needs a right to the default exchange,
+/// through which every queue can be written.
 pub(super) async fn declare(channel: &Channel) -> Result<(), LinkError> {
-    declare_queue(channel, QUEUE).await
+    declare_exchange(channel, QUEUE, ExchangeKind::Fanout, false).await?;
+    declare_queue(channel, QUEUE).await?;
+    bind(channel, QUEUE, QUEUE, "", false).await
 }
 
 /// Keeps every other process from reconciling, until [`Lock::release`] or the end of the connection.
@@ -188,10 +192,9 @@ impl Open {
         let publish = async {
             let properties = BasicProperties::default().with_delivery_mode(2);
             let text = record.to_text();
-            // Through the default exchange, to which only the broker may write.
             let options = BasicPublishOptions::default();
             channel
-                .basic_publish("".into(), QUEUE.into(), options, text.as_bytes(), properties)
+                .basic_publish(QUEUE.into(), "".into(), options, text.as_bytes(), properties)
                 .await?
                 .await
         };

@@ -127,7 +127,10 @@ async fn connect(
 ) -> Result<Connection, lapin::Error> {
     let authority = (node.authority.host.as_str(), node.authority.port);
     let addresses: Vec<_> = tokio::net::lookup_host(authority).await?.collect();
-    let tls = settings.tls.clone();
+    let tls = match (&node.scheme, &settings.tls) {
+        (AMQPScheme::AMQPS, Some(identity)) => Some(identity.connector().await),
+        _ => None,
+    };
     let properties = ConnectionProperties::default().with_connection_name(format!("{} {role}", settings.name).into());
     let runtime = lapin::runtime::default_runtime()?;
     Connection::connector(

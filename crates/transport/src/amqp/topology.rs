@@ -152,7 +152,12 @@ async fn declare(channel: &Channel, topology: &Topology, before: &Known) -> Resu
 
 /// `routed`: what finds no binding goes to the alternate exchange. It is an argument of the exchange, not a policy: a
 /// policy that was forgotten would confirm messages and lose them.
-async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind, routed: bool) -> Result<(), LinkError> {
+pub(super) async fn declare_exchange(
+    channel: &Channel,
+    name: &str,
+    kind: ExchangeKind,
+    routed: bool,
+) -> Result<(), LinkError> {
     let mut arguments = FieldTable::default();
     if routed {
         arguments.insert("alternate-exchange".into(), AMQPValue::LongString(UNROUTED.into()));
@@ -180,7 +185,13 @@ pub(super) async fn declare_queue(channel: &Channel, name: &str) -> Result<(), L
         .map_err(|error| refused("declare a queue", error))
 }
 
-async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str, nowait: bool) -> Result<(), LinkError> {
+pub(super) async fn bind(
+    channel: &Channel,
+    queue: &str,
+    exchange: &str,
+    key: &str,
+    nowait: bool,
+) -> Result<(), LinkError> {
     let options = QueueBindOptions { nowait };
     within_step(channel.queue_bind(
         queue.into(),

@@ -219,6 +219,35 @@ fn contradictions_are_refused() {
 }
 
 #[test]
+fn production_and_files_of_tls_never_go_with_plaintext() {
+    let tls = "[link.tls]\nca = \"ca.pem\"\n";
+    let own = "certificate = \"link.pem\"\nkey = \"link.key.pem\"\n";
+    let with = |environment: &str, url: &str, tls: &str| {
+        let text = SMALL.replace("\"test\"", &format!("{environment:?}"));
+        Folder::with(&format!("{text}\n[link]\nurl = \"{url}://h/v\"\n{tls}"))
+    };
+    for (folder, key) in [
+        (with("production", "amqp", ""), "link.url"),
+        (with("production", "amqps", ""), "link.tls"),
+        (with("production", "amqps", tls), "link.tls"),
+        (with("test", "amqp", tls), "link.tls"),
+        (with("production", "amqp", &format!("{tls}{own}")), "link.tls"),
+    ] {
+        let refused = folder.refused();
+        assert_eq!(refused.code, "config-invalid");
+        assert!(refused.sentence.starts_with(key), "{refused}");
+    }
+    for environment in ["test", "production"] {
+        with(environment, "amqps", &format!("{tls}{own}")).load().unwrap();
+        with(environment, "amqp", "")
+            .extra("x.toml", "[link]\nkind = \"embedded\"\n")
+            .load()
+            .unwrap();
+    }
+    with("test", "amqp", "").load().unwrap();
+}
+
+#[test]
 fn a_url_comes_from_one_place_only_and_its_password_is_never_shown() {
     let secret = "amqp://user:geheim@host:5672/%2f";
     let folder = Folder::with(SMALL);
@@ -382,6 +411,8 @@ fn every_key_of_the_reference_is_known() {
         .filter(|line| !line.starts_with("url_file") && !line.starts_with("journal_url_file"))
         .flat_map(|line| [line, "\n"])
         .collect();
+    // with the files of TLS in force the address has to be one of TLS
+    let in_force = in_force.replace("\"amqp://", "\"amqps://");
     let full = Folder::with(&in_force).load().unwrap();
     let plain = Folder::with(&format!("{SMALL}\n[broker]\nkeys = \"k\"\njournal = \"j\"\n"))
         .load()

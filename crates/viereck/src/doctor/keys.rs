@@ -75,15 +75,21 @@ fn others(config: &Config, tables: &Tables, now: Timestamp, chart: &mut Chart) {
 }
 
 fn ends(subject: &str, certificate: &Certificate, now: Timestamp, chart: &mut Chart) {
-    let left = certificate.valid_until().duration_since(now);
+    let next = "Make a new key and request, have it certified, enter the new certificate in the table beside this one.";
+    ends_at(subject, certificate.valid_until(), now, next, chart);
+}
+
+/// Speaks of an end that is near.
+pub(super) fn ends_at(subject: &str, until: Timestamp, now: Timestamp, next: &str, chart: &mut Chart) {
+    let left = until.duration_since(now);
     if let Some((_, severity)) = SOON.iter().find(|(before, _)| left < *before) {
         let days = left.as_hours() / 24;
         chart.add(
             *severity,
             "certificate-ends-soon",
             subject,
-            format!("It ends in {days} days, at {:.0}.", certificate.valid_until()),
-            "Make a new key and request, have it certified, enter the new certificate in the table beside this one.",
+            format!("It ends in {days} days, at {until:.0}."),
+            next,
         );
     }
 }

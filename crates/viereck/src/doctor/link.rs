@@ -1,14 +1,15 @@
-//! The link: whether it can be reached and every queue is there that this process needs.
+//! The link: whether it can be reached, as whom, and whether every queue is there that this process needs.
 //!
-//! AMQP does not tell which policy a queue has. What can be told without it is told; the rest is asked of RabbitMQ itself,
-//! and the finding says how.
+//! AMQP tells neither which policy a queue has nor which rights a user has. What can be told without it is told; the rest
+//! is asked of RabbitMQ itself, and the finding says how.
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use viereck_routing::Tables;
-use viereck_transport::{Link, LinkError, Queue};
+use viereck_transport::{Link, LinkCertificate, LinkError, Queue};
 
-use super::{Chart, PATIENCE, Patient, Severity};
+use super::{Chart, PATIENCE, Patient, Severity, keys};
 
 /// Messages in a net from which on somebody should look; it is empty while the broker runs.
 const IN_A_NET: u64 = 1;
@@ -37,6 +38,9 @@ pub(super) async fn examine(patient: &Patient<'_>, tables: Option<Arc<Tables>>, 
             );
         }
     }
+    if let Some(certificate) = link.certificate().await {
+        examine_certificate(&certificate, patient, chart);
+    }
     for queue in &queues {
         if let Away::Yes = one(link, queue, chart).await {
             return;
@@ -47,8 +51,32 @@ pub(super) async fn examine(patient: &Patient<'_>, tables: Option<Arc<Tables>>, 
             Severity::Note,
             "queue-policy-unseen",
             "link",
-            "Whether the queues have their limits and the delivery limit cannot be seen from here.",
-            "On a node of RabbitMQ: `rabbitmqctl list_policies`, and compare with deploy/rabbitmq; its `apply` sets them.",
+            "Whether the queues have their limits and every user its rights and no more cannot be seen from here.",
+            "On a node of RabbitMQ: `apply` and `grant` of deploy/rabbitmq set them, may be repeated, and show them.",
+        );
+    }
+}
+
+fn examine_certificate(certificate: &LinkCertificate, patient: &Patient<'_>, chart: &mut Chart) {
+    let subject = "certificate of the link";
+    if let Ok(until) = Timestamp::try_from(certificate.until) {
+        let next = "Replace the files that link.tls names; the next connection uses them, no restart is needed.";
+        keys::ends_at(subject, until, Timestamp::now(), next, chart);
+    }
+    let custodians = patient.config.journals();
+    if !custodians
+        .iter()
+        .any(|(custodian, _)| custodian.as_str() == certificate.name)
+    {
+        chart.add(
+            Severity::Warning,
+            "link-certificate-of-another",
+            subject,
+            format!(
+                "It makes this process the user {}, which is none of its custodians.",
+                certificate.name
+            ),
+            "With the rights that deploy/rabbitmq gives, each custodian needs a process and a certificate of its own.",
         );
     }
 }

@@ -11,6 +11,7 @@ use viereck_custody::metrics::Detail;
 use viereck_custody::{CurrentTables, Journal, deadlines, retention};
 use viereck_gateway::Backlogs;
 use viereck_routing::{Certificate, CustodianId, Tables};
+use viereck_transport::Link;
 
 use crate::telemetry::metrics::{CERTIFICATE, SAMPLED_EVERY, WRITABLE, keep_up};
 
@@ -21,6 +22,7 @@ const REST: u32 = 20;
 pub(super) struct Sampling {
     pub(super) journal: Journal,
     pub(super) tables: CurrentTables,
+    pub(super) link: Link,
     pub(super) detail: Detail,
     /// Until when messages of a class are to be taken over.
     pub(super) targets: deadlines::Config,
@@ -59,6 +61,7 @@ impl Sampling {
         for (of, ends) in [
             ("signature", signature(&tables, &custodian)),
             ("encryption", encryption(&tables, &custodian)),
+            ("link", of_link(&self.link).await),
         ] {
             if let Some(ends) = ends {
                 let seconds = ends.as_second() as f64;
@@ -96,4 +99,10 @@ fn encryption(tables: &Tables, custodian: &CustodianId) -> Option<Timestamp> {
             .max()
     };
     gateway.served().filter_map(last).min()
+}
+
+/// When the certificate ends with which this process connects to RabbitMQ.
+async fn of_link(link: &Link) -> Option<Timestamp> {
+    let certificate = link.certificate().await?;
+    Timestamp::try_from(certificate.until).ok()
 }

@@ -70,6 +70,10 @@ pub const ALARMS: &[(&str, &str)] = &[
         "ledger-difference",
         "What was received is not what has ended and what is in flight.",
     ),
+    (
+        "link-certificate",
+        "The certificate of the link is not valid, or its new files cannot be used: those before stay in use.",
+    ),
     ("link-closed", "The link was closed while the process was running."),
     (
         "marker-unclear",

@@ -42,9 +42,9 @@ viereck_observe::declare! {
     /// Routing tables that did not load, so that the one before stayed in force.
     RELEASES_REFUSED = Kind::Counter, Count, "viereck_routing_releases_refused_total", [];
     /// When the last certificate ends with which a custodian of this process signs, or with which what it reads is
-    /// encrypted; with several readers the one that ends first.
+    /// encrypted; with several readers the one that ends first. And the one with which it connects to RabbitMQ.
     CERTIFICATE = Kind::Gauge, Instant, "viereck_certificate_expiry_timestamp_seconds",
-        [CUSTODIAN, Label { name: "use", values: Values::Words(|| vec!["signature", "encryption"]) }];
+        [CUSTODIAN, Label { name: "use", values: Values::Words(|| vec!["signature", "encryption", "link"]) }];
     /// 1 while the journal can be written, 0 while it cannot.
     WRITABLE = Kind::Gauge, State, "viereck_journal_writable", [CUSTODIAN];
     /// Steps of messages' ways that were handed to the OTLP collector, or could not be.

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod ground;
+mod listener;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -23,6 +24,7 @@ use super::{free_ports, program};
 
 pub use self::cluster::{Cluster, Vhost};
 use self::ground::{Ground, LOOPBACK_ONLY, detached};
+use self::listener::Listener;
 
 /// How long a node may take to start. Alone it takes 4 to 7 s.
 const START: Duration = Duration::from_secs(120);
@@ -49,6 +51,7 @@ pub struct Node {
     name: String,
     /// All that it writes.
     folder: PathBuf,
+    listener: Listener,
     amqp: u16,
     distribution: u16,
     server: Mutex<Option<Child>>,
@@ -61,19 +64,34 @@ impl Node {
     /// # Errors
     /// [`NodeError::Missing`] when RabbitMQ is not installed.
     pub async fn start() -> Result<Self, NodeError> {
-        let node = Self::new(&Ground::prepare()?, "viereck@localhost".to_owned(), &[])?;
+        Self::listening(Listener::Plain).await
+    }
+
+    /// The same, configured as `deploy/rabbitmq` has it for production: TLS and client certificates, nothing in
+    /// plaintext. `files` is the folder with `ca.pem`, `node.pem` and `node.key`. It has no virtual host of Viereck and
+    /// no users: `apply` and `grant` of `deploy/rabbitmq` make them, see [`Node::operator`].
+    ///
+    /// # Errors
+    /// [`NodeError::Missing`] when RabbitMQ is not installed.
+    pub async fn start_with_tls(files: &Path) -> Result<Self, NodeError> {
+        Self::listening(Listener::Tls(files.to_owned())).await
+    }
+
+    async fn listening(listener: Listener) -> Result<Self, NodeError> {
+        let node = Self::new(&Ground::prepare()?, "viereck@localhost".to_owned(), listener, &[])?;
         node.restart().await?;
         Ok(node)
     }
 
     /// A node that was not started yet. `peers` are the names of all nodes of its cluster.
-    fn new(ground: &Arc<Ground>, name: String, peers: &[String]) -> Result<Self, NodeError> {
+    fn new(ground: &Arc<Ground>, name: String, listener: Listener, peers: &[String]) -> Result<Self, NodeError> {
         let folder = ground.path(name.split('@').next().unwrap_or(&name));
         let [amqp, distribution] = free_ports()?;
         let node = Self {
             ground: Arc::clone(ground),
             name,
             folder,
+            listener,
             amqp,
             distribution,
             server: Mutex::new(None),
@@ -280,12 +298,7 @@ impl Node {
 
     fn write_configuration(&self, peers: &[String]) -> std::io::Result<()> {
         use std::fmt::Write;
-        let mut configuration = format!(
-            "listeners.tcp.1 = 127.0.0.1:{}\n\
-             disk_free_limit.absolute = 50MB\n\
-             log.file.level = warning\n",
-            self.amqp
-        );
+        let mut configuration = self.listener.configuration(self.amqp);
         if !peers.is_empty() {
             // As deploy/rabbitmq recommends: the smaller side of a partition stops, and a frozen node counts as lost soon.
             configuration.push_str("cluster_partition_handling = pause_minority\nnet_ticktime = 12\n");
@@ -300,7 +313,10 @@ impl Node {
             );
         }
         fs::create_dir_all(&self.folder)?;
-        for (name, text) in [("rabbitmq.conf", configuration.as_str()), ("enabled_plugins", "[].\n")] {
+        for (name, text) in [
+            ("rabbitmq.conf", configuration.as_str()),
+            ("enabled_plugins", self.listener.plugins()),
+        ] {
             fs::write(self.path(name), text)?;
         }
         for name in ["mnesia", "log", "generated"] {

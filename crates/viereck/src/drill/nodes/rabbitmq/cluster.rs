@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use super::ground::Ground;
+use super::listener::Listener;
 use super::{Node, NodeError, START};
 use crate::drill::nodes::child::until;
 
@@ -43,7 +44,7 @@ impl Cluster {
         let names: Vec<String> = (1..=size).map(|number| format!("viereck{number}@localhost")).collect();
         let nodes = names
             .iter()
-            .map(|name| Node::new(&ground, name.clone(), &names))
+            .map(|name| Node::new(&ground, name.clone(), Listener::Plain, &names))
             .collect::<Result<_, _>>()?;
         let cluster = Self {
             nodes,
