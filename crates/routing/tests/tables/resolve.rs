@@ -240,6 +240,32 @@ fn certificates_and_tokens_count_for_their_holder_and_their_term() {
     }
 }
 
+#[test]
+fn a_client_is_known_by_its_certificate_and_by_its_name_at_the_authorisation_server() {
+    let shown = Digest::of(b"certificate");
+    let entry = format!(
+        "[[client_certificate]]\nclient = \"dienst\"\nfrom = 2026-01-01\nuntil = 2026-12-31\nsha256 = \"{shown}\"\n"
+    );
+    let tables = Fixture::certified()
+        .and(INDEX, &entry)
+        .and(CLIENTS, "oauth_client = \"dienst-1\"\n")
+        .tables();
+    let by = |sha256: &Digest, text: &str| {
+        let client = tables.client_by_certificate_at(sha256, text.parse().unwrap());
+        client.map(|client| client.id.to_string())
+    };
+    assert_eq!(by(&shown, "2026-11-23T00:00:00Z").as_deref(), Some("dienst"));
+    assert_eq!(by(&shown, "2027-01-01T00:00:00Z"), None);
+    assert_eq!(by(&Digest::of(b"another"), "2026-11-23T00:00:00Z"), None);
+    // the certificate is no token and the token no certificate
+    let at = "2026-11-23T00:00:00Z".parse().unwrap();
+    assert!(tables.client_by_token_at("certificate", at).is_none());
+    assert_eq!(by(&Digest::of(b"geheim"), "2026-11-23T00:00:00Z"), None);
+    let client = tables.client_by_oauth("dienst-1").unwrap();
+    assert_eq!((client.id.to_string().as_str(), client.proof), ("dienst", Proof::Any));
+    assert!(tables.client_by_oauth("dienst").is_none());
+}
+
 /// A list with these regions, in turn for either authority, all with the same days.
 fn list(regions: &BTreeSet<&str>, days: &str) -> String {
     let entry = |(index, region): (usize, &&str)| {
