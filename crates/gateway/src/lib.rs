@@ -33,8 +33,8 @@ mod submit;
 mod webhooks;
 
 pub use config::{
-    Acknowledge, Adapter, Behoerden, ClientCertificate, Config, Delivery, Endpoint, Fachverfahren, Finding, For, Limits,
-    Oauth, Outgoing, Severity, Shows, Timeouts, Tls, TokenDigest, listener,
+    Acknowledge, Adapter, Behoerden, ClientCertificate, Config, Delivery, Endpoint, Fachverfahren, Finding, For,
+    Limits, Oauth, Outgoing, Severity, Shows, Timeouts, Tls, TokenDigest, listener,
 };
 pub use custody::{Inbox, Outbox, Receipts};
 pub use deliver::adapter::AdapterError;

@@ -38,7 +38,7 @@ pub struct Inputs {
     pub keys: Keys,
     /// Where its HTTP interface listens; bound already, so that a port in use shows before anything starts.
     pub listener: TcpListener,
-    /// TLS of that interface, read already; `None` where the configuration has none.
+    /// TLS of that interface, where the caller has read it already and may read it again.
     pub tls: Option<Arc<TlsServer>>,
     /// Filled by it with what waits for each authority.
     pub backlogs: Backlogs,
@@ -64,16 +64,13 @@ pub enum Error {
     Journal(#[from] JournalError),
 }
 
-/// Reads what a configuration names besides its keys: files of tokens, of TLS, folders of adapters. Starting asks the same.
+/// Reads what a configuration names besides its keys: files of tokens and keys, folders of adapters. Starting asks the same.
 ///
 /// # Errors
 /// The first that is missing or malformed.
 pub fn readable(config: &Config) -> Result<(), Error> {
     Access::load(config)?;
     Deliveries::new(&config.deliveries)?;
-    if let Some(tls) = &config.tls {
-        TlsServer::load(tls)?;
-    }
     Ok(())
 }
 
@@ -101,6 +98,11 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
             }
         }
     }
+    // what is to be reached by TLS never speaks anything else
+    let tls = match (tls, &config.tls) {
+        (None, Some(settings)) => Some(Arc::new(TlsServer::load(settings)?)),
+        (tls, _) => tls,
+    };
     let access = Access::load(&config)?;
     let deliveries = Arc::new(Deliveries::new(&config.deliveries)?);
     backlogs.begin(journal.clone(), Arc::clone(&deliveries), config.id.clone());

@@ -119,7 +119,10 @@ pub(crate) async fn events(
 
 async fn find(gateway: &Gateway, id: &str, asking: &Asking, scope: Scope) -> Result<MessageView, Problem> {
     let tables = gateway.tables();
-    let client = gateway.access.client(asking, &tables, &gateway.config.id, scope).await?;
+    let client = gateway
+        .access
+        .client(asking, &tables, &gateway.config.id, scope)
+        .await?;
     let missing = || Problem::of(Code::NotFound);
     let id: MessageId = id.parse().map_err(|_| missing())?;
     let view = gateway.journal.submission(&id).await?;

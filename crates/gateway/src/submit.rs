@@ -27,10 +27,10 @@ use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::{BehoerdeId, CaseId, Class, Client, Digest, Kind, MessageId, Region, Tables};
 
 use crate::gateway::Gateway;
-use crate::http::form::{self, Form};
-use crate::http::problem::{Code, Problem};
 use crate::http::access::Scope;
+use crate::http::form::{self, Form};
 use crate::http::peer::Asking;
+use crate::http::problem::{Code, Problem};
 use crate::http::traced;
 use crate::reference;
 use crate::sealing::{earlier_answer, files, fingerprint, instant, obsolete_after, sealed, unsealable};
@@ -47,19 +47,18 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let tables = gateway.tables();
     let me = &gateway.config.id;
-    let client = gateway.access.client(&asking, &tables, me, Scope::Submit).await?.clone();
+    let client = gateway
+        .access
+        .client(&asking, &tables, me, Scope::Submit)
+        .await?
+        .clone();
     // the client learns how it stands from every answer, a refusal too
     let standing = gateway.quotas.count(&client, Instant::now())?;
     let answer = taken(&gateway, client, tables, request).await;
     Ok(standing.told(answer.into_response()))
 }
 
-async fn taken(
-    gateway: &Gateway,
-    client: Client,
-    tables: Arc<Tables>,
-    request: Request,
-) -> Result<Response, Problem> {
+async fn taken(gateway: &Gateway, client: Client, tables: Arc<Tables>, request: Request) -> Result<Response, Problem> {
     let (posted, mut span) = Posted::receive(gateway, client, tables, request).await?;
     if let Some(answer) = earlier_answer(gateway, &posted.idempotency).await? {
         return accepted(answer);

@@ -207,7 +207,9 @@ impl Tables {
 
     /// The client that the authorisation server calls by this name.
     pub fn client_by_oauth(&self, name: &str) -> Option<&Client> {
-        self.clients.values().find(|client| client.oauth_client.as_deref() == Some(name))
+        self.clients
+            .values()
+            .find(|client| client.oauth_client.as_deref() == Some(name))
     }
 
     /// The portal as which a client writes for a Leistung: the first of its authors that writes for it.

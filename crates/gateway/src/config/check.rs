@@ -128,11 +128,13 @@ impl Adapter {
                 "With rename a message counts as taken over before anybody has looked at it. Let the Fachverfahren set \
                  a marker.",
             )),
-            Adapter::Http(endpoint) | Adapter::Postfach(endpoint) if !is_private(&endpoint.url) => Some(Finding::warning(
-                "plaintext",
-                &format!("{key}.url"),
-                "Applications would leave this host unencrypted. Use https.",
-            )),
+            Adapter::Http(endpoint) | Adapter::Postfach(endpoint) if !is_private(&endpoint.url) => {
+                Some(Finding::warning(
+                    "plaintext",
+                    &format!("{key}.url"),
+                    "Applications would leave this host unencrypted. Use https.",
+                ))
+            }
             Adapter::Http(_) | Adapter::Postfach(_) | Adapter::Directory { .. } => None,
         }
     }

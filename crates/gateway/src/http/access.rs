@@ -83,8 +83,16 @@ impl Access {
             })
         };
         Ok(Self {
-            fachverfahren: config.fachverfahren.iter().map(load).collect::<Result<_, AccessError>>()?,
-            oauth: config.oauth.as_ref().map(|oauth| Oauth::new(oauth, &config.id)).transpose()?,
+            fachverfahren: config
+                .fachverfahren
+                .iter()
+                .map(load)
+                .collect::<Result<_, AccessError>>()?,
+            oauth: config
+                .oauth
+                .as_ref()
+                .map(|oauth| Oauth::new(oauth, &config.id))
+                .transpose()?,
             attempts: Attempts::new(config.limits.unauthenticated_per_minute),
         })
     }
@@ -101,7 +109,9 @@ impl Access {
                 shown.is_some_and(|shown| verify_slices_are_equal(shown.octets(), wanted.octets()).is_ok())
             };
             entry.token.as_ref().is_none_or(token)
-                && entry.certificate.is_none_or(|wanted| asking.peer.certificate == Some(wanted))
+                && entry
+                    .certificate
+                    .is_none_or(|wanted| asking.peer.certificate == Some(wanted))
         };
         let found = self.fachverfahren.iter().find(shows);
         found.ok_or_else(|| self.unknown(asking.peer.origin, unauthenticated(shown.is_some())))

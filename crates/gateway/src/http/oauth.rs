@@ -122,7 +122,8 @@ impl Oauth {
         validation.set_audience(&[&self.settings.audience]);
         validation.set_issuer(&[&self.settings.issuer]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        let claims = decode::<Claims>(token, &key, &validation).map_err(|error| Refused::Invalid(word(error.kind())))?;
+        let claims =
+            decode::<Claims>(token, &key, &validation).map_err(|error| Refused::Invalid(word(error.kind())))?;
         let claims = claims.claims;
         if claims.iat > (Timestamp::now().as_second() as f64) + SKEW as f64 {
             return Err(Refused::Invalid("not-yet-issued"));
@@ -150,7 +151,10 @@ impl Oauth {
 
 /// Whether whoever shows the token also has what it is bound to.
 fn is_held(bound: &Confirmation, certificate: Option<&Digest>) -> Result<(), Refused> {
-    let wanted = bound.certificate.as_deref().ok_or(Refused::Invalid("bound-otherwise"))?;
+    let wanted = bound
+        .certificate
+        .as_deref()
+        .ok_or(Refused::Invalid("bound-otherwise"))?;
     let wanted = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(wanted);
     let wanted = wanted.map_err(|_| Refused::Invalid("malformed"))?;
     match certificate {

@@ -113,7 +113,12 @@ mod tests {
         };
         assert_eq!(of(&[]), Authorization::Absent);
         assert_eq!(of(&["bearer abc"]), Authorization::Bearer("abc".to_owned()));
-        for other in [&["Basic abc"][..], &["Bearer"], &["Bearer  "], &["Bearer a", "Bearer a"]] {
+        for other in [
+            &["Basic abc"][..],
+            &["Bearer"],
+            &["Bearer  "],
+            &["Bearer a", "Bearer a"],
+        ] {
             assert_eq!(of(other), Authorization::Other, "{other:?}");
         }
     }

@@ -116,6 +116,20 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// The stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            TlsError::Unreadable { .. } => "tls-file-unreadable",
+            TlsError::Malformed { .. } => "tls-file-malformed",
+            TlsError::Exposed { .. } => "tls-key-exposed",
+            TlsError::Mismatch { .. } => "tls-key-mismatch",
+            TlsError::NotValid { .. } => "tls-certificate-expired",
+            TlsError::Refused { .. } => "tls-refused",
+        }
+    }
+}
+
 /// What came of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handshake {
@@ -282,7 +296,9 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let rights = fs::metadata(file).map_err(|error| unreadable(file, error))?.permissions();
+    let rights = fs::metadata(file)
+        .map_err(|error| unreadable(file, error))?
+        .permissions();
     if rights.mode() & TOO_MANY_RIGHTS != 0 {
         return Err(TlsError::Exposed {
             file: file.to_owned(),

@@ -80,7 +80,10 @@ pub(crate) async fn delete(
 /// The message that stands for this client's submission now.
 async fn named(gateway: &Gateway, id: &str, asking: &Asking, scope: Scope) -> Result<MessageKey, Problem> {
     let tables = gateway.tables();
-    let client = gateway.access.client(asking, &tables, &gateway.config.id, scope).await?;
+    let client = gateway
+        .access
+        .client(asking, &tables, &gateway.config.id, scope)
+        .await?;
     gateway.quotas.count(client, Instant::now())?;
     let view = find(gateway, id, asking, scope).await?;
     Ok(MessageKey {

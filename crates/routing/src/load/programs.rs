@@ -123,7 +123,9 @@ fn read_client(key: &str, position: Position, mut fields: Fields<'_>, reading: &
             fields.finish();
             u32::try_from(per_minute?).ok()
         });
-    let oauth_client = fields.get("oauth_client").and_then(|value| read_oauth_client(&value, draft));
+    let oauth_client = fields
+        .get("oauth_client")
+        .and_then(|value| read_oauth_client(&value, draft));
     let proof = fields.get("require").and_then(|value| value.word(&["certificate"]));
     let proof = proof.map_or(Proof::Any, |_| Proof::Certificate);
     fields.finish();
@@ -153,7 +155,10 @@ fn read_client(key: &str, position: Position, mut fields: Fields<'_>, reading: &
 /// A name may stand for one client only: it decides whose rights an access token has.
 fn read_oauth_client(value: &Value<'_>, draft: &Draft) -> Option<String> {
     let name = value.text()?;
-    let earlier = draft.clients.values().find(|client| client.oauth_client.as_ref() == Some(&name));
+    let earlier = draft
+        .clients
+        .values()
+        .find(|client| client.oauth_client.as_ref() == Some(&name));
     if let Some(earlier) = earlier {
         value.object(Code::OauthClientTwice, &[&printable(&name), &earlier.position]);
     }

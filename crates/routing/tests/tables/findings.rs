@@ -533,11 +533,14 @@ fn a_client_needs_something_of_its_own_to_show() {
         .clone()
         .and(INDEX, &certificate("dienst", "2026-12-31"))
         .and(INDEX, &certificate("zweit", "2026-12-31"));
-    finds(both, &[("client-certificate-twice", INDEX, 54)]);
+    finds(both, &[("client-certificate-twice", INDEX, 53)]);
     let named = two
         .and(INDEX, &certificate("dienst", "2026-12-31"))
         .replace(CLIENTS, "\"zweit-1\"", "\"dienst-1\"");
-    finds(named, &[("token-missing", CLIENTS, 9), ("oauth-client-twice", CLIENTS, 15)]);
+    finds(
+        named,
+        &[("token-missing", CLIENTS, 9), ("oauth-client-twice", CLIENTS, 15)],
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use jiff::civil::date;
 use proptest::prelude::*;
-use viereck_routing::{ListKind, NoRoute, Outcome, Place, StepResult, Tables};
+use viereck_routing::{Digest, ListKind, NoRoute, Outcome, Place, Proof, StepResult, Tables};
 
 use crate::fixture::*;
 
@@ -230,12 +230,7 @@ fn certificates_and_tokens_count_for_their_holder_and_their_term() {
     // The last day belongs to the term, in German time.
     assert!(client("geheim", "2026-12-31T22:59:59Z").is_some());
     assert!(client("geheim", "2026-12-31T23:00:00Z").is_none());
-    for wrong in [
-        "",
-        "geheim ",
-        "Geheim",
-        &viereck_routing::Digest::of(b"geheim").to_string(),
-    ] {
+    for wrong in ["", "geheim ", "Geheim", &Digest::of(b"geheim").to_string()] {
         assert!(client(wrong, "2026-11-23T00:00:00Z").is_none(), "{wrong}");
     }
 }

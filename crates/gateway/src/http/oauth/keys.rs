@@ -247,9 +247,10 @@ impl Known {
 
     fn find(&self, id: Option<&str>, algorithm: Algorithm, keep: Duration) -> Option<Arc<DecodingKey>> {
         self.fetched.filter(|fetched| fetched.elapsed() < keep)?;
-        let mut fitting = self.keys.iter().filter(|key| {
-            key.algorithms.contains(&algorithm) && id.is_none_or(|id| key.id.as_deref() == Some(id))
-        });
+        let mut fitting = self
+            .keys
+            .iter()
+            .filter(|key| key.algorithms.contains(&algorithm) && id.is_none_or(|id| key.id.as_deref() == Some(id)));
         let first = fitting.next()?;
         fitting.next().is_none().then(|| Arc::clone(&first.key))
     }
@@ -298,4 +299,33 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         algorithms,
         key: Arc::new(key),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_cannot_be_fetched_again_count_for_their_time_and_no_longer() {
+        let point = base64_simd::URL_SAFE_NO_PAD.encode_to_string([7; 32]);
+        let set = format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"a","x":"{point}","y":"{point}"}}]}}"#);
+        let known = Known::fresh(parse(set.as_bytes()).unwrap());
+        let hour = Duration::from_secs(3600);
+        assert!(known.find(Some("a"), Algorithm::ES256, hour).is_some());
+        assert!(
+            known.find(Some("a"), Algorithm::RS256, hour).is_none(),
+            "a key has its algorithms"
+        );
+        assert!(known.find(Some("b"), Algorithm::ES256, hour).is_none());
+        assert!(known.find(Some("a"), Algorithm::ES256, Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn a_key_for_something_else_is_no_key_for_tokens() {
+        let point = base64_simd::URL_SAFE_NO_PAD.encode_to_string([7; 32]);
+        for more in [r#""use":"enc""#, r#""alg":"ES384""#, r#""alg":"HS256""#] {
+            let set = format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256",{more},"x":"{point}","y":"{point}"}}]}}"#);
+            assert!(parse(set.as_bytes()).is_err(), "{more}");
+        }
+    }
 }
