@@ -75,7 +75,7 @@ impl Sslyze {
         let mut command = Command::new(&self.program);
         command.args(["-m", "sslyze", "--mozilla_config", wanted]);
         // beside what the comparison asks for
-        command.args(["--early_data", "--fallback", "--resum", "--ems"]);
+        command.args(["--certinfo", "--early_data", "--fallback", "--resum", "--ems"]);
         command.arg("--certinfo_ca_file").arg(ca).arg("--json_out").arg(&out);
         command.arg(format!("localhost:{}{{{}}}", address.port(), address.ip()));
         let output = command.output().with_context(|| format!("starting {command:?}"))?;
