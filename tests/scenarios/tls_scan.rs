@@ -292,6 +292,12 @@ async fn a_certificate_is_renewed_while_the_process_runs_and_a_broken_one_is_an_
     // an ordinary client of ours, over TLS: the authority has to be named
     let payload = here.folder().join("antrag.xml");
     std::fs::write(&payload, "<antrag/>").unwrap();
+    let metadata = here.folder().join("metadata.json");
+    std::fs::write(
+        &metadata,
+        r#"{"applicant":{"kind":"person","level":3,"attributes":{"familyName":"X"}}}"#,
+    )
+    .unwrap();
     let token = here.site.keys().join("clients").join(format!("{CLIENT}.token"));
     let (url, ca) = (url(here.sender), here.ca.to_str().unwrap());
     let send = |more: &[&str]| {
@@ -305,6 +311,7 @@ async fn a_certificate_is_renewed_while_the_process_runs_and_a_broken_one_is_an_
             token.to_str().unwrap(),
         ]);
         args.extend(["--schema", "urn:viereck:example:wohngeld:1"]);
+        args.extend(["--metadata", metadata.to_str().unwrap()]);
         args.extend(more);
         run(&args)
     };

@@ -16,11 +16,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 use viereck_custody::JournalError;
 
 use super::pki::{Authority, Issued};
 use super::submissions::{answer, form, metadata};
+use crate::config::{Adapter, Delivery};
+use crate::deliver::endpoint::{self, Endpoint};
+use crate::deliver::outcome::{Outcome, Verdict};
 use crate::gateway::Gateway;
+use crate::http::serve::{self, Listening};
 use crate::testing::{Network, SENDER, Serving, token};
 use crate::{Tls, TlsServer};
 
@@ -346,6 +351,80 @@ async fn a_fachverfahren_shows_whatever_its_section_names() {
     ] {
         assert_eq!(reply(shown, token).await, 401, "{token:?}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_is_trusted_by_its_own_authority_and_shown_a_certificate() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new("authority"));
+    let (certificate, key) = authority.server(&["localhost"]).write(folder.path(), "server");
+    let (own, own_key) = authority.client("gateway").write(folder.path(), "own");
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let ca = write("ca.pem", &authority.pem);
+    let other = write("other.pem", &Authority::new("other").pem);
+    let required = json!({ "certificate": certificate, "key": key, "client_ca": ca, "client_certificate": "required" });
+    let tls = TlsServer::load(&serde_json::from_value(required).unwrap()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/in", listener.local_addr().unwrap().port());
+    let listening = Listening {
+        name: "fachverfahren".to_owned(),
+        listener,
+        tls: Some(Arc::new(tls)),
+    };
+    let bounds = serve::Bounds {
+        connections: 16,
+        per_address: 16,
+        head: Duration::from_secs(10),
+    };
+    let router = axum::Router::new().fallback(async || "taken");
+    let stop = CancellationToken::new();
+    tokio::spawn(serve::serve(listening, router, bounds, stop.clone()));
+
+    let endpoint = |more: &Value| {
+        let mut keys = json!({ "behoerde": "default", "leistung": "default", "adapter": "http", "url": url });
+        merge(&mut keys, more.clone());
+        let Adapter::Http(config) = serde_json::from_value::<Delivery>(keys).unwrap().adapter else {
+            unreachable!()
+        };
+        Endpoint::new(endpoint::client().unwrap(), config)
+    };
+    let taken = async |more: Value| {
+        let endpoint = endpoint(&more).unwrap();
+        let verdict = endpoint
+            .post(viereck_routing::Digest::ZERO, None, reqwest::multipart::Form::new())
+            .await;
+        matches!(verdict, Verdict::Ended(Outcome::Accepted))
+    };
+    assert!(taken(json!({ "ca": ca, "certificate": own, "key": own_key })).await);
+    assert!(!taken(json!({ "ca": ca })).await, "without a certificate");
+    assert!(
+        !taken(json!({ "certificate": own, "key": own_key })).await,
+        "by the authorities of the host"
+    );
+    assert!(
+        !taken(json!({ "ca": other, "certificate": own, "key": own_key })).await,
+        "by another authority"
+    );
+    for (wrong, code) in [
+        (json!({ "ca": own_key }), "tls-file-malformed: "),
+        (json!({ "ca": folder.path().join("missing") }), "tls-file-unreadable: "),
+        (json!({ "certificate": own, "key": ca }), "tls-file-malformed: "),
+    ] {
+        let told = endpoint(&wrong).err().unwrap().to_string();
+        assert!(told.starts_with(code), "{told}");
+    }
+    for half in [
+        json!({ "certificate": own }),
+        json!({ "url": "http://x.example/", "ca": ca }),
+    ] {
+        let mut keys = json!({ "behoerde": "default", "leistung": "default", "adapter": "http", "url": url });
+        merge(&mut keys, half);
+        assert!(serde_json::from_value::<Delivery>(keys).is_err());
+    }
+    stop.cancel();
 }
 
 #[test]
