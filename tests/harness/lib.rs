@@ -13,4 +13,5 @@ pub mod python;
 pub mod rabbitmq;
 pub mod receipts;
 pub mod schema;
+pub mod tls_scan;
 pub mod wait;

@@ -48,6 +48,7 @@ mod store_promises;
 mod store_shared;
 mod table_reload;
 mod taken_twice;
+mod tls_scan;
 mod urgent_at_the_broker;
 mod waits_for_its_turn;
 mod where_is_it;

@@ -6,6 +6,8 @@
 
 mod check;
 mod delivery;
+pub(crate) mod oauth;
+pub(crate) mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +24,12 @@ use viereck_routing::{BehoerdeId, Digest, GatewayId, InvalidId, LeistungId};
 use crate::custody::{Inbox, Outbox, Receipts};
 use crate::webhooks::Webhooks;
 
+pub use oauth::Oauth;
+pub use tls::{ClientCertificate, Outgoing, Tls};
 pub use viereck_custody::{Finding, Severity};
+
+use check::is_private;
+pub use check::listener;
 
 /// One gateway.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +39,13 @@ pub struct Config {
     pub id: GatewayId,
     /// Where its HTTP interface listens.
     pub listen: SocketAddr,
+    /// How it is reached by https; without it, it speaks http.
+    pub tls: Option<Tls>,
+    /// Whether something before it ends TLS, so that it may speak http beyond this host.
+    #[serde(default)]
+    pub tls_in_front: bool,
+    /// Whose access tokens it takes beside those of the routing table.
+    pub oauth: Option<Oauth>,
     /// What it takes at most.
     #[serde(default)]
     pub limits: Limits,
@@ -85,6 +99,10 @@ pub struct Limits {
     pub bytes_in_flight: usize,
     /// Connections open at one moment; further ones wait to be accepted.
     pub connections: usize,
+    /// Of these from one address; a further one is closed at once.
+    pub connections_per_address: usize,
+    /// Requests of one address in a minute that show nothing that counts; a further one is answered 429.
+    pub unauthenticated_per_minute: u32,
     /// Messages that are being handed over at one moment, over all Fachverfahren.
     pub hand_overs: usize,
     /// Requests that wait for news of a submission at one moment; a further one is answered at once.
@@ -174,6 +192,8 @@ pub struct Endpoint {
     pub token_file: Option<PathBuf>,
     /// How long to wait for the whole answer.
     pub timeout: Duration,
+    /// Whom to trust, and what to show, where it is not the usual.
+    pub tls: Outgoing,
 }
 
 /// When a message in a folder counts as taken over.
@@ -194,8 +214,19 @@ pub struct Fachverfahren {
     pub name: String,
     /// For whom it may reply.
     pub behoerden: Behoerden,
-    /// The SHA-256 of its bearer token.
-    pub token: TokenDigest,
+    /// What it has to show.
+    pub shows: Shows,
+}
+
+/// What a Fachverfahren has to show.
+#[derive(Debug, Clone)]
+pub enum Shows {
+    /// Its bearer token, of which this is the SHA-256.
+    Token(TokenDigest),
+    /// Its TLS certificate, of whose DER this is the SHA-256.
+    Certificate(Digest),
+    /// Both.
+    Both(TokenDigest, Digest),
 }
 
 /// The authorities that a Fachverfahren works for.
@@ -243,6 +274,8 @@ impl Default for Limits {
             attachments: 99,
             bytes_in_flight: 256 << 20,
             connections: 1024,
+            connections_per_address: 256,
+            unauthenticated_per_minute: 60,
             hand_overs: 64,
             waiting: 512,
         }

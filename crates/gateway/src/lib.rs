@@ -21,6 +21,7 @@ mod gateway;
 mod http;
 mod keys;
 pub mod metrics;
+mod outgoing;
 pub mod reference;
 mod reply;
 mod routes;
@@ -32,16 +33,19 @@ mod submit;
 mod webhooks;
 
 pub use config::{
-    Acknowledge, Adapter, Behoerden, Config, Delivery, Endpoint, Fachverfahren, Finding, For, Limits, Severity,
-    Timeouts, TokenDigest,
+    Acknowledge, Adapter, Behoerden, ClientCertificate, Config, Delivery, Endpoint, Fachverfahren, Finding, For,
+    Limits, Oauth, Outgoing, Severity, Shows, Timeouts, Tls, TokenDigest, listener,
 };
 pub use custody::{Inbox, Outbox, Receipts};
 pub use deliver::adapter::AdapterError;
 pub use deliver::backlog::{Backlog, Backlogs};
 pub use deliver::health::Breaker;
 pub use http::access::AccessError;
-pub use http::serve::{Bounds, serve};
+pub use http::oauth::OauthError;
+pub use http::serve::{Bounds, Listening, serve};
+pub use http::tls::{TlsError, TlsServer};
 pub use keys::{Keys, KeysError};
+pub use outgoing::OutgoingError;
 pub use run::{Error, Inputs, readable, run};
 pub use sealing_anew::{SealAnewError, SealingAnew};
 pub use webhooks::Webhooks;

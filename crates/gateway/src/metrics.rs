@@ -106,6 +106,11 @@ fn outcomes() -> Vec<&'static str> {
     ["ok"].into_iter().chain(codes).collect()
 }
 
+const LISTENER: Label = Label {
+    name: "listener",
+    values: Values::Named("a gateway as the configuration names it, or operations"),
+};
+
 viereck_observe::declare! {
     /// Requests by what came of them: ok, or the code of the problem that was answered.
     REQUESTS = Kind::Counter, Count, "viereck_http_requests_total",
@@ -127,6 +132,13 @@ viereck_observe::declare! {
     /// Messages that wait to be handed over and of which nobody can say when they will be: nothing was measured, or an
     /// operator has paused the way.
     BACKLOG_OPEN = Kind::Gauge, Count, "viereck_backlog_without_estimate", [CUSTODIAN];
+    /// Connections by what came of their TLS handshake: ok, plaintext (it was none), too-slow, failed; too-many are those
+    /// that were closed at once, with TLS or without, because their address had as many as it may have.
+    HANDSHAKES = Kind::Counter, Count, "viereck_tls_handshakes_total",
+        [LISTENER, Label { name: "outcome", values: Values::Words(|| vec!["ok", "plaintext", "too-slow", "failed", "too-many"]) }];
+    /// Attempts to fetch the keys of the authorisation server.
+    KEY_FETCHES = Kind::Counter, Count, "viereck_oauth_key_fetches_total",
+        [CUSTODIAN, Label { name: "outcome", values: Values::Words(|| vec!["ok", "failed"]) }];
 }
 
 /// The families of one gateway.

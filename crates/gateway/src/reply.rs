@@ -26,6 +26,7 @@ use crate::config::Behoerden;
 use crate::gateway::Gateway;
 use crate::http::fields::Fields;
 use crate::http::form::{self, Form};
+use crate::http::peer::Asking;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::traced;
 use crate::reference;
@@ -42,9 +43,10 @@ const NOT_YET: SignedDuration = SignedDuration::from_hours(24);
 pub(crate) async fn post(
     State(gateway): State<Arc<Gateway>>,
     Path(case_id): Path<String>,
+    asking: Asking,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (posted, mut span) = Posted::receive(&gateway, &case_id, request).await?;
+    let (posted, mut span) = Posted::receive(&gateway, &case_id, &asking, request).await?;
     if let Some(answer) = earlier_answer(&gateway, &posted.idempotency).await? {
         return Ok(accepted(answer));
     }
@@ -80,8 +82,13 @@ struct Metadata {
 }
 
 impl Posted {
-    async fn receive(gateway: &Gateway, case_id: &str, request: Request) -> Result<(Self, Span), Problem> {
-        let fachverfahren = gateway.access.fachverfahren(request.headers())?;
+    async fn receive(
+        gateway: &Gateway,
+        case_id: &str,
+        asking: &Asking,
+        request: Request,
+    ) -> Result<(Self, Span), Problem> {
+        let fachverfahren = gateway.access.fachverfahren(asking)?;
         let span = traced::accept(request.headers(), gateway.config.id.as_str());
         let case_id: CaseId = case_id.parse().map_err(|_| Problem::of(Code::NotFound))?;
         let key = form::idempotency_key(request.headers())?;

@@ -20,6 +20,8 @@ use crate::deliver::backlog::Backlogs;
 use crate::deliver::{self, Deliveries, markers};
 use crate::gateway::Gateway;
 use crate::http::access::{Access, AccessError};
+use crate::http::serve::Listening;
+use crate::http::tls::{TlsError, TlsServer};
 use crate::http::{router, serve};
 use crate::sealing_anew::{self, SealingAnew};
 use crate::{Config, Finding, Keys, webhooks};
@@ -36,6 +38,8 @@ pub struct Inputs {
     pub keys: Keys,
     /// Where its HTTP interface listens; bound already, so that a port in use shows before anything starts.
     pub listener: TcpListener,
+    /// TLS of that interface, where the caller has read it already and may read it again.
+    pub tls: Option<Arc<TlsServer>>,
     /// Filled by it with what waits for each authority.
     pub backlogs: Backlogs,
 }
@@ -49,6 +53,9 @@ pub enum Error {
     /// A token of a Fachverfahren.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// TLS of the HTTP interface.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An adapter.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
@@ -57,12 +64,12 @@ pub enum Error {
     Journal(#[from] JournalError),
 }
 
-/// Reads what a configuration names besides its keys: files of tokens, folders of adapters. Starting asks the same.
+/// Reads what a configuration names besides its keys: files of tokens and keys, folders of adapters. Starting asks the same.
 ///
 /// # Errors
 /// The first that is missing or malformed.
 pub fn readable(config: &Config) -> Result<(), Error> {
-    Access::load(&config.fachverfahren)?;
+    Access::load(config)?;
     Deliveries::new(&config.deliveries)?;
     Ok(())
 }
@@ -79,6 +86,7 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
         journal,
         keys,
         listener,
+        tls,
         backlogs,
     } = inputs;
     let environment = tables.borrow().environment();
@@ -90,7 +98,12 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
             }
         }
     }
-    let access = Access::load(&config.fachverfahren)?;
+    // what is to be reached by TLS never speaks anything else
+    let tls = match (tls, &config.tls) {
+        (None, Some(settings)) => Some(Arc::new(TlsServer::load(settings)?)),
+        (tls, _) => tls,
+    };
+    let access = Access::load(&config)?;
     let deliveries = Arc::new(Deliveries::new(&config.deliveries)?);
     backlogs.begin(journal.clone(), Arc::clone(&deliveries), config.id.clone());
     let stages = Stages::of(&shutdown);
@@ -136,6 +149,16 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let (waiting, heard, stop) = (Arc::clone(&gateway), journal.clone(), taking.clone());
     let wake = async move { waiting.waiting.run(heard, stop).await };
     fetchers.spawn(wake.instrument(span.clone()));
+    let (asking, stop) = (Arc::clone(&gateway), taking.clone());
+    let know = async move {
+        if let Some(oauth) = &asking.access.oauth {
+            oauth.run(stop).await;
+        } else {
+            stop.cancelled().await;
+        }
+        Ok(())
+    };
+    fetchers.spawn(know.instrument(span.clone()));
     let call = webhooks::run(Arc::clone(&gateway), taking.clone());
     fetchers.spawn(call.instrument(span.clone()));
     let count = ledger::watch::run(journal.clone(), ledger::watch::Config::default(), taking.clone());
@@ -159,7 +182,12 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
 
     let (router, closed) = (router(gateway), stages.closed.clone());
     let bounds = serve::Bounds::of(&config);
-    let serving = tokio::spawn(serve::serve(listener, router, bounds, closed).instrument(span));
+    let listening = Listening {
+        name: config.id.as_str().to_owned(),
+        listener,
+        tls,
+    };
+    let serving = tokio::spawn(serve::serve(listening, router, bounds, closed).instrument(span));
 
     // whichever ends first, by an error or because it was told to, ends the others in their order
     let mut result = tokio::select! {

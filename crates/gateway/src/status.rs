@@ -24,7 +24,8 @@ use viereck_envelope::{Reason, Stage};
 use viereck_routing::{BehoerdeId, CaseId, CustodianId, Digest, LeistungId, MessageId, Region, Tables};
 
 use crate::gateway::Gateway;
-use crate::http::access;
+use crate::http::access::Scope;
+use crate::http::peer::Asking;
 use crate::http::problem::{Code, Problem};
 use crate::sealing::instant;
 
@@ -65,10 +66,11 @@ struct Told {
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seen = headers.get(header::IF_NONE_MATCH);
-    let mut view = find(&gateway, &id, &headers).await?;
+    let mut view = find(&gateway, &id, &asking, Scope::Read).await?;
     let newest = |view: &MessageView| seen.is_none_or(|seen| *seen == tag(&gateway, view));
     let mut applied = None;
     if let Some(seconds) = wait(&headers).filter(|_| !view.terminal && newest(&view)) {
@@ -78,12 +80,12 @@ pub(crate) async fn get(
             let until = Instant::now() + Duration::from_secs(seconds);
             let before = (view.message_id, view.status);
             // the place is taken: nothing that happens from here on is missed
-            view = find(&gateway, &id, &headers).await?;
+            view = find(&gateway, &id, &asking, Scope::Read).await?;
             while (view.message_id, view.status) == before
                 && newest(&view)
                 && place.news(until, &gateway.draining).await
             {
-                view = find(&gateway, &id, &headers).await?;
+                view = find(&gateway, &id, &asking, Scope::Read).await?;
             }
         }
     }
@@ -103,9 +105,10 @@ pub(crate) async fn get(
 pub(crate) async fn events(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = find(&gateway, &id, &headers).await?;
+    let view = find(&gateway, &id, &asking, Scope::Read).await?;
     let body = json!({ "submissionId": view.submission_id, "caseId": view.case_id, "events": view.events }).to_string();
     let tag = tag_of(&body);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == tag) {
@@ -114,9 +117,12 @@ pub(crate) async fn events(
     Ok((private(tag), body).into_response())
 }
 
-async fn find(gateway: &Gateway, id: &str, headers: &HeaderMap) -> Result<MessageView, Problem> {
+async fn find(gateway: &Gateway, id: &str, asking: &Asking, scope: Scope) -> Result<MessageView, Problem> {
     let tables = gateway.tables();
-    let client = access::client(headers, &tables, &gateway.config.id)?;
+    let client = gateway
+        .access
+        .client(asking, &tables, &gateway.config.id, scope)
+        .await?;
     let missing = || Problem::of(Code::NotFound);
     let id: MessageId = id.parse().map_err(|_| missing())?;
     let view = gateway.journal.submission(&id).await?;

@@ -27,9 +27,11 @@ use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::{BehoerdeId, CaseId, Class, Client, Digest, Kind, MessageId, Region, Tables};
 
 use crate::gateway::Gateway;
+use crate::http::access::Scope;
 use crate::http::form::{self, Form};
+use crate::http::peer::Asking;
 use crate::http::problem::{Code, Problem};
-use crate::http::{access, traced};
+use crate::http::traced;
 use crate::reference;
 use crate::sealing::{earlier_answer, files, fingerprint, instant, obsolete_after, sealed, unsealable};
 use metadata::Metadata;
@@ -38,22 +40,40 @@ use metadata::Metadata;
 const REPLIES: SignedDuration = SignedDuration::from_hours(24 * 730);
 
 /// `POST /v1/submissions`.
-pub(crate) async fn post(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
-    let (posted, mut span) = Posted::receive(&gateway, request).await?;
-    if let Some(answer) = earlier_answer(&gateway, &posted.idempotency).await? {
+pub(crate) async fn post(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    request: Request,
+) -> Result<Response, Problem> {
+    let tables = gateway.tables();
+    let me = &gateway.config.id;
+    let client = gateway
+        .access
+        .client(&asking, &tables, me, Scope::Submit)
+        .await?
+        .clone();
+    // the client learns how it stands from every answer, a refusal too
+    let standing = gateway.quotas.count(&client, Instant::now())?;
+    let answer = taken(&gateway, client, tables, request).await;
+    Ok(standing.told(answer.into_response()))
+}
+
+async fn taken(gateway: &Gateway, client: Client, tables: Arc<Tables>, request: Request) -> Result<Response, Problem> {
+    let (posted, mut span) = Posted::receive(gateway, client, tables, request).await?;
+    if let Some(answer) = earlier_answer(gateway, &posted.idempotency).await? {
         return accepted(answer);
     }
     let trace = span.trace();
     let under = |name| Span::begin(name, &trace, gateway.config.id.as_str());
     let resolving = under(SpanName::Resolve);
-    let routed = posted.understand()?.resolve(&gateway)?;
+    let routed = posted.understand()?.resolve(gateway)?;
     drop(resolving);
     let sealing = under(SpanName::Seal);
-    let sealed = routed.seal(&gateway).await?;
+    let sealed = routed.seal(gateway).await?;
     drop(sealing);
     span.of_message(sealed.envelope.header().message_id);
     let promising = under(SpanName::Promise);
-    let answer = sealed.promise(&gateway, trace).await?;
+    let answer = sealed.promise(gateway, trace).await?;
     drop(promising);
     accepted(answer)
 }
@@ -129,11 +149,13 @@ struct Links {
 }
 
 impl Posted {
-    async fn receive(gateway: &Gateway, request: Request) -> Result<(Self, Span), Problem> {
-        let tables = gateway.tables();
-        let client = access::client(request.headers(), &tables, &gateway.config.id)?.clone();
+    async fn receive(
+        gateway: &Gateway,
+        client: Client,
+        tables: Arc<Tables>,
+        request: Request,
+    ) -> Result<(Self, Span), Problem> {
         let span = traced::accept(request.headers(), gateway.config.id.as_str());
-        gateway.quotas.count(&client, Instant::now())?;
         let key = form::idempotency_key(request.headers())?;
         let form = form::read(gateway, request).await?;
         let fingerprint = fingerprint(gateway, &[&form.digest_input()]);

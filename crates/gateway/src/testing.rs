@@ -30,6 +30,8 @@ use viereck_routing::{CaseId, Digest, GatewayId, Kind, MessageId, Tables, day_in
 
 use crate::gateway::Gateway;
 use crate::http::access::Access;
+use crate::http::serve::Listening;
+use crate::http::tls::TlsServer;
 use crate::http::{router, serve};
 use crate::{Config, Keys};
 
@@ -241,7 +243,7 @@ impl Network {
         let journal = Journal::open(&journal, config.id.clone(), self.tables.environment())
             .await
             .unwrap();
-        let access = Access::load(&config.fachverfahren).unwrap();
+        let access = Access::load(&config).unwrap();
         let gateway = Gateway::new(config, journal, keys, access, tables, CancellationToken::new()).unwrap();
         Arc::new(gateway)
     }
@@ -364,26 +366,49 @@ pub(crate) fn config_json(id: &str, more: &str) -> serde_json::Value {
 /// A gateway's HTTP interface on a port of its own.
 pub(crate) struct Serving {
     pub(crate) base: String,
+    pub(crate) address: std::net::SocketAddr,
     pub(crate) http: reqwest::Client,
     closed: CancellationToken,
 }
 
 impl Serving {
     pub(crate) async fn start(gateway: &Arc<Gateway>) -> Self {
+        let tls = gateway.config.tls.as_ref();
+        Self::start_with(gateway, tls.map(|tls| Arc::new(TlsServer::load(tls).unwrap()))).await
+    }
+
+    /// The same with TLS that somebody else may change.
+    pub(crate) async fn start_with(gateway: &Arc<Gateway>, tls: Option<Arc<TlsServer>>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let base = match tls {
+            Some(_) => format!("https://localhost:{}", address.port()),
+            None => format!("http://{address}"),
+        };
         let closed = CancellationToken::new();
+        let (asking, stop) = (Arc::clone(gateway), closed.clone());
+        tokio::spawn(async move {
+            if let Some(oauth) = &asking.access.oauth {
+                oauth.run(stop).await;
+            }
+        });
         let (waiting, stop) = (Arc::clone(gateway), closed.clone());
         tokio::spawn(async move { waiting.waiting.run(waiting.journal.clone(), stop).await });
         let bounds = serve::Bounds::of(&gateway.config);
-        tokio::spawn(serve::serve(
+        let listening = Listening {
+            name: gateway.config.id.as_str().to_owned(),
             listener,
+            tls,
+        };
+        tokio::spawn(serve::serve(
+            listening,
             router(Arc::clone(gateway)),
             bounds,
             closed.clone(),
         ));
         Self {
             base,
+            address,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             closed,
         }

@@ -284,6 +284,10 @@ catalogue! {
         de: "Die Leistung {0} steht in keiner leistungen.toml.", "Die Leistung eintragen oder den Schlüssel berichtigen.";
         en: "The Leistung {0} stands in no leistungen.toml.", "Enter the Leistung or correct the key.";
     }
+    Error OauthClientTwice "oauth-client-twice" {
+        de: "Den Namen `{0}` trägt schon der Client in {1}.", "Jedem Client den Namen geben, den der Autorisierungsserver für ihn allein verwendet.";
+        en: "The client at {1} has the name `{0}` already.", "Give each client the name that the authorisation server uses for it alone.";
+    }
     Error ClientUnknown "client-unknown" {
         de: "Den Client {0} gibt es nicht.", "In einer clients.toml eintragen oder den Namen berichtigen.";
         en: "There is no client {0}.", "Enter it in a clients.toml or correct the name.";
@@ -367,8 +371,16 @@ catalogue! {
         en: "The last certificate of {0} for the purpose {1} ends on {2}.", "Enter a successor in time.";
     }
     Warning TokenMissing "token-missing" {
-        de: "Der Client {0} hat kein gültiges Token und kann nichts einreichen.", "In certificates/certificates.toml ein Token eintragen.";
-        en: "The client {0} has no valid token and cannot post anything.", "Enter a token in certificates/certificates.toml.";
+        de: "Der Client {0} hat kein gültiges Token und kann nichts einreichen.", "In certificates/certificates.toml ein Token oder ein Zertifikat eintragen, oder oauth_client beim Client.";
+        en: "The client {0} has no valid token and cannot post anything.", "Enter a token or a certificate in certificates/certificates.toml, or oauth_client with the client.";
+    }
+    Error ClientCertificateTwice "client-certificate-twice" {
+        de: "Dasselbe Zertifikat ist schon für den Client {0} eingetragen.", "Jedem Client ein eigenes Zertifikat geben.";
+        en: "The same certificate is entered for the client {0} already.", "Give each client a certificate of its own.";
+    }
+    Warning ClientCertificateMissing "client-certificate-missing" {
+        de: "Der Client {0} muss ein Zertifikat zeigen, aber keines von ihm gilt heute.", "In certificates/certificates.toml einen Abschnitt client_certificate eintragen.";
+        en: "The client {0} has to show a certificate, but none of it is valid today.", "Enter a section client_certificate in certificates/certificates.toml.";
     }
 }
 

@@ -68,8 +68,21 @@ pub struct Client {
     pub laender: BTreeSet<String>,
     /// How much it may post.
     pub quota: Quota,
+    /// How the authorisation server names it in its access tokens, if it gets any.
+    pub oauth_client: Option<String>,
+    /// With what it has to show who it is.
+    pub proof: Proof,
     /// Where it stands in the tables.
     pub position: Position,
+}
+
+/// With what a client has to show who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A token or a certificate of its own, whichever it has.
+    Any,
+    /// Its certificate, with or without a token; a token alone is not enough.
+    Certificate,
 }
 
 /// How much a client may post.

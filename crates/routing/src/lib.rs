@@ -31,7 +31,7 @@ pub use certificate::{Certificate, CertificateError, PublicKey};
 pub use competence::Choice;
 pub use digest::Digest;
 pub use finding::{Finding, Findings, Lang, Severity, Told};
-pub use gateway::{Broker, Client, Gateway, Quota};
+pub use gateway::{Broker, Client, Gateway, Proof, Quota};
 pub use ids::{BehoerdeId, CaseId, ClientId, CustodianId, GatewayId, InvalidId, LeistungId, MessageId};
 pub use leistung::{Class, Fallback, Leistung, ReplySchema, Schema};
 pub use participant::{Delivery, Participant, ParticipantKind};

@@ -29,9 +29,9 @@ pub(crate) struct Pin {
     pub(crate) term: Term,
 }
 
-/// The SHA-256 of a client's bearer token and its term.
+/// The SHA-256 of what a client shows, its bearer token or its certificate, and its term.
 #[derive(Debug, Clone)]
-pub(crate) struct TokenPin {
+pub(crate) struct ClientPin {
     pub(crate) client: ClientId,
     pub(crate) sha256: Digest,
     pub(crate) term: Term,
@@ -42,7 +42,8 @@ pub(crate) struct TokenPin {
 pub(crate) struct Pins {
     pub(crate) signing: BTreeMap<CustodianId, Vec<Pin>>,
     pub(crate) encryption: BTreeMap<BehoerdeId, Vec<Pin>>,
-    pub(crate) tokens: Vec<TokenPin>,
+    pub(crate) tokens: Vec<ClientPin>,
+    pub(crate) client_certificates: Vec<ClientPin>,
 }
 
 impl Pins {
@@ -71,6 +72,13 @@ impl Pins {
             }
         }
         found
+    }
+
+    /// A certificate is no secret: its holder has proved to have the key.
+    pub(crate) fn client_of_certificate(&self, sha256: &Digest, at: Timestamp) -> Option<&ClientId> {
+        let pins = self.client_certificates.iter();
+        let mut matching = pins.filter(|pin| pin.sha256 == *sha256 && pin.term.contains(at));
+        matching.next().map(|pin| &pin.client)
     }
 }
 

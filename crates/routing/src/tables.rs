@@ -200,6 +200,18 @@ impl Tables {
         self.clients.get(self.pins.as_ref()?.client_of(token, at)?)
     }
 
+    /// The client whose TLS certificate this is, by the SHA-256 of its DER, if it counts at this instant.
+    pub fn client_by_certificate_at(&self, sha256: &Digest, at: Timestamp) -> Option<&Client> {
+        self.clients.get(self.pins.as_ref()?.client_of_certificate(sha256, at)?)
+    }
+
+    /// The client that the authorisation server calls by this name.
+    pub fn client_by_oauth(&self, name: &str) -> Option<&Client> {
+        self.clients
+            .values()
+            .find(|client| client.oauth_client.as_deref() == Some(name))
+    }
+
     /// The portal as which a client writes for a Leistung: the first of its authors that writes for it.
     pub fn author_for(&self, client: &Client, leistung: &LeistungId) -> Option<&BehoerdeId> {
         let portal = |id: &&BehoerdeId| self.participants.get(*id).is_some_and(|p| p.writes_for(leistung));

@@ -276,7 +276,12 @@ impl Config {
         let gateways = self.gateways.iter().enumerate();
         let gateways =
             gateways.flat_map(|(index, gateway)| under(format!("gateway[{index}]"), gateway.settings.check()));
-        broker.chain(gateways).collect()
+        let operations = self.operations.iter().flat_map(|operations| {
+            let found =
+                viereck_gateway::listener("", operations.listen, operations.tls.as_ref(), operations.tls_in_front);
+            under("operations".to_owned(), found)
+        });
+        broker.chain(gateways).chain(operations).collect()
     }
 
     fn free_of_contradictions(&self, layers: &Layers) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod drill;
 pub mod envelope;
 pub mod failure;
+mod http_client;
 pub mod journal;
 mod journals;
 pub mod keys;

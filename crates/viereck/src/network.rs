@@ -10,6 +10,7 @@
 
 mod prepared;
 mod sampling;
+mod secured;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use crate::{link, telemetry};
 pub use self::prepared::Prepared;
 use self::prepared::{Sources, gateway_keys};
 use self::sampling::Sampling;
+use self::secured::{Listener, Secured};
 
 /// How much longer than its longest hand-over a process may take to end.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -47,6 +49,8 @@ pub struct Network {
     addresses: BTreeMap<GatewayId, SocketAddr>,
     journals: BTreeMap<CustodianId, Journal>,
     link: Link,
+    /// TLS of the listeners.
+    secured: Secured,
     tables: watch::Sender<Arc<Tables>>,
     roles: JoinSet<(CustodianId, Result<(), Failure>)>,
     /// Looks at what the roles do, and ends with them.
@@ -80,6 +84,7 @@ impl Network {
             tables,
             broker,
             gateways,
+            secured,
         } = prepared;
         telemetry::metrics::record();
         let sources = Sources::of(&config);
@@ -134,6 +139,7 @@ impl Network {
             addresses: BTreeMap::new(),
             journals,
             link,
+            secured,
             tables: watch::Sender::new(Arc::new(tables)),
             roles: JoinSet::new(),
             sampling: JoinSet::new(),
@@ -160,6 +166,8 @@ impl Network {
             false => Detail::Sums,
         };
         network.spawn_sampling(detail, &times);
+        let watch = network.secured.clone().watch(network.shutdown.child_token());
+        network.sampling.spawn(watch);
         Ok(network)
     }
 
@@ -184,13 +192,14 @@ impl Network {
             self.link.clone(),
             self.shutdown.child_token(),
         )?;
+        let tls = self.secured.of(&Listener::Operations);
         self.operations = listener.local_addr().ok();
         tracing::info!(
             address = self.operations.map(tracing::field::display),
             "operations interface listens"
         );
         self.sampling
-            .spawn(operations::serve(listener, operations, self.ended.child_token()));
+            .spawn(operations::serve(listener, tls, operations, self.ended.child_token()));
         Ok(())
     }
 
@@ -250,6 +259,7 @@ impl Network {
             journal: self.opened(&id)?,
             keys,
             listener,
+            tls: self.secured.of(&Listener::Gateway(id.clone())),
             backlogs: self.gateways.backlogs.entry(id.clone()).or_default().clone(),
         };
         let shutdown = self.shutdown.child_token();
@@ -323,6 +333,14 @@ impl Network {
         let before = self.tables.send_replace(Arc::new(tables));
         telemetry::metrics::in_force(release, Some(before.release()));
         Ok(release)
+    }
+
+    /// Reads the files of TLS again; connections made from now on see what they hold. What does not load changes nothing.
+    pub async fn reload_tls(&self) {
+        let secured = self.secured.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || secured.reload()).await {
+            tracing::error!(%error, alarm = "internal", "reading the files of TLS broke off");
+        }
     }
 
     /// Waits until a role ends although nobody told it to.

@@ -1,7 +1,7 @@
 //! `viereck run`, `sender`, `broker` and `receiver`: a network until a signal ends it.
 //!
-//! SIGHUP reads the routing table, its certificates and the log level again; whatever does not load leaves the old in
-//! force. SIGTERM and SIGINT stop the network in order, and the process ends with 0.
+//! SIGHUP reads the routing table, its certificates, the files of TLS and the log level again; whatever does not load
+//! leaves the old in force. SIGTERM and SIGINT stop the network in order, and the process ends with 0.
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -85,6 +85,7 @@ async fn reload(network: &Network, source: Option<&Source>) {
             );
         }
     }
+    network.reload_tls().await;
     let Some(source) = source else { return };
     let changed = source
         .load()

@@ -14,6 +14,7 @@ use viereck_routing::LeistungId;
 
 use crate::envelope::media_type;
 use crate::failure::{Exit, Failure, Position};
+use crate::http_client;
 use crate::output;
 use crate::routes::PlaceFlags;
 
@@ -34,9 +35,12 @@ pub struct Send {
     /// The sender gateway
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8001")]
     url: String,
-    /// A file that holds the bearer token; else the variable VIERECK_TOKEN
+    /// A file that holds the bearer token, or an access token; else the variable VIERECK_TOKEN
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// The authorities to trust for an https URL, PEM; those of the host if left out
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The schema of the payload; if left out, the only one that the authority accepts
     #[arg(long, value_name = "URN")]
     schema: Option<String>,
@@ -107,18 +111,8 @@ struct Gateway {
 
 impl Gateway {
     fn new(args: &Send) -> Result<Self, Failure> {
-        let http = Client::builder()
-            .timeout(Duration::from_secs(60))
-            .build()
-            .map_err(|error| {
-                Failure::new(
-                    Exit::Unexpected,
-                    "http-client-failed",
-                    format!("cannot make an HTTP client: {error}"),
-                )
-            })?;
         Ok(Self {
-            http,
+            http: http_client::new(args.ca.as_deref(), Duration::from_secs(60))?,
             url: args.url.trim_end_matches('/').to_owned(),
             token: token(args.token_file.as_deref())?,
         })

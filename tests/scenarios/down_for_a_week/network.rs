@@ -115,6 +115,7 @@ impl Network {
                 tables: tables.clone(),
                 link: link.clone(),
                 journal: journal.clone(),
+                tls: None,
             };
             let run = viereck_gateway::run(config, inputs, gateways.stop.clone());
             gateways.tasks.push(tokio::spawn(run));

@@ -1,15 +1,21 @@
 //! What is well-formed and still wrong or unwise, found before anything starts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
+use reqwest::Url;
 use viereck_custody::Finding;
 
-use super::{Acknowledge, Adapter, Behoerden, Config, ENVELOPE_BYTES, Endpoint, Limits, Timeouts};
+use super::{
+    Acknowledge, Adapter, Behoerden, ClientCertificate, Config, ENVELOPE_BYTES, Limits, Oauth, Shows, Timeouts, Tls,
+};
 
 impl Config {
     /// Everything that is well-formed and still wrong or unwise, in the order of the file.
     pub fn check(&self) -> Vec<Finding> {
         let mut findings = self.limits.check();
+        findings.extend(listener("", self.listen, self.tls.as_ref(), self.tls_in_front));
+        findings.extend(self.oauth.iter().flat_map(Oauth::check));
         let Timeouts {
             header_seconds,
             body_seconds,
@@ -56,6 +62,11 @@ impl Config {
                     "It may reply for nobody: name its Behörden.",
                 ));
             }
+            let asked = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+            if !matches!(fachverfahren.shows, Shows::Token(_)) && !asked {
+                let sentence = "Nobody is asked for a certificate: set client_ca in [gateway.tls].";
+                findings.push(Finding::error("certificate-unasked", &key, sentence));
+            }
         }
         findings
     }
@@ -82,6 +93,12 @@ impl Limits {
             ("limits.attachments", self.attachments.max(1), 99),
             ("limits.bytes_in_flight", self.bytes_in_flight, 1 << 40),
             ("limits.connections", self.connections, 65_536),
+            ("limits.connections_per_address", self.connections_per_address, 65_536),
+            (
+                "limits.unauthenticated_per_minute",
+                self.unauthenticated_per_minute as usize,
+                1_000_000,
+            ),
             ("limits.hand_overs", self.hand_overs, 4096),
             ("limits.waiting", self.waiting, 65_536),
         ] {
@@ -111,27 +128,55 @@ impl Adapter {
                 "With rename a message counts as taken over before anybody has looked at it. Let the Fachverfahren set \
                  a marker.",
             )),
-            Adapter::Http(endpoint) | Adapter::Postfach(endpoint) if !endpoint.is_private() => Some(Finding::warning(
-                "plaintext",
-                &format!("{key}.url"),
-                "Applications would leave this host unencrypted. Use https.",
-            )),
+            Adapter::Http(endpoint) | Adapter::Postfach(endpoint) if !is_private(&endpoint.url) => {
+                Some(Finding::warning(
+                    "plaintext",
+                    &format!("{key}.url"),
+                    "Applications would leave this host unencrypted. Use https.",
+                ))
+            }
             Adapter::Http(_) | Adapter::Postfach(_) | Adapter::Directory { .. } => None,
         }
     }
 }
 
-impl Endpoint {
-    /// Whether nobody between here and there can read along.
-    fn is_private(&self) -> bool {
-        let loopback = match self.url.host_str() {
-            Some("localhost") => true,
-            Some(host) => {
-                let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-                address.is_ok_and(|address| address.is_loopback())
-            }
-            None => false,
-        };
-        self.url.scheme() == "https" || loopback
+/// What is wrong with where a server listens, and how; `section` stands before the keys.
+///
+/// Tokens and applications in plaintext are an error and no warning: nobody reads warnings of a container that runs. Where
+/// TLS ends before this process, somebody has to have said so.
+pub fn listener(section: &str, listen: SocketAddr, tls: Option<&Tls>, tls_in_front: bool) -> Vec<Finding> {
+    let key = |name: &str| format!("{section}{name}");
+    let mut findings = Vec::new();
+    match tls {
+        None if !listen.ip().is_loopback() && !tls_in_front => findings.push(Finding::error(
+            "plaintext",
+            &key("listen"),
+            "What is sent there would cross the network unencrypted. Add a tls section, or set tls_in_front = true where \
+             something before this process ends TLS.",
+        )),
+        Some(_) if tls_in_front => findings.push(Finding::error(
+            "contradiction",
+            &key("tls_in_front"),
+            "Either TLS ends here or in front of here.",
+        )),
+        Some(tls) if tls.client_ca.is_none() && tls.client_certificate == ClientCertificate::Required => {
+            let sentence = "A certificate can be required only with client_ca, the authorities that it may be of.";
+            findings.push(Finding::error("contradiction", &key("tls.client_certificate"), sentence));
+        }
+        None | Some(_) => {}
     }
+    findings
+}
+
+/// Whether nobody between here and there can read along.
+pub(super) fn is_private(url: &Url) -> bool {
+    let loopback = match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+            address.is_ok_and(|address| address.is_loopback())
+        }
+        None => false,
+    };
+    url.scheme() == "https" || loopback
 }

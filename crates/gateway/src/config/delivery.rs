@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use viereck_routing::{BehoerdeId, Digest};
 
-use super::{Acknowledge, Adapter, Behoerden, Delivery, Endpoint, Fachverfahren, For, TokenDigest};
+use super::{Acknowledge, Adapter, Behoerden, Delivery, Endpoint, Fachverfahren, For, Outgoing, Shows, TokenDigest};
 
 /// A delivery as it is written: which keys fit depends on the adapter.
 #[derive(Deserialize)]
@@ -22,6 +22,9 @@ pub(super) struct Keys {
     url: Option<String>,
     token_file: Option<PathBuf>,
     timeout_seconds: Option<u64>,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
     folder: Option<PathBuf>,
     acknowledge: Option<Acknowledge>,
 }
@@ -78,16 +81,30 @@ impl Keys {
             return Err("timeout_seconds: a number from 1 to 3600".to_owned());
         }
         let timeout = Duration::from_secs(seconds);
+        let identity = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err("certificate and key belong together".to_owned()),
+        };
+        let tls = Outgoing { ca: self.ca, identity };
+        if url.scheme() != "https" && (tls.ca.is_some() || tls.identity.is_some()) {
+            return Err("ca, certificate and key belong to an https URL".to_owned());
+        }
         Ok(Endpoint {
             url,
             token_file: self.token_file,
             timeout,
+            tls,
         })
     }
 
     fn directory(self) -> Result<Adapter, String> {
-        if self.url.is_some() || self.token_file.is_some() || self.timeout_seconds.is_some() {
-            return Err("url, token_file and timeout_seconds belong to the adapters http and postfach".to_owned());
+        let tls = [&self.ca, &self.certificate, &self.key];
+        let secured = tls.iter().any(|file| file.is_some());
+        if self.url.is_some() || self.token_file.is_some() || self.timeout_seconds.is_some() || secured {
+            let sentence = "url, token_file, timeout_seconds, ca, certificate and key belong to the adapters http and \
+                            postfach";
+            return Err(sentence.to_owned());
         }
         let folder = self
             .folder
@@ -106,6 +123,7 @@ pub(super) struct FachverfahrenKeys {
     behoerden: BehoerdenKeys,
     token_sha256: Option<Digest>,
     token_sha256_file: Option<PathBuf>,
+    certificate_sha256: Option<Digest>,
 }
 
 /// `"all"` or a list.
@@ -133,14 +151,21 @@ impl TryFrom<FachverfahrenKeys> for Fachverfahren {
 
     fn try_from(keys: FachverfahrenKeys) -> Result<Self, String> {
         let token = match (keys.token_sha256, keys.token_sha256_file) {
-            (Some(digest), None) => TokenDigest::Here(digest),
-            (None, Some(file)) => TokenDigest::File(file),
-            _ => return Err("exactly one of token_sha256 and token_sha256_file".to_owned()),
+            (Some(digest), None) => Some(TokenDigest::Here(digest)),
+            (None, Some(file)) => Some(TokenDigest::File(file)),
+            (None, None) => None,
+            (Some(_), Some(_)) => return Err("either token_sha256 or token_sha256_file".to_owned()),
+        };
+        let shows = match (token, keys.certificate_sha256) {
+            (Some(token), None) => Shows::Token(token),
+            (None, Some(certificate)) => Shows::Certificate(certificate),
+            (Some(token), Some(certificate)) => Shows::Both(token, certificate),
+            (None, None) => return Err("one of token_sha256, token_sha256_file and certificate_sha256".to_owned()),
         };
         Ok(Self {
             name: keys.name,
             behoerden: keys.behoerden.try_into()?,
-            token,
+            shows,
         })
     }
 }

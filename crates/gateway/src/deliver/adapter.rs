@@ -10,6 +10,7 @@ use reqwest::Client;
 use super::directory::Directory;
 use super::endpoint::Endpoint;
 use crate::config;
+use crate::outgoing::OutgoingError;
 
 /// An adapter that is ready.
 pub(crate) enum Adapter {
@@ -32,9 +33,9 @@ pub enum AdapterError {
     /// The token cannot stand in a header.
     #[error("token-malformed: {0} holds no bearer token")]
     Malformed(PathBuf),
-    /// The HTTP client cannot be made, e.g. because there are no root certificates.
-    #[error("http-client: {0}")]
-    Client(#[from] reqwest::Error),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Client(#[from] OutgoingError),
     /// The folder to hand over into is not there, or nobody may look into it.
     #[error("folder-missing: {folder}: {error}; it is never made by the gateway: mount it, or make it")]
     NoFolder {
@@ -43,6 +44,12 @@ pub enum AdapterError {
         /// Why.
         error: std::io::Error,
     },
+}
+
+impl From<reqwest::Error> for AdapterError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Client(error.into())
+    }
 }
 
 impl Adapter {

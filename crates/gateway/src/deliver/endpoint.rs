@@ -1,19 +1,20 @@
-//! Posting to an HTTP server of corner 4: one client for all, without surprises.
+//! Posting to an HTTP server of corner 4: one client for all that need nothing of their own, without surprises.
 //!
-//! Guarantees: no redirect is followed and no proxy of the environment is used, because an application goes where the
-//! operator said and nowhere else; every request carries the envelope digest as its `Idempotency-Key`.
+//! Guarantees: an application goes where the operator said and nowhere else (`outgoing`); every request carries the
+//! envelope digest as its `Idempotency-Key`.
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Client, redirect};
+use reqwest::{Body, Client};
 use viereck_observe::Trace;
 use viereck_routing::Digest;
 
 use super::adapter::AdapterError;
 use super::outcome::{Verdict, verdict};
-use crate::config;
+use crate::config::{self, Outgoing};
 use crate::http::traced::TRACEPARENT;
+use crate::outgoing;
 
 /// An HTTP server of corner 4, ready to be posted to.
 pub(crate) struct Endpoint {
@@ -22,12 +23,9 @@ pub(crate) struct Endpoint {
     authorization: Option<HeaderValue>,
 }
 
-/// The client that all endpoints share.
+/// The client that all endpoints share but those with an authority or a certificate of their own.
 pub(crate) fn client() -> Result<Client, AdapterError> {
-    Ok(Client::builder()
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .build()?)
+    Ok(outgoing::builder(&Outgoing::default())?.build()?)
 }
 
 impl Endpoint {
@@ -42,6 +40,13 @@ impl Endpoint {
             value.set_sensitive(true);
             Ok::<_, AdapterError>(value)
         });
+        let client = match &config.tls {
+            Outgoing {
+                ca: None,
+                identity: None,
+            } => client,
+            tls => outgoing::builder(tls)?.build()?,
+        };
         Ok(Self {
             client,
             authorization: authorization.transpose()?,

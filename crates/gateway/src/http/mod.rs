@@ -10,13 +10,18 @@
 //! | `GET /healthz/live`, `/healthz/ready` | whoever runs the gateway | here |
 
 pub(crate) mod access;
+mod attempts;
 mod body;
 pub(crate) mod fields;
 pub(crate) mod form;
+pub(crate) mod oauth;
 pub(crate) mod page;
+pub(crate) mod peer;
 pub(crate) mod problem;
 pub(crate) mod quota;
+mod seats;
 pub(crate) mod serve;
+pub(crate) mod tls;
 pub(crate) mod traced;
 
 use std::sync::Arc;

@@ -58,10 +58,18 @@ codes! {
     Unauthenticated = "unauthenticated", UNAUTHORIZED, false,
         "The bearer token is missing or not known here",
         "Send Authorization: Bearer with the token issued for this gateway and this environment.";
+    /// A token alone is not enough.
+    CertificateRequired = "certificate-required", UNAUTHORIZED, false,
+        "This client has to show its certificate",
+        "Connect with the TLS certificate that is entered for the client in the routing table.";
+    /// Too many requests without anything that counts.
+    TooManyAttempts = "too-many-attempts", TOO_MANY_REQUESTS, true,
+        "Too many requests from this address that nobody is known for",
+        "Wait for the seconds of Retry-After, and check the token.";
     /// Known, but not entitled.
     NotPermitted = "not-permitted", FORBIDDEN, false,
         "This is not among what the token permits",
-        "Ask the operator of the gateway to extend the entry in the routing table.";
+        "Ask the operator of the gateway to extend the entry in the routing table, or for a token with the scope of WWW-Authenticate.";
     /// Nobody is competent.
     NoRoute = "no-route", UNPROCESSABLE_ENTITY, false,
         "No authority is entered for this Leistung and place",
@@ -137,6 +145,10 @@ codes! {
     /// The journal was restored from a copy a short while ago.
     CaseNotYetKnown = "case-not-yet-known", SERVICE_UNAVAILABLE, true,
         "The gateway was restored from a copy, and what it took meanwhile may still come again",
+        "Repeat it with the same Idempotency-Key after the seconds of Retry-After.";
+    /// Nobody can say whether the access token counts.
+    IssuerUnavailable = "issuer-unavailable", SERVICE_UNAVAILABLE, true,
+        "The keys of the authorisation server cannot be fetched at present",
         "Repeat it with the same Idempotency-Key after the seconds of Retry-After.";
     /// Told to stop.
     Stopping = "stopping", SERVICE_UNAVAILABLE, true,
@@ -289,7 +301,7 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if self.code == Code::Unauthenticated {
+        if self.code.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = self.retry_after {

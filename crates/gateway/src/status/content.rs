@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -28,16 +28,17 @@ use viereck_routing::MessageId;
 
 use super::find;
 use crate::gateway::Gateway;
-use crate::http::access;
+use crate::http::access::Scope;
+use crate::http::peer::Asking;
 use crate::http::problem::{Code, Problem};
 
 /// `GET /v1/submissions/{id}/content`: changes nothing.
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<Response, Problem> {
-    let message = named(&gateway, &id, &headers).await?;
+    let message = named(&gateway, &id, &asking, Scope::Read).await?;
     let largest = gateway.config.limits.request_bytes();
     let room = gateway.room_for(largest).ok_or_else(|| Problem::of(Code::Busy))?;
     let kept = gateway.journal.kept_content(&message).await?;
@@ -67,9 +68,9 @@ pub(crate) async fn get(
 pub(crate) async fn delete(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<StatusCode, Problem> {
-    let message = named(&gateway, &id, &headers).await?;
+    let message = named(&gateway, &id, &asking, Scope::Submit).await?;
     match gateway.journal.erase_content(&message, None).await {
         Ok(()) | Err(ContentError::NotKept) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(error.into()),
@@ -77,11 +78,14 @@ pub(crate) async fn delete(
 }
 
 /// The message that stands for this client's submission now.
-async fn named(gateway: &Gateway, id: &str, headers: &HeaderMap) -> Result<MessageKey, Problem> {
+async fn named(gateway: &Gateway, id: &str, asking: &Asking, scope: Scope) -> Result<MessageKey, Problem> {
     let tables = gateway.tables();
-    let client = access::client(headers, &tables, &gateway.config.id)?;
+    let client = gateway
+        .access
+        .client(asking, &tables, &gateway.config.id, scope)
+        .await?;
     gateway.quotas.count(client, Instant::now())?;
-    let view = find(gateway, id, headers).await?;
+    let view = find(gateway, id, asking, scope).await?;
     Ok(MessageKey {
         author: view.author,
         message_id: view.message_id,

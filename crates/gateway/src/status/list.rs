@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -14,8 +14,10 @@ use viereck_custody::list::{Filter, Position};
 
 use super::Submission;
 use crate::gateway::Gateway;
+use crate::http::access::Scope;
+use crate::http::page;
+use crate::http::peer::Asking;
 use crate::http::problem::{FieldError, Problem};
-use crate::http::{access, page};
 
 /// The questions; all texts, so that a mistake is named by its own key.
 #[derive(Deserialize)]
@@ -35,10 +37,11 @@ pub(crate) struct Questions {
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     questions: Result<Query<Questions>, QueryRejection>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<Response, Problem> {
     let tables = gateway.tables();
-    let client = access::client(&headers, &tables, &gateway.config.id)?;
+    let me = &gateway.config.id;
+    let client = gateway.access.client(&asking, &tables, me, Scope::Read).await?;
     let expected = "status, since, until, leistung, behoerde, overdue, cursor, limit, each once";
     let unknown = |_| Problem::invalid(vec![FieldError::new("", "unknown-key", expected)]);
     let Query(questions) = questions.map_err(unknown)?;

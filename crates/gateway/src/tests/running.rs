@@ -29,6 +29,7 @@ async fn inputs(network: &Network, link: Link) -> (Inputs, String) {
             journal,
             keys: network.keys(SENDER),
             listener,
+            tls: None,
             backlogs: crate::Backlogs::default(),
         },
         base,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use reqwest::Url;
@@ -21,9 +21,10 @@ use super::addresses::UrlRefused;
 use super::event;
 use super::previous_until;
 use crate::gateway::Gateway;
-use crate::http::access;
+use crate::http::access::Scope;
 use crate::http::fields::Fields;
 use crate::http::page::{self, PageQuery};
+use crate::http::peer::Asking;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::sealing::instant;
 
@@ -75,8 +76,12 @@ struct Line {
 }
 
 /// `POST /v1/webhooks`.
-pub(crate) async fn post(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
-    let client = client(&gateway, request.headers())?;
+pub(crate) async fn post(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    request: Request,
+) -> Result<Response, Problem> {
+    let client = client(&gateway, &asking, Scope::Submit).await?;
     gateway.quotas.count(&client, Instant::now())?;
     let url = read(&gateway, request).await?;
     match gateway
@@ -97,8 +102,8 @@ pub(crate) async fn post(State(gateway): State<Arc<Gateway>>, request: Request) 
 }
 
 /// `GET /v1/webhooks`.
-pub(crate) async fn list(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let client = client(&gateway, &headers)?;
+pub(crate) async fn list(State(gateway): State<Arc<Gateway>>, asking: Asking) -> Result<Response, Problem> {
+    let client = client(&gateway, &asking, Scope::Read).await?;
     let webhooks = gateway.journal.webhooks(&client.id).await?;
     let shown: Vec<Value> = webhooks.iter().map(|webhook| shown(webhook, None).0).collect();
     Ok((secretly(), Json(json!({ "webhooks": shown }))).into_response())
@@ -108,9 +113,9 @@ pub(crate) async fn list(State(gateway): State<Arc<Gateway>>, headers: HeaderMap
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<Response, Problem> {
-    let (_, webhook) = find(&gateway, &headers, &id).await?;
+    let (_, webhook) = find(&gateway, &asking, Scope::Read, &id).await?;
     Ok((secretly(), shown(&webhook, None)).into_response())
 }
 
@@ -118,9 +123,9 @@ pub(crate) async fn get(
 pub(crate) async fn delete(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<StatusCode, Problem> {
-    let client = client(&gateway, &headers)?;
+    let client = client(&gateway, &asking, Scope::Submit).await?;
     match gateway.journal.remove_webhook(&client.id, &id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::of(Code::NotFound)),
@@ -131,9 +136,9 @@ pub(crate) async fn delete(
 pub(crate) async fn rotate(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<Response, Problem> {
-    let client = client(&gateway, &headers)?;
+    let client = client(&gateway, &asking, Scope::Submit).await?;
     gateway.quotas.count(&client, Instant::now())?;
     let rotated = gateway.journal.rotate_webhook(&client.id, &id).await?;
     let webhook = rotated.ok_or_else(|| Problem::of(Code::NotFound))?;
@@ -148,9 +153,9 @@ pub(crate) async fn rotate(
 pub(crate) async fn enable(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<Response, Problem> {
-    let client = client(&gateway, &headers)?;
+    let client = client(&gateway, &asking, Scope::Submit).await?;
     let enabled = gateway.journal.enable_webhook(&client.id, &id).await?;
     let webhook = enabled.ok_or_else(|| Problem::of(Code::NotFound))?;
     gateway.webhooks.wanted.notify_one();
@@ -161,9 +166,9 @@ pub(crate) async fn enable(
 pub(crate) async fn test(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<Response, Problem> {
-    let (client, webhook) = find(&gateway, &headers, &id).await?;
+    let (client, webhook) = find(&gateway, &asking, Scope::Submit, &id).await?;
     gateway.quotas.count(&client, Instant::now())?;
     let _seat = gateway
         .webhooks
@@ -188,9 +193,9 @@ pub(crate) async fn deliveries(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
     query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<Response, Problem> {
-    let (_, webhook) = find(&gateway, &headers, &id).await?;
+    let (_, webhook) = find(&gateway, &asking, Scope::Read, &id).await?;
     let unknown = |_| Problem::invalid(vec![FieldError::new("", "unknown-key", "cursor, limit")]);
     let Query(query) = query.map_err(unknown)?;
     let limit = query.limit()?;
@@ -211,9 +216,9 @@ pub(crate) async fn deliveries(
 pub(crate) async fn redeliver(
     State(gateway): State<Arc<Gateway>>,
     Path((id, delivery)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
 ) -> Result<StatusCode, Problem> {
-    let client = client(&gateway, &headers)?;
+    let client = client(&gateway, &asking, Scope::Submit).await?;
     gateway.quotas.count(&client, Instant::now())?;
     match gateway.journal.redeliver(&client.id, &id, &delivery).await? {
         true => {
@@ -224,12 +229,13 @@ pub(crate) async fn redeliver(
     }
 }
 
-fn client(gateway: &Gateway, headers: &HeaderMap) -> Result<Client, Problem> {
-    Ok(access::client(headers, &gateway.tables(), &gateway.config.id)?.clone())
+async fn client(gateway: &Gateway, asking: &Asking, scope: Scope) -> Result<Client, Problem> {
+    let (tables, me) = (gateway.tables(), &gateway.config.id);
+    Ok(gateway.access.client(asking, &tables, me, scope).await?.clone())
 }
 
-async fn find(gateway: &Gateway, headers: &HeaderMap, id: &str) -> Result<(Client, Webhook), Problem> {
-    let client = client(gateway, headers)?;
+async fn find(gateway: &Gateway, asking: &Asking, scope: Scope, id: &str) -> Result<(Client, Webhook), Problem> {
+    let client = client(gateway, asking, scope).await?;
     let webhook = gateway.journal.webhook(&client.id, id).await?;
     Ok((client, webhook.ok_or_else(|| Problem::of(Code::NotFound))?))
 }

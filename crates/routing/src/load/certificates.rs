@@ -15,8 +15,9 @@ use crate::catalogue::Code;
 use crate::certificate::{Certificate, CertificateError, PublicKey};
 use crate::digest::Digest;
 use crate::fields::{Fields, Instant, Value, printable};
+use crate::gateway::Proof;
 use crate::ids::ClientId;
-use crate::pins::{Pin, Pins, Term, TokenPin};
+use crate::pins::{ClientPin, Pin, Pins, Term};
 use crate::position::Position;
 use crate::window::{day_in_berlin, start_of_day};
 
@@ -72,7 +73,10 @@ pub(super) fn read(reading: &Reading<'_>, draft: &mut Draft) {
         read_certificate(entry, reading, draft, &mut pins, &mut holders, &mut keys);
     }
     for entry in fields.get("token").iter().flat_map(Value::tables) {
-        pins.tokens.extend(read_token(entry, draft));
+        pins.tokens.extend(read_shown(entry, draft));
+    }
+    for entry in fields.get("client_certificate").iter().flat_map(Value::tables) {
+        read_client_certificate(entry, reading, draft, &mut pins);
     }
     fields.finish();
     check_coverage(reading, draft, &holders);
@@ -196,7 +200,8 @@ fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Option<Certificate> {
     None
 }
 
-fn read_token(mut fields: Fields<'_>, draft: &mut Draft) -> Option<TokenPin> {
+/// The SHA-256 of what a client shows, a token or a certificate.
+fn read_shown(mut fields: Fields<'_>, draft: &Draft) -> Option<ClientPin> {
     let client = fields.require("client").and_then(|value| {
         let id: ClientId = value.parse(Code::NameMalformed)?;
         let known = draft.is_entered(Sort::Client, &id);
@@ -210,11 +215,24 @@ fn read_token(mut fields: Fields<'_>, draft: &mut Draft) -> Option<TokenPin> {
         .require("sha256")
         .and_then(|value| value.parse(Code::DigestMalformed));
     fields.finish();
-    Some(TokenPin {
+    Some(ClientPin {
         client: client?,
         sha256: sha256?,
         term: term?,
     })
+}
+
+/// A certificate that two clients show would tell nothing about who it is.
+fn read_client_certificate(fields: Fields<'_>, reading: &Reading<'_>, draft: &Draft, pins: &mut Pins) {
+    let position = fields.position().clone();
+    let Some(pin) = read_shown(fields, draft) else { return };
+    let another = |other: &ClientPin| other.sha256 == pin.sha256 && other.client != pin.client;
+    match pins.client_certificates.iter().find(|other| another(other)) {
+        Some(other) => reading
+            .report
+            .add(Code::ClientCertificateTwice, &position, &[&other.client]),
+        None => pins.client_certificates.push(pin),
+    }
 }
 
 fn read_term(fields: &mut Fields<'_>) -> Option<Term> {
@@ -286,11 +304,24 @@ fn check_coverage(reading: &Reading<'_>, draft: &Draft, holders: &Holders) {
     }
 }
 
+/// Everyone who posts needs something to show.
 fn check_tokens(reading: &Reading<'_>, draft: &Draft, pins: &Pins) {
     for client in draft.clients.values() {
-        let mut tokens = pins.tokens.iter().filter(|token| token.client == client.id);
-        if !tokens.any(|token| touches(reading.today, token.term)) {
-            reading.report.add(Code::TokenMissing, &client.position, &[&client.id]);
+        let today = |pins: &[ClientPin]| {
+            let mut own = pins.iter().filter(|pin| pin.client == client.id);
+            own.any(|pin| touches(reading.today, pin.term))
+        };
+        let certificate = today(&pins.client_certificates);
+        match client.proof {
+            Proof::Certificate if !certificate => {
+                reading
+                    .report
+                    .add(Code::ClientCertificateMissing, &client.position, &[&client.id]);
+            }
+            Proof::Any if !certificate && client.oauth_client.is_none() && !today(&pins.tokens) => {
+                reading.report.add(Code::TokenMissing, &client.position, &[&client.id]);
+            }
+            Proof::Any | Proof::Certificate => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use super::is_land;
 use super::participants::{read_gateway, read_leistungen};
 use crate::catalogue::Code;
 use crate::fields::{Fields, Value, printable};
-use crate::gateway::{Client, Gateway, Quota};
+use crate::gateway::{Client, Gateway, Proof, Quota};
 use crate::ids::{BehoerdeId, ClientId, GatewayId};
 use crate::position::Position;
 use crate::words::Environment;
@@ -123,6 +123,11 @@ fn read_client(key: &str, position: Position, mut fields: Fields<'_>, reading: &
             fields.finish();
             u32::try_from(per_minute?).ok()
         });
+    let oauth_client = fields
+        .get("oauth_client")
+        .and_then(|value| read_oauth_client(&value, draft));
+    let proof = fields.get("require").and_then(|value| value.word(&["certificate"]));
+    let proof = proof.map_or(Proof::Any, |_| Proof::Certificate);
     fields.finish();
     let (Some(id), Some(gateway), Some(leistungen), Some(per_minute)) = (id, gateway, leistungen, quota) else {
         return;
@@ -140,9 +145,24 @@ fn read_client(key: &str, position: Position, mut fields: Fields<'_>, reading: &
         leistungen: leistungen.into_iter().collect(),
         laender,
         quota: Quota { per_minute },
+        oauth_client,
+        proof,
         position,
     };
     draft.clients.insert(id, client);
+}
+
+/// A name may stand for one client only: it decides whose rights an access token has.
+fn read_oauth_client(value: &Value<'_>, draft: &Draft) -> Option<String> {
+    let name = value.text()?;
+    let earlier = draft
+        .clients
+        .values()
+        .find(|client| client.oauth_client.as_ref() == Some(&name));
+    if let Some(earlier) = earlier {
+        value.object(Code::OauthClientTwice, &[&printable(&name), &earlier.position]);
+    }
+    earlier.is_none().then_some(name)
 }
 
 fn read_land(value: &Value<'_>) -> Option<String> {

@@ -504,6 +504,46 @@ fn mistakes_in_certificates_and_tokens_are_found_where_they_stand() {
 }
 
 #[test]
+fn a_client_needs_something_of_its_own_to_show() {
+    const SHA256: &str = "sha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"";
+    let certificate = |client: &str, until: &str| {
+        format!("[[client_certificate]]\nclient = \"{client}\"\nfrom = 2026-01-01\nuntil = {until}\n{SHA256}\n")
+    };
+    let ended = Fixture::certified().replace(INDEX, "until = 2026-12-31", "until = 2026-11-22");
+    // a certificate, or a name at the authorisation server, is as good as a token
+    finds(ended.clone().and(INDEX, &certificate("dienst", "2026-12-31")), &[]);
+    finds(ended.clone().and(CLIENTS, "oauth_client = \"dienst-1\"\n"), &[]);
+    // unless the client has to show a certificate
+    let strict = Fixture::certified().and(CLIENTS, "require = \"certificate\"\noauth_client = \"dienst-1\"\n");
+    finds(strict.clone(), &[("client-certificate-missing", CLIENTS, 1)]);
+    finds(
+        strict.clone().and(INDEX, &certificate("dienst", "2026-11-22")),
+        &[("client-certificate-missing", CLIENTS, 1)],
+    );
+    finds(strict.clone().and(INDEX, &certificate("dienst", "2026-12-31")), &[]);
+    finds(
+        Fixture::certified().and(CLIENTS, "require = \"token\"\n"),
+        &[("word-unknown", CLIENTS, 7)],
+    );
+
+    let second = Fixture::new().0[CLIENTS].clone();
+    let second = String::from_utf8(second).unwrap().replace("[dienst]", "[zweit]");
+    let two = strict.and(CLIENTS, &format!("{second}oauth_client = \"zweit-1\"\n"));
+    let both = two
+        .clone()
+        .and(INDEX, &certificate("dienst", "2026-12-31"))
+        .and(INDEX, &certificate("zweit", "2026-12-31"));
+    finds(both, &[("client-certificate-twice", INDEX, 53)]);
+    let named = two
+        .and(INDEX, &certificate("dienst", "2026-12-31"))
+        .replace(CLIENTS, "\"zweit-1\"", "\"dienst-1\"");
+    finds(
+        named,
+        &[("token-missing", CLIENTS, 9), ("oauth-client-twice", CLIENTS, 15)],
+    );
+}
+
+#[test]
 fn everything_is_found_at_once_in_the_order_of_files_and_lines() {
     let fixture = Fixture::new()
         .and(

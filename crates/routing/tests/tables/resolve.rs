@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use jiff::civil::date;
 use proptest::prelude::*;
-use viereck_routing::{ListKind, NoRoute, Outcome, Place, StepResult, Tables};
+use viereck_routing::{Digest, ListKind, NoRoute, Outcome, Place, Proof, StepResult, Tables};
 
 use crate::fixture::*;
 
@@ -230,14 +230,35 @@ fn certificates_and_tokens_count_for_their_holder_and_their_term() {
     // The last day belongs to the term, in German time.
     assert!(client("geheim", "2026-12-31T22:59:59Z").is_some());
     assert!(client("geheim", "2026-12-31T23:00:00Z").is_none());
-    for wrong in [
-        "",
-        "geheim ",
-        "Geheim",
-        &viereck_routing::Digest::of(b"geheim").to_string(),
-    ] {
+    for wrong in ["", "geheim ", "Geheim", &Digest::of(b"geheim").to_string()] {
         assert!(client(wrong, "2026-11-23T00:00:00Z").is_none(), "{wrong}");
     }
+}
+
+#[test]
+fn a_client_is_known_by_its_certificate_and_by_its_name_at_the_authorisation_server() {
+    let shown = Digest::of(b"certificate");
+    let entry = format!(
+        "[[client_certificate]]\nclient = \"dienst\"\nfrom = 2026-01-01\nuntil = 2026-12-31\nsha256 = \"{shown}\"\n"
+    );
+    let tables = Fixture::certified()
+        .and(INDEX, &entry)
+        .and(CLIENTS, "oauth_client = \"dienst-1\"\n")
+        .tables();
+    let by = |sha256: &Digest, text: &str| {
+        let client = tables.client_by_certificate_at(sha256, text.parse().unwrap());
+        client.map(|client| client.id.to_string())
+    };
+    assert_eq!(by(&shown, "2026-11-23T00:00:00Z").as_deref(), Some("dienst"));
+    assert_eq!(by(&shown, "2027-01-01T00:00:00Z"), None);
+    assert_eq!(by(&Digest::of(b"another"), "2026-11-23T00:00:00Z"), None);
+    // the certificate is no token and the token no certificate
+    let at = "2026-11-23T00:00:00Z".parse().unwrap();
+    assert!(tables.client_by_token_at("certificate", at).is_none());
+    assert_eq!(by(&Digest::of(b"geheim"), "2026-11-23T00:00:00Z"), None);
+    let client = tables.client_by_oauth("dienst-1").unwrap();
+    assert_eq!((client.id.to_string().as_str(), client.proof), ("dienst", Proof::Any));
+    assert!(tables.client_by_oauth("dienst").is_none());
 }
 
 /// A list with these regions, in turn for either authority, all with the same days.

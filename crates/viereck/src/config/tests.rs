@@ -131,6 +131,27 @@ fn one_key_of_one_gateway_can_be_set_by_a_variable() {
 }
 
 #[test]
+fn plaintext_beyond_this_host_is_refused_unless_something_in_front_ends_tls() {
+    const OPERATIONS: &str = "[operations]\nlisten = \"0.0.0.0:9000\"\n";
+    let anywhere = SMALL.replace("127.0.0.1:0", "[::]:8443");
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }\n";
+    for refused in [
+        Folder::with(&anywhere).refused(),
+        Folder::with(&format!("{SMALL}{OPERATIONS}")).refused(),
+    ] {
+        assert_eq!((refused.exit, refused.code), (Exit::Usage, "config-invalid"));
+        assert!(refused.sentence.contains("unencrypted"), "{}", refused.sentence);
+        assert!(refused.position.is_some());
+    }
+    for more in ["tls_in_front = true\n", tls] {
+        Folder::with(&format!("{anywhere}{more}{OPERATIONS}{more}"))
+            .load()
+            .unwrap();
+    }
+    Folder::with(&format!("{SMALL}tls_in_front = true\n{tls}")).refused();
+}
+
+#[test]
 fn an_unknown_key_is_an_error_with_its_place() {
     let refused = Folder::with(&SMALL.replace("listen =", "listn =")).refused();
     assert_eq!((refused.exit, refused.code), (Exit::Usage, "config-invalid"));

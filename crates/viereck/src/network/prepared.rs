@@ -1,4 +1,4 @@
-//! What a network needs from disk, read and compared before anything starts: table, certificates, keys.
+//! What a network needs from disk, read and compared before anything starts: table, certificates, keys, TLS.
 //!
 //! Changes nothing and connects to nobody, so `config check` does the same. A key that does not belong to the certificate
 //! pinned for its holder stops here, not at the first message.
@@ -11,6 +11,7 @@ use viereck_envelope::{KeyError, Signer};
 use viereck_gateway::{Keys, KeysError};
 use viereck_routing::{CustodianId, Environment, GatewayId, Lang, Tables, day_in_berlin};
 
+use super::secured::Secured;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::routes;
@@ -21,6 +22,7 @@ pub struct Prepared {
     pub(super) tables: Tables,
     pub(super) broker: Option<Arc<Signer>>,
     pub(super) gateways: Vec<Keys>,
+    pub(super) secured: Secured,
 }
 
 /// What is read again when the table changes.
@@ -53,11 +55,13 @@ impl Prepared {
                     .help("Make what the configuration names, or mend the name.")
             })?;
         }
+        let secured = Secured::load(&config)?;
         Ok(Self {
             config,
             tables,
             broker,
             gateways,
+            secured,
         })
     }
 

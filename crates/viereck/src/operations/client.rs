@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::problem::{Body, Code};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::http_client;
 
 /// The variable that may name the file of the token.
 const TOKEN_FILE: &str = "VIERECK_OPERATOR_TOKEN_FILE";
@@ -29,6 +30,9 @@ pub(crate) struct Reach {
     /// A file that holds an operator's bearer token; else the file that VIERECK_OPERATOR_TOKEN_FILE names
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// The authorities to trust for it, PEM; those of the host if left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Reach {
@@ -58,7 +62,8 @@ impl Client {
                         false => std::net::Ipv6Addr::LOCALHOST.into(),
                     });
                 }
-                format!("http://{address}")
+                let scheme = if settings.tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{address}")
             }
             (None, None) => {
                 let sentence = "The configuration has no operations interface.";
@@ -66,16 +71,8 @@ impl Client {
                     .help("Add [operations] with listen and an operator to it, or name the interface with --url."));
             }
         };
-        let http = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .connect_timeout(Duration::from_secs(10))
-            .build()
-            .map_err(|error| {
-                let sentence = format!("cannot make an HTTP client: {error}");
-                Failure::new(Exit::Unexpected, "http-client-failed", sentence)
-            })?;
         Ok(Self {
-            http,
+            http: http_client::new(reach.ca.as_deref(), PATIENCE)?,
             url,
             token: token(reach)?,
         })

@@ -14,8 +14,8 @@
 //!
 //! It works over the journals of all roles of the process, with the queries that the command line uses when it looks into
 //! a journal by itself. Guarantees: whoever acts is known by a token and stands in the audit trail; nothing here shows
-//! content; the server is bounded as the gateway's. Does not: listen unless `[operations]` says where, or speak TLS; a
-//! port beyond this machine belongs behind something that does.
+//! content; the server is bounded as the gateway's, and speaks TLS as it does. Does not: listen unless `[operations]` says
+//! where, or in plaintext beyond this machine unless that says that something in front of it ends TLS.
 
 mod access;
 mod anew;
@@ -42,7 +42,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use viereck_custody::{CurrentTables, Journal};
-use viereck_gateway::{Backlogs, SealingAnew};
+use viereck_gateway::{Backlogs, Listening, SealingAnew, TlsServer};
 use viereck_routing::{CustodianId, GatewayId, Tables};
 use viereck_transport::Link;
 
@@ -60,6 +60,7 @@ const BODY: usize = 16 << 10;
 /// Few look, and each but for a moment.
 const BOUNDS: viereck_gateway::Bounds = viereck_gateway::Bounds {
     connections: 64,
+    per_address: 32,
     head: Duration::from_secs(10),
 };
 
@@ -69,6 +70,11 @@ const BOUNDS: viereck_gateway::Bounds = viereck_gateway::Bounds {
 pub struct Settings {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// How it is reached by https; without it, it speaks http.
+    pub tls: Option<viereck_gateway::Tls>,
+    /// Whether something before it ends TLS, so that it may speak http beyond this host.
+    #[serde(default)]
+    pub tls_in_front: bool,
     /// Who may use what is behind a token.
     #[serde(default, rename = "operator")]
     pub operators: Vec<Operator>,
@@ -140,8 +146,18 @@ impl Operations {
 }
 
 /// Serves the interface until `closed`.
-pub(crate) async fn serve(listener: TcpListener, operations: Operations, closed: CancellationToken) {
-    viereck_gateway::serve(listener, router(Arc::new(operations)), BOUNDS, closed).await;
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<TlsServer>>,
+    operations: Operations,
+    closed: CancellationToken,
+) {
+    let listening = Listening {
+        name: "operations".to_owned(),
+        listener,
+        tls,
+    };
+    viereck_gateway::serve(listening, router(Arc::new(operations)), BOUNDS, closed).await;
 }
 
 fn router(operations: Arc<Operations>) -> Router {

@@ -57,6 +57,10 @@ pub const ALARMS: &[(&str, &str)] = &[
         "Nothing is taken from the link until the journal has room and can write.",
     ),
     ("internal", "A part of the program broke off: a mistake of ours."),
+    (
+        "issuer-keys",
+        "The keys of the authorisation server cannot be fetched: soon its access tokens do not count.",
+    ),
     ("journal-corrupt", "The journal holds what nobody wrote there."),
     (
         "journal-unavailable",
@@ -109,6 +113,10 @@ pub const ALARMS: &[(&str, &str)] = &[
     (
         "terminal-conflict",
         "Custodians state ends of one message that exclude each other.",
+    ),
+    (
+        "tls-certificate",
+        "The TLS certificate of a listener ends within a week, or its successor does not load.",
     ),
     ("undecipherable", "A message does not open although its key is known."),
     (

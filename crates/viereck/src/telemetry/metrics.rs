@@ -28,6 +28,12 @@ pub const CUSTODIAN: Label = Label {
     values: Values::Named("the gateway or broker, as the configuration names it"),
 };
 
+/// Whose certificate it is.
+const HOLDER: Label = Label {
+    name: "custodian",
+    values: Values::Named("the gateway or broker, as the configuration names it, or operations"),
+};
+
 viereck_observe::declare! {
     /// Alarms that were logged: each asks for an operator.
     ALARMED = Kind::Counter, Count, "viereck_alarms_total", [Label { name: "alarm", values: Values::Words(alarms::words) }];
@@ -42,9 +48,10 @@ viereck_observe::declare! {
     /// Routing tables that did not load, so that the one before stayed in force.
     RELEASES_REFUSED = Kind::Counter, Count, "viereck_routing_releases_refused_total", [];
     /// When the last certificate ends with which a custodian of this process signs, or with which what it reads is
-    /// encrypted; with several readers the one that ends first. And the one with which it connects to RabbitMQ.
+    /// encrypted, with several readers the one that ends first; or that it shows when it connects to RabbitMQ (link) or to
+    /// those who connect to it (tls).
     CERTIFICATE = Kind::Gauge, Instant, "viereck_certificate_expiry_timestamp_seconds",
-        [CUSTODIAN, Label { name: "use", values: Values::Words(|| vec!["signature", "encryption", "link"]) }];
+        [HOLDER, Label { name: "use", values: Values::Words(|| vec!["signature", "encryption", "link", "tls"]) }];
     /// 1 while the journal can be written, 0 while it cannot.
     WRITABLE = Kind::Gauge, State, "viereck_journal_writable", [CUSTODIAN];
     /// Steps of messages' ways that were handed to the OTLP collector, or could not be.
