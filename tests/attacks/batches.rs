@@ -482,7 +482,7 @@ fn forms(cases: &mut Cases<'_>, scene: &Scene, text: &str) {
         (
             "a batch in the namespace of envelopes",
             text.replace("urn:viereck:receipt:1", "urn:viereck:envelope:1"),
-            Refused::WrongRoot,
+            Refused::Namespace,
         ),
         (
             "a batch that covers the content of an envelope",

@@ -5,12 +5,11 @@ use viereck_envelope::{OpenError, Reason, Refused};
 
 use crate::case::Attacker::{Custodian, Participant, Path, Reader, Sender};
 use crate::case::Cases;
-use crate::craft::{attribute, change, cipher_values, content, element, sign};
-use crate::encryption::{party, party_v};
-use crate::scene::{AUTHOR, Genuine, Kind, OTHER, OTHER_READER, READER, SENDER};
+use crate::craft::{change, cipher_values, content, element, restate_binding, sign};
+use crate::scene::{AUTHOR, Genuine, OTHER, OTHER_READER, READER, SENDER};
 
-/// Another author of the sender gateway, and one of the other gateway, that may both write applications.
-const SECOND_AUTHOR: &str = "wgp:020000000000";
+/// Another author of the sender gateway, who may write applications too.
+const SECOND_AUTHOR: &str = "eip:010000000000";
 
 pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
     let mut cases = Cases::of("binding");
@@ -47,31 +46,24 @@ fn exchanged(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         Refused::DigestMismatch,
     );
     cases.add(
-        Path,
-        "the signed properties of one message in another",
-        swap("xades:SignedProperties"),
-        Refused::DigestMismatch,
-    );
-    cases.add(
         Sender,
         "the header of one message on the content of another, signed",
         genuine.signed(&header),
         Refused::WrongKeyBinding,
     );
-    if let Some(restated) = restate(&body, one) {
-        cases.add(
-            Path,
-            "the content of another message, bound to this header",
-            restated.clone(),
-            Refused::DigestMismatch,
-        );
-        cases.add(
-            Sender,
-            "the content of another message, bound to this header and signed",
-            genuine.signed(&restated),
-            OpenError::Undecipherable,
-        );
-    }
+    let restated = restate_binding(&body);
+    cases.add(
+        Path,
+        "the content of another message, bound to this header",
+        restated.clone(),
+        Refused::DigestMismatch,
+    );
+    cases.add(
+        Sender,
+        "the content of another message, bound to this header and signed",
+        genuine.signed(&restated),
+        OpenError::Undecipherable,
+    );
     let (mine, others) = (cipher_values(one), cipher_values(two));
     cases.add(
         Sender,
@@ -111,19 +103,6 @@ fn exchanged(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
     );
 }
 
-/// States the derivation anew for the header of `header`: somebody who has understood the profile does.
-fn restate(text: &str, header: &str) -> Option<String> {
-    let (author, id) = (content(header, "Author"), content(header, "MessageID"));
-    if !text.contains("PartyUInfo") {
-        return None;
-    }
-    Some(change(
-        text,
-        &format!("PartyUInfo=\"{}", attribute(text, "PartyUInfo")),
-        &format!("PartyUInfo=\"{}", party(&format!("{author}|{id}"))),
-    ))
-}
-
 /// A ciphertext of somebody else in an envelope of one's own: its author would become the author of its content.
 fn lifted(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
     let scene = genuine.scene;
@@ -145,7 +124,8 @@ fn lifted(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             lifted,
             Refused::WrongKeyBinding,
         );
-        if let Some(restated) = restate(&with_body(&own.text), &own.text) {
+        {
+            let restated = restate_binding(&with_body(&own.text));
             let document = sign(&restated, identity);
             let expected = match speaks(gateway) {
                 true => OpenError::Undecipherable.into(),
@@ -176,7 +156,8 @@ fn lifted(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             sign(&with_body(&own), identity),
             Refused::WrongKeyBinding,
         );
-        if let Some(restated) = restate(&with_body(&own), &own) {
+        {
+            let restated = restate_binding(&with_body(&own));
             let expected = match speaks(gateway) {
                 true => OpenError::Undecipherable.into(),
                 false => crate::case::Refusal::from(Reason::T070),
@@ -235,7 +216,7 @@ fn forwarded(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         ),
         Refused::WrongKeyBinding,
     );
-    if genuine.scene.kind == Kind::P256 {
+    {
         // the content key wrapped anew for the other reader, as a genuine envelope to them has it
         let theirs = scene.sealed(|draft| {
             draft.reader = OTHER_READER.parse().unwrap();
@@ -281,24 +262,17 @@ fn forwarded(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             OpenError::HeaderMismatch,
         );
     }
-    let certificate = scene.reader.certificate.sha256().to_string();
-    if text.contains(&party_v(READER, &certificate)) {
-        let rebound = change(
-            &change(
-                &change(text, &from, &to),
-                &format!("Recipient=\"{READER}\""),
-                &format!("Recipient=\"{OTHER_READER}\""),
-            ),
-            &party_v(READER, &certificate),
-            &party_v(OTHER_READER, &certificate),
-        );
-        cases.add(
-            Sender,
-            "another reader with the same certificate",
-            genuine.signed(&rebound),
-            OpenError::NoKey,
-        );
-    }
+    let renamed = change(
+        &change(text, &from, &to),
+        &format!("Recipient=\"{READER}\""),
+        &format!("Recipient=\"{OTHER_READER}\""),
+    );
+    cases.add(
+        Sender,
+        "another reader with the same certificate",
+        genuine.signed(&restate_binding(&renamed)),
+        OpenError::NoKey,
+    );
 }
 
 /// Documents of one kind where another is expected.
@@ -312,7 +286,7 @@ fn kinds(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         (
             "a header as an envelope",
             element(text, "Header").to_owned(),
-            Refused::NotCanonical,
+            Refused::WrongRoot,
         ),
         (
             "a signature as an envelope",

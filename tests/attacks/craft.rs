@@ -13,12 +13,6 @@ pub(crate) fn change(text: &str, from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
-/// Replaces every `from`, of which there has to be one.
-pub(crate) fn change_all(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "{from}");
-    text.replace(from, to)
-}
-
 /// The element from its start tag to its end tag.
 pub(crate) fn element<'a>(text: &'a str, name: &str) -> &'a str {
     let start = text
@@ -67,9 +61,52 @@ pub(crate) fn references(text: &str) -> Vec<&str> {
     info[start..].split_inclusive("</ds:Reference>").collect()
 }
 
+/// What the key in the document says that it is bound to: attributes or an element, with their values.
+pub(crate) fn stated_binding(text: &str) -> &str {
+    let (begin, end) = match text.contains("<xenc:OAEPparams>") {
+        true => ("<xenc:OAEPparams>", "</xenc:OAEPparams>"),
+        false => ("PartyUInfo=\"", ">"),
+    };
+    let start = text.find(begin).unwrap();
+    &text[start..start + text[start..].find(end).unwrap()]
+}
+
+/// What it has to say for these: author and message, reader and certificate.
+pub(crate) fn binding(like: &str, author: &str, message: &str, reader: &str, certificate: &Digest) -> String {
+    let (u, v) = (format!("{author}|{message}"), format!("{reader}|{certificate}"));
+    match like.starts_with("<xenc:OAEPparams>") {
+        true => {
+            let label = Digest::of_parts(&[u.as_bytes(), &[0], v.as_bytes()]);
+            format!("<xenc:OAEPparams>{}", label.to_base64())
+        }
+        false => {
+            let hex = |info: &str| info.bytes().map(|octet| format!("{octet:02X}")).collect::<String>();
+            format!("PartyUInfo=\"00{}\" PartyVInfo=\"00{}\"", hex(&u), hex(&v))
+        }
+    }
+}
+
+/// States the binding anew, as somebody does who has understood the profile: for the header and the recipient that
+/// stand in the document now.
+pub(crate) fn restate_binding(text: &str) -> String {
+    let stated = stated_binding(text);
+    let certificate = Digest::from_base64(content(text, "dsig11:X509Digest")).unwrap();
+    let right = binding(
+        stated,
+        content(text, "Author"),
+        content(text, "MessageID"),
+        content(text, "Reader"),
+        &certificate,
+    );
+    change(text, stated, &right)
+}
+
 /// Signs a changed document as `identity`: its certificate is named everywhere, all digests are right afterwards.
 pub(crate) fn sign(text: &str, identity: &Identity) -> String {
-    sign_info(&digest(&name_certificate(text, identity)), identity)
+    let named = name_certificate(text, identity);
+    let method = element(&named, "ds:SignatureMethod").to_owned();
+    let of_key = change(&method, attribute(&method, "Algorithm"), identity.method());
+    sign_info(&digest(&change(&named, &method, &of_key)), identity)
 }
 
 /// Puts the certificate of `identity` into KeyInfo and its digest into the signed properties.

@@ -1,12 +1,16 @@
 //! The encrypted content: algorithms, the key on its way, ciphertexts changed, exchanged, left out or added. Where the
 //! form is right, the sender signs, so that only decrypting stands between the change and the reader.
 
+use aws_lc_rs::rsa::{
+    OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OAEP_SHA512_MGF1SHA512, OaepPublicEncryptingKey,
+    Pkcs1PublicEncryptingKey, PublicEncryptingKey,
+};
 use base64_simd::STANDARD;
 use viereck_envelope::{OpenError, Refused};
 
 use crate::case::Attacker::{Path, Sender};
 use crate::case::Cases;
-use crate::craft::{attribute, change, cipher_values, content, element};
+use crate::craft::{attribute, change, cipher_values, content, element, restate_binding, stated_binding};
 use crate::scene::{Genuine, Kind, OTHER_READER, READER};
 
 pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
@@ -17,6 +21,7 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
     recipients(&mut cases, genuine);
     match genuine.scene.kind {
         Kind::P256 => agreement(&mut cases, genuine),
+        Kind::Rsa3072 | Kind::Rsa4096 => transport(&mut cases, genuine),
     }
     cases
 }
@@ -110,7 +115,7 @@ fn structure(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
                     "<xenc:EncryptedKey xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\" "
                 )
             ),
-            Refused::NotCanonical,
+            Refused::UnexpectedElement,
         ),
         ("no manifest", &data, String::new(), Refused::UnexpectedElement),
         (
@@ -149,7 +154,7 @@ fn structure(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             "aes256-gcm\"><xenc:KeySize>128</xenc:KeySize></xenc:EncryptionMethod>".to_owned(),
             Refused::UnexpectedElement,
         ),
-        ("no method", method, "<xenc:Method ".to_owned(), Refused::NotWellFormed),
+        ("no method", method, "<xenc:Method ".to_owned(), Refused::UnexpectedElement),
         (
             "a ciphertext somewhere else",
             value.as_str(),
@@ -291,17 +296,12 @@ fn ciphertexts(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         );
         if what != "wrapped key" {
             let shorter = &octets[..octets.len() - 1];
-            let expected = if what == "empty file" {
-                Refused::InvalidValue.into()
-            } else {
-                undecipherable.into()
-            };
-            let name = format!("the {what} without its last octet");
+let name = format!("the {what} without its last octet");
             push(
                 cases,
                 &name,
                 genuine.resigned(value, &STANDARD.encode_to_string(shorter)),
-                expected,
+                undecipherable.into(),
             );
             let name = format!("the {what} with an octet more");
             let longer = [octets.as_slice(), b"\0"].concat();
@@ -394,7 +394,7 @@ fn ciphertexts(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         Sender,
         "a ciphertext of 27 octets",
         genuine.resigned(&values[2], &STANDARD.encode_to_string([1; 27])),
-        Refused::InvalidValue,
+        undecipherable,
     );
     cases.add(
         Sender,
@@ -509,12 +509,18 @@ fn recipients(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             genuine.resigned(&named, &digest.to_base64()),
             Refused::WrongKeyBinding,
         );
-        let rebound = change(text, &named, &digest.to_base64());
-        let party = party_v(READER, &scene.reader.certificate.sha256().to_string());
-        let restated = party_v(READER, &digest.to_string());
-        let document = genuine.signed(&change(&rebound, &party, &restated));
+        let rebound = restate_binding(&change(text, &named, &digest.to_base64()));
+        let document = genuine.signed(&rebound);
         cases.add(Sender, format!("{name}, bound to it"), document, OpenError::NoKey);
     }
+    let other_kind = scene.reader_of_other_kind.certificate.sha256().to_base64();
+    let rebound = restate_binding(&change(text, &named, &other_kind));
+    cases.add(
+        Sender,
+        "a key for the reader's key of another kind",
+        genuine.signed(&rebound),
+        OpenError::Undecipherable,
+    );
     for (name, to, expected) in [
         (
             "a certificate of the reader in hex",
@@ -554,14 +560,192 @@ fn recipients(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
     );
 }
 
-/// PartyVInfo as it stands in a document.
-pub(crate) fn party_v(reader: &str, certificate: &str) -> String {
-    party(&format!("{reader}|{certificate}"))
-}
-
-pub(crate) fn party(info: &str) -> String {
-    let hex: String = info.bytes().map(|octet| format!("{octet:02X}")).collect();
-    format!("00{hex}")
+/// RSA-OAEP.
+fn transport(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
+    let text = &genuine.text;
+    let key = element(text, "xenc:EncryptedKey").to_owned();
+    let wrapped = cipher_values(text)[0].to_owned();
+    let length = STANDARD.decode_to_vec(&wrapped).unwrap().len();
+    let public = PublicEncryptingKey::from_der(&genuine.scene.reader.public_key_info()).unwrap();
+    let oaep = OaepPublicEncryptingKey::new(public.clone()).unwrap();
+    let label = STANDARD.decode_to_vec(content(text, "xenc:OAEPparams")).unwrap();
+    let content_key = genuine.content_key.0;
+    let encrypt = |algorithm, plain: &[u8], label: Option<&[u8]>| {
+        let mut out = vec![0; length];
+        oaep.encrypt(algorithm, plain, &mut out, label).unwrap();
+        out
+    };
+    let mut by_pkcs1 = vec![0; length];
+    let pkcs1 = Pkcs1PublicEncryptingKey::new(public).unwrap();
+    pkcs1.encrypt(&content_key, &mut by_pkcs1).unwrap();
+    let undecipherable = OpenError::Undecipherable;
+    // the tool makes a good one of a good one
+    let right = encrypt(&OAEP_SHA256_MGF1SHA256, &content_key, Some(&label));
+    let good = genuine.resigned(&wrapped, &STANDARD.encode_to_string(right));
+    assert_eq!(genuine.scene.judge(good.into()), None, "wrapped anew");
+    for (name, octets) in [
+        (
+            "a key wrapped without a label",
+            encrypt(&OAEP_SHA256_MGF1SHA256, &content_key, None),
+        ),
+        (
+            "a key wrapped under another label",
+            encrypt(&OAEP_SHA256_MGF1SHA256, &content_key, Some(b"label")),
+        ),
+        (
+            "a key wrapped under its label in base64",
+            encrypt(
+                &OAEP_SHA256_MGF1SHA256,
+                &content_key,
+                Some(content(text, "xenc:OAEPparams").as_bytes()),
+            ),
+        ),
+        (
+            "a key wrapped by OAEP with SHA-1",
+            encrypt(&OAEP_SHA1_MGF1SHA1, &content_key, Some(&label)),
+        ),
+        (
+            "a key wrapped by OAEP with SHA-512",
+            encrypt(&OAEP_SHA512_MGF1SHA512, &content_key, Some(&label)),
+        ),
+        ("a key wrapped by PKCS#1 v1.5 in the name of OAEP", by_pkcs1),
+        (
+            "a wrapped key of 16 octets",
+            encrypt(&OAEP_SHA256_MGF1SHA256, &content_key[..16], Some(&label)),
+        ),
+        (
+            "a wrapped key of 31 octets",
+            encrypt(&OAEP_SHA256_MGF1SHA256, &content_key[..31], Some(&label)),
+        ),
+        (
+            "a wrapped key of 33 octets",
+            encrypt(
+                &OAEP_SHA256_MGF1SHA256,
+                &[content_key.as_slice(), &[0]].concat(),
+                Some(&label),
+            ),
+        ),
+        (
+            "a wrapped key of no octets",
+            encrypt(&OAEP_SHA256_MGF1SHA256, &[], Some(&label)),
+        ),
+        ("a wrapped key of zeros", vec![0; length]),
+        ("a wrapped key of ones, which is beyond the modulus", vec![0xff; length]),
+        (
+            "a wrapped key that is the number one",
+            [vec![0; length - 1], vec![1]].concat(),
+        ),
+        ("a wrapped key of the largest modulus that there may be", vec![1; 1024]),
+    ] {
+        cases.add(
+            Sender,
+            name,
+            genuine.resigned(&wrapped, &STANDARD.encode_to_string(octets)),
+            undecipherable,
+        );
+    }
+    cases.add(
+        Sender,
+        "a wrapped key beyond any modulus",
+        genuine.resigned(&wrapped, &STANDARD.encode_to_string(vec![1; 1025])),
+        Refused::InvalidValue,
+    );
+    cases.add(
+        Sender,
+        "a wrapped key of a megabyte",
+        genuine.resigned(&wrapped, &STANDARD.encode_to_string(vec![1; 1 << 20])),
+        Refused::InvalidValue,
+    );
+    let method = element(&key, "xenc:EncryptionMethod").to_owned();
+    let stated = stated_binding(text).to_owned();
+    let label_element = element(text, "xenc:OAEPparams").to_owned();
+    let digest = element(&method, "ds:DigestMethod").to_owned();
+    let mgf = element(&method, "xenc11:MGF").to_owned();
+    for (name, from, to, expected) in [
+        (
+            "no label of the wrapped key",
+            label_element.as_str(),
+            String::new(),
+            Refused::UnexpectedElement,
+        ),
+        (
+            "an empty label",
+            &stated,
+            "<xenc:OAEPparams>".to_owned(),
+            Refused::WrongKeyBinding,
+        ),
+        (
+            "another label",
+            &stated,
+            format!("<xenc:OAEPparams>{}", viereck_routing::Digest::of(b"x").to_base64()),
+            Refused::WrongKeyBinding,
+        ),
+        (
+            "a label in hex",
+            &stated,
+            format!("<xenc:OAEPparams>{}", viereck_routing::Digest::of(b"x")),
+            Refused::WrongKeyBinding,
+        ),
+        (
+            "a label with a space",
+            &stated,
+            format!("{stated} "),
+            Refused::WrongKeyBinding,
+        ),
+        (
+            "two labels",
+            &label_element,
+            format!("{label_element}{label_element}"),
+            Refused::UnexpectedElement,
+        ),
+        (
+            "a label behind the digest",
+            &format!("{label_element}{digest}"),
+            format!("{digest}{label_element}"),
+            Refused::UnexpectedElement,
+        ),
+        (
+            "OAEP without its digest",
+            &digest,
+            String::new(),
+            Refused::UnexpectedElement,
+        ),
+        (
+            "OAEP by SHA-1",
+            &digest,
+            digest.replace(
+                "http://www.w3.org/2001/04/xmlenc#sha256",
+                "http://www.w3.org/2000/09/xmldsig#sha1",
+            ),
+            Refused::AlgorithmNotAllowed,
+        ),
+        (
+            "OAEP by SHA-512",
+            &digest,
+            digest.replace("xmlenc#sha256", "xmlenc#sha512"),
+            Refused::AlgorithmNotAllowed,
+        ),
+        ("OAEP without its mask", &mgf, String::new(), Refused::MissingElement),
+        (
+            "OAEP with a mask by SHA-1",
+            &mgf,
+            mgf.replace("mgf1sha256", "mgf1sha1"),
+            Refused::AlgorithmNotAllowed,
+        ),
+        (
+            "OAEP with two masks",
+            &mgf,
+            format!("{mgf}{mgf}"),
+            Refused::UnexpectedElement,
+        ),
+    ] {
+        cases.add(
+            Sender,
+            name,
+            genuine.resigned(&method, &change(&method, from, &to)),
+            expected,
+        );
+    }
 }
 
 /// The key agreement on P-256.

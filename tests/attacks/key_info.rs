@@ -85,6 +85,27 @@ fn whose(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         ),
         Refused::CertificateNotPinned,
     );
+    // two pinned keys of one gateway, of two kinds: each has its own algorithm
+    let named = digest(&name_certificate(text, &scene.other_kind));
+    cases.add(
+        Sender,
+        "a pinned key of another kind under the algorithm of this one",
+        sign_info(&named, &scene.other_kind),
+        Refused::AlgorithmNotAllowed,
+    );
+    cases.add(
+        Sender,
+        "a pinned certificate of another kind over this key's signature",
+        sign_info(&named, &scene.sender),
+        Refused::AlgorithmNotAllowed,
+    );
+    let method = change(text, scene.sender.method(), scene.other_kind.method());
+    cases.add(
+        Sender,
+        "this key under the algorithm of a pinned key of another kind",
+        sign_info(&method, &scene.sender),
+        Refused::AlgorithmNotAllowed,
+    );
     let other = scene.sealed(|draft| {
         draft.gateway = OTHER.parse().unwrap();
         draft.author = AUTHOR.parse().unwrap();
@@ -271,7 +292,7 @@ fn properties(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             "no certificate in the properties",
             certificate.as_str(),
             "",
-            Refused::UnexpectedElement,
+            Refused::MissingElement,
         ),
         (
             "two certificates in the properties",

@@ -122,13 +122,13 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
         "8 MiB of ampersands",
         "<Kind>application",
         Box::new(move |room| "<Kind>".to_owned() + &fill("&", room)),
-        Refused::Reference,
+        Refused::NotWellFormed,
     );
     large(
         "8 MiB of less-than signs",
         "<Kind>application",
         Box::new(move |room| fill("<", room)),
-        Refused::NotWellFormed,
+        Refused::TagTooLarge,
     );
     large(
         "8 MiB of comments",
@@ -194,19 +194,19 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
         "a certificate of 8 MiB",
         "<ds:X509Certificate>",
         Box::new(|room| "<ds:X509Certificate>".to_owned() + &"AAAA".repeat(room / 4 - 10)),
-        Refused::CertificateNotPinned,
+        Refused::InvalidValue,
     );
     large(
         "a certificate of 8 MiB of white space",
         "<ds:X509Certificate>",
         Box::new(|room| "<ds:X509Certificate>".to_owned() + &" ".repeat(room - 20)),
-        Refused::CertificateNotPinned,
+        Refused::InvalidValue,
     );
     large(
         "a certificate of 8 MiB with a space behind each letter",
         "<ds:X509Certificate>",
         Box::new(move |room| "<ds:X509Certificate>".to_owned() + &fill("A A A A ", room - 30)),
-        Refused::CertificateNotPinned,
+        Refused::InvalidValue,
     );
     large(
         "a signature value of 8 MiB",
@@ -224,13 +224,13 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
         "8 MiB of references",
         "<ds:Reference ",
         Box::new(move |room| fill("<ds:Reference Id=\"x\" URI=\"#x\">", room)),
-        Refused::WrongReferences,
+        Refused::DuplicateId,
     );
     large(
         "8 MiB of objects",
         "<ds:Object>",
         Box::new(move |room| fill("<ds:Object></ds:Object>", room)),
-        Refused::UnexpectedElement,
+        Refused::MissingElement,
     );
 
     many(&mut cases, genuine);
@@ -313,12 +313,9 @@ fn many<'a>(cases: &mut Cases<'a>, genuine: &Genuine<'a>) {
     );
 }
 
-/// A number as letters, all of one length, in alphabetical order.
-fn letters(mut number: usize) -> String {
-    let mut letters = ['a'; 5];
-    for letter in letters.iter_mut().rev() {
-        *letter = char::from(b'a' + (number % 26) as u8);
-        number /= 26;
-    }
-    letters.iter().collect()
+/// A number as four letters, so that a million attributes fit.
+fn letters(number: usize) -> String {
+    const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let digit = |place: u32| char::from(ALPHABET[number / ALPHABET.len().pow(place) % ALPHABET.len()]);
+    [3, 2, 1, 0].map(digit).into_iter().collect()
 }

@@ -13,10 +13,27 @@ pub(crate) struct Variant {
 /// The genuine document, and all that says the same.
 pub(crate) fn variants(genuine: &Genuine<'_>) -> (String, Vec<Variant>) {
     let text = &genuine.text;
+    let mut variants = respelled(text);
+    match genuine.scene.kind {
+        Kind::Rsa3072 | Kind::Rsa4096 => {}
+        Kind::P256 => variants.push(Variant {
+            name: "the other s".to_owned(),
+            text: other_s(text),
+        }),
+    }
+    variants.push(Variant {
+        name: "signed once more by the sender".to_owned(),
+        text: crate::craft::sign_info(text, &genuine.scene.sender),
+    });
+    (text.clone(), variants)
+}
+
+/// A document with its certificate in other spellings.
+pub(crate) fn respelled(text: &str) -> Vec<Variant> {
     let certificate = content(text, "ds:X509Certificate").to_owned();
     let lines = |end: &str| {
-        let lines: Vec<&str> = (0..certificate.len())
-            .step_by(64)
+        let lines = (0..certificate.len()).step_by(64);
+        let lines: Vec<&str> = lines
             .map(|at| &certificate[at..certificate.len().min(at + 64)])
             .collect();
         lines.join(end)
@@ -25,7 +42,7 @@ pub(crate) fn variants(genuine: &Genuine<'_>) -> (String, Vec<Variant>) {
         name: name.to_owned(),
         text: change(text, &certificate, &spelling),
     };
-    let mut variants = vec![
+    vec![
         spelled("the certificate in lines", lines("\n")),
         spelled(
             "the certificate in lines with escaped carriage returns",
@@ -37,20 +54,7 @@ pub(crate) fn variants(genuine: &Genuine<'_>) -> (String, Vec<Variant>) {
             "the certificate with a space behind each letter",
             certificate.chars().flat_map(|c| [c, ' ']).collect(),
         ),
-    ];
-    match genuine.scene.kind {
-        Kind::P256 => variants.push(Variant {
-            name: "the other s".to_owned(),
-            text: other_s(text),
-        }),
-    }
-    let again = crate::craft::sign_info(text, &genuine.scene.sender);
-    variants.push(Variant {
-        name: "signed once more by the sender".to_owned(),
-        text: again,
-    });
-
-    (text.clone(), variants)
+    ]
 }
 
 /// The signature (r, n - s), which verifies as (r, s) does.

@@ -321,7 +321,6 @@ fn forms(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         ("white space between elements", "<Kind>", " <Kind>"),
         ("an attribute on its root", "envelope:1\">", "envelope:1\" Id=\"x\">"),
         ("something behind its root", "</Manifest>", "</Manifest> "),
-        ("elements in its padding", "<Padding>", "<Padding><a></a>"),
     ] {
         let lie = changed(&manifest, from, to);
         cases.add(
@@ -340,6 +339,10 @@ fn forms(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
     let half = |size: usize| " ".repeat(size);
     for (name, octets) in [
         ("without its padding", text("").into_bytes()),
+        (
+            "with elements in its padding",
+            text(&format!("<a></a>{}", &padding[..padding.len().saturating_sub(7)])).into_bytes(),
+        ),
         ("with a space too many", text(&format!("{padding} ")).into_bytes()),
         (
             "with padding that says something",

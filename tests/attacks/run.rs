@@ -12,18 +12,21 @@ use crate::MEMORY;
 use crate::case::{Attacker, Attempt, Case, Cases, Refusal};
 use crate::malleable::Variant;
 use crate::protocol::{self, Effect};
-use crate::scene::{Kind, Scene};
+use crate::scene::Scene;
 
-/// Within this a case has to be refused: a document at its largest is hashed and compared in far less.
+/// Within this a document has to be refused.
 const TIME: Duration = Duration::from_secs(1);
+/// A document that took longer than this is judged again: what a busy machine adds is not the verifier's. The shortest of
+/// three counts.
+const DOUBTFUL: Duration = Duration::from_millis(50);
 /// A case of the protocol goes through several journals on disk and through background work.
-const PROTOCOL_TIME: Duration = Duration::from_secs(20);
-/// What judging may allocate beyond the document itself: one copy of it, decoded or without white space, and this.
+const PROTOCOL_TIME: Duration = Duration::from_secs(60);
+/// What judging may allocate beyond the document: one copy of it, for what is decoded, and this.
 const MEMORY_BEYOND: usize = 512 * 1024;
 /// The journals of a case of the protocol, with their caches and threads.
 const PROTOCOL_MEMORY: usize = 64 * 1024 * 1024;
 /// After this the run is ended: something hangs.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_secs(120);
 
 /// What became of a case.
 struct Row {
@@ -74,14 +77,14 @@ impl Account {
         );
         let (measured, length) = match &case.attempt {
             Attempt::Envelope(make) => {
-                let bytes = self.document(kind, family, &case.name, make());
+                let bytes = self.document(scene, family, &case.name, make());
                 let length = bytes.len();
-                (measure(&case.name, || scene.judge(bytes)), length)
+                (measure_document(&case.name, || scene.judge(bytes.clone())), length)
             }
             Attempt::Batch(make) => {
-                let bytes = self.document(kind, family, &case.name, make());
+                let bytes = self.document(scene, family, &case.name, make());
                 let length = bytes.len();
-                (measure(&case.name, || scene.judge_batch(bytes)), length)
+                (measure_document(&case.name, || scene.judge_batch(bytes.clone())), length)
             }
             Attempt::Proof(believed) => (
                 measure(&case.name, || if believed() { None } else { Some(Refusal::Proof) }),
@@ -114,7 +117,7 @@ impl Account {
         let digest = scene.digest(Bytes::from(genuine)).unwrap();
         for variant in variants {
             self.document(
-                scene.kind,
+                scene,
                 "malleable",
                 &variant.name,
                 variant.text.clone().into_bytes(),
@@ -174,15 +177,18 @@ impl Account {
     }
 
     /// Writes the document where outside verifiers look for it, if anybody asked for that.
-    fn document(&self, kind: Kind, family: &str, name: &str, octets: Vec<u8>) -> Bytes {
+    fn document(&self, scene: &Scene, family: &str, name: &str, octets: Vec<u8>) -> Bytes {
         if let Some(folder) = std::env::var_os("VIERECK_ATTACKS") {
-            let folder = PathBuf::from(folder).join(kind.as_str()).join(family);
+            let kind = PathBuf::from(folder).join(scene.kind.as_str());
+            let folder = kind.join(family);
             std::fs::create_dir_all(&folder).unwrap();
-            let name: String = name
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-                .collect();
-            std::fs::write(folder.join(format!("{name}.xml")), &octets).unwrap();
+            for (file, identity) in [("sender.pem", &scene.sender), ("other.pem", &scene.other)] {
+                std::fs::write(kind.join(file), &identity.certificate_pem).unwrap();
+            }
+            let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+            let name: String = letters.collect();
+            let number = self.rows.len() + self.malleable;
+            std::fs::write(folder.join(format!("{number:04}-{name}.xml")), &octets).unwrap();
         }
         Bytes::from(octets)
     }
@@ -266,6 +272,19 @@ impl Account {
         assert!(self.rows.len() >= 150, "{} cases only", self.rows.len());
         assert!(self.malleable > 0 && self.second_effects == 0);
     }
+}
+
+/// The same for what may be run again.
+fn measure_document<T>(name: &str, act: impl Fn() -> T) -> Measured<T> {
+    let mut best = measure(name, &act);
+    for _ in 0..2 {
+        if best.took > DOUBTFUL {
+            let again = measure(name, &act);
+            best.took = best.took.min(again.took);
+            best.memory = best.memory.max(again.memory);
+        }
+    }
+    best
 }
 
 /// Runs `act` with a watch over its time and memory. One that hangs ends the process, with its name.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PSS_SHA256, RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
+};
 use aws_lc_rs::{hmac, rand};
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use harness::custodians::Custodians;
 use jiff::Timestamp;
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd};
 use viereck_custody::authorise;
 use viereck_envelope::{
     Content, Draft, File, KeepKey, MessageType, OpenError, Pins, ReaderKeys, Refused, Role, SealedEnvelope, Signer,
@@ -38,22 +40,47 @@ pub(crate) const OTHER_READER: &str = "wgb:010510440000";
 /// The kinds of the keys with which everybody signs and reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// P-256 for both.
+    /// ECDSA and ECDH-ES on P-256.
     P256,
+    /// RSA of 3072 bits: PSS with SHA-256, and OAEP.
+    Rsa3072,
+    /// RSA of 4096 bits: PSS with SHA-512, and OAEP.
+    Rsa4096,
 }
 
 impl Kind {
-    pub(crate) const ALL: &[Kind] = &[Kind::P256];
+    pub(crate) const ALL: &[Kind] = &[Kind::P256, Kind::Rsa3072, Kind::Rsa4096];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::P256 => "P-256",
+            Kind::Rsa3072 => "RSA-3072",
+            Kind::Rsa4096 => "RSA-4096",
         }
+    }
+
+    /// A kind whose algorithms are others.
+    fn another(self) -> Kind {
+        match self {
+            Kind::P256 => Kind::Rsa3072,
+            Kind::Rsa3072 | Kind::Rsa4096 => Kind::P256,
+        }
+    }
+
+    fn key(self) -> KeyPair {
+        let rsa = |size| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size);
+        let key = match self {
+            Kind::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            Kind::Rsa3072 => rsa(RsaKeySize::_3072),
+            Kind::Rsa4096 => rsa(RsaKeySize::_4096),
+        };
+        key.unwrap()
     }
 }
 
 /// A key with its certificate.
 pub(crate) struct Identity {
+    pub(crate) kind: Kind,
     pub(crate) certificate: Certificate,
     pub(crate) certificate_pem: String,
     key: KeyPair,
@@ -62,34 +89,62 @@ pub(crate) struct Identity {
 impl Identity {
     /// Valid through the years 2025 and 2026.
     pub(crate) fn new(kind: Kind, name: &str) -> Self {
-        Self::valid(kind, name, (2025, 2027))
+        Self::valid(kind, kind.key(), name, (2025, 2027))
     }
 
-    pub(crate) fn valid(kind: Kind, name: &str, (from, until): (i32, i32)) -> Self {
-        let key = match kind {
-            Kind::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
-        };
-        let key = key.unwrap();
+    fn valid(kind: Kind, key: KeyPair, name: &str, (from, until): (i32, i32)) -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);
         let certificate_pem = params.self_signed(&key).unwrap().pem();
         Self {
+            kind,
             certificate: Certificate::from_pem(&certificate_pem).unwrap(),
             certificate_pem,
             key,
         }
     }
 
+    /// The same key with a certificate of other years.
+    fn in_years(&self, name: &str, years: (i32, i32)) -> Self {
+        let key = KeyPair::from_pem(&self.key.serialize_pem()).unwrap();
+        Self::valid(self.kind, key, name, years)
+    }
+
     pub(crate) fn signer(&self) -> Signer {
         Signer::new(self.certificate.clone(), &self.key.serialize_pem()).unwrap()
     }
 
+    /// How a document names the algorithm with which this key signs; said here a second time, so that the crate is not
+    /// judged by itself.
+    pub(crate) fn method(&self) -> &'static str {
+        match self.kind {
+            Kind::P256 => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
+            Kind::Rsa3072 => "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1",
+            Kind::Rsa4096 => "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1",
+        }
+    }
+
     /// The signature over `octets` in the form of XML Signature.
     pub(crate) fn sign(&self, octets: &[u8]) -> Vec<u8> {
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.key.serialize_der()).unwrap();
-        key.sign(&SystemRandom::new(), octets).unwrap().as_ref().to_vec()
+        match self.kind {
+            Kind::P256 => {
+                let key =
+                    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.key.serialize_der()).unwrap();
+                key.sign(&SystemRandom::new(), octets).unwrap().as_ref().to_vec()
+            }
+            Kind::Rsa3072 => self.sign_by(&RSA_PSS_SHA256, octets),
+            Kind::Rsa4096 => self.sign_by(&RSA_PSS_SHA512, octets),
+        }
+    }
+
+    /// An RSA signature by any encoding.
+    pub(crate) fn sign_by(&self, encoding: &'static RsaSignatureEncoding, octets: &[u8]) -> Vec<u8> {
+        let key = RsaKeyPair::from_pkcs8(&self.key.serialize_der()).unwrap();
+        let mut value = vec![0; key.public_modulus_len()];
+        key.sign(encoding, &SystemRandom::new(), octets, &mut value).unwrap();
+        value
     }
 
     /// The public key as it stands in a certificate (SubjectPublicKeyInfo, DER).
@@ -125,9 +180,13 @@ pub(crate) struct Scene {
     pub(crate) other: Identity,
     /// Pinned for [`SENDER`], and expired.
     pub(crate) expired: Identity,
+    /// Pinned for [`SENDER`], of another kind.
+    pub(crate) other_kind: Identity,
     /// Known to nobody, with the same subject as the sender's.
     pub(crate) stranger: Identity,
     pub(crate) reader: Identity,
+    /// The same reader's, of another kind.
+    pub(crate) reader_of_other_kind: Identity,
     /// Of another authority, at the same gateway.
     pub(crate) other_reader: Identity,
     pub(crate) pins: Directory,
@@ -139,14 +198,21 @@ impl Scene {
     pub(crate) fn new(kind: Kind) -> Self {
         let identity = |name| Identity::new(kind, name);
         let (sender, other, stranger) = (identity(SENDER), identity(OTHER), identity(SENDER));
-        let expired = Identity::valid(kind, SENDER, (2023, 2025));
+        let expired = sender.in_years(SENDER, (2023, 2025));
+        let other_kind = Identity::new(kind.another(), SENDER);
+        let reader_of_other_kind = Identity::new(kind.another(), "reader");
         let (reader, other_reader) = (identity("reader"), identity("other reader"));
         let mut pins = Directory::default();
         pins.pin(SENDER, &sender);
         pins.pin(SENDER, &expired);
+        pins.pin(SENDER, &other_kind);
         pins.pin(OTHER, &other);
         let mut keys = ReaderKeys::new();
-        for (id, identity) in [(READER, &reader), (OTHER_READER, &other_reader)] {
+        for (id, identity) in [
+            (READER, &reader),
+            (READER, &reader_of_other_kind),
+            (OTHER_READER, &other_reader),
+        ] {
             let pem = identity.key.serialize_pem();
             keys.add(id.parse().unwrap(), identity.certificate.clone(), &pem)
                 .unwrap();
@@ -156,8 +222,10 @@ impl Scene {
             sender,
             other,
             expired,
+            other_kind,
             stranger,
             reader,
+            reader_of_other_kind,
             other_reader,
             pins,
             keys,

@@ -1,6 +1,7 @@
 //! The signature value and its algorithm: what passes where a key is taken for one of another kind, a value is read in
 //! another form, or nothing is checked at all.
 
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512};
 use viereck_envelope::Refused;
 
 use crate::case::Attacker::{Participant, Path, Sender};
@@ -21,6 +22,7 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
     values(&mut cases, genuine);
     match genuine.scene.kind {
         Kind::P256 => elliptic(&mut cases, genuine),
+        Kind::Rsa3072 | Kind::Rsa4096 => rsa(&mut cases, genuine),
     }
     cases
 }
@@ -222,6 +224,45 @@ fn values(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         change(text, "</ds:SignatureValue>", "<ds:X></ds:X></ds:SignatureValue>"),
         Refused::UnexpectedElement,
     );
+}
+
+/// RSA: other encodings of the same key, and numbers that decrypt to anything.
+fn rsa(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
+    let (text, scene) = (&genuine.text, genuine.scene);
+    let info = element(text, "ds:SignedInfo").as_bytes();
+    let other_hash = match scene.kind {
+        Kind::Rsa4096 => &RSA_PSS_SHA256,
+        _ => &RSA_PSS_SHA512,
+    };
+    let length = scene.sender.sign(info).len();
+    let zeros = |last: u8| [vec![0; length - 1], vec![last]].concat();
+    for (name, octets) in [
+        (
+            "a signature of PKCS#1 v1.5 in the name of PSS",
+            scene.sender.sign_by(&RSA_PKCS1_SHA256, info),
+        ),
+        (
+            "a signature of PKCS#1 v1.5 with SHA-512 in the name of PSS",
+            scene.sender.sign_by(&RSA_PKCS1_SHA512, info),
+        ),
+        (
+            "a PSS signature by another hash",
+            scene.sender.sign_by(other_hash, info),
+        ),
+        (
+            "a PSS signature by a third hash",
+            scene.sender.sign_by(&RSA_PSS_SHA384, info),
+        ),
+        ("a signature that is the number one", zeros(1)),
+        ("a signature that is the number two", zeros(2)),
+        (
+            "a signature with a zero before it",
+            [vec![0], scene.sender.sign(info)].concat(),
+        ),
+        ("an ECDSA signature of zeros in the name of PSS", vec![0; 64]),
+    ] {
+        cases.add(Path, name, with_value(text, &octets), Refused::SignatureInvalid);
+    }
 }
 
 /// ECDSA: the forms and numbers that broke others.

@@ -137,10 +137,16 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
         Refused::Namespace,
     );
     case(
+        "our namespace declared for no prefix",
+        own,
+        &change(own, "xmlns=", "xmlns:="),
+        Refused::NotWellFormed,
+    );
+    case(
         "a declaration of no prefix",
         own,
         &change(own, ">", " xmlns:=\"urn:x\">"),
-        Refused::NotCanonical,
+        Refused::NotWellFormed,
     );
     case(
         "another prefix for a known namespace",
@@ -380,13 +386,13 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
         "a reference that does not end",
         "<Kind>application",
         "<Kind>application&amp",
-        Refused::Reference,
+        Refused::NotWellFormed,
     );
     case(
         "a bare ampersand",
         "<Kind>application",
         "<Kind>appli&cation",
-        Refused::Reference,
+        Refused::NotWellFormed,
     );
     case("a raw greater-than sign", "&lt;1&gt;", "&lt;1>", Refused::NotCanonical);
     case(

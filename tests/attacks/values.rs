@@ -64,7 +64,7 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
         ("before Created", "2026-03-01T10:00:00.000Z"),
         ("a millisecond beyond 90 days", "2026-05-31T10:00:00.124Z"),
         ("in a thousand years", "3026-03-02T10:00:00.000Z"),
-        ("at the end of time", "9999-12-30T22:00:00.999Z"),
+        ("at the end of time", "9999-12-30T21:00:00.000Z"),
     ] {
         value("ObsoleteAfter", what, instant, Refused::ObsoleteAfterOutOfRange);
     }

@@ -5,7 +5,8 @@ use viereck_envelope::Refused;
 
 use crate::case::Attacker::{Participant, Path};
 use crate::case::Cases;
-use crate::craft::{change, content, element, sign};
+use crate::craft::{change, cipher_values, content, element, sign};
+use crate::references::next_letter;
 use crate::scene::Genuine;
 
 /// How the false element calls itself.
@@ -18,14 +19,11 @@ const IDENTITIES: [(&str, &str); 4] = [
 
 pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
     let mut cases = Cases::of("wrapping");
+    let value = cipher_values(&genuine.text)[1];
+    let false_value = format!("{}{}", next_letter(value.chars().next().unwrap()), &value[1..]);
     for (name, id, field, false_field) in [
-        ("Header", "header", "<Region>01054</Region>", "<Region>01056</Region>"),
-        (
-            "Content",
-            "content",
-            "Recipient=\"wgb:010540880000\"",
-            "Recipient=\"wgb:010510440000\"",
-        ),
+        ("Header", "header", "<Region>01054", "<Region>01056"),
+        ("Content", "content", value, &false_value),
     ] {
         moved(&mut cases, &genuine.text, name, id, field, false_field);
     }
@@ -52,6 +50,11 @@ fn moved(cases: &mut Cases<'_>, text: &str, name: &str, id: &str, field: &str, f
             false => Refused::WrongAttribute,
             true => Refused::DuplicateId,
         };
+        // the grammar ends before a second object
+        let beyond = match same {
+            false => Refused::WrongAttribute,
+            true => Refused::UnexpectedElement,
+        };
         let mut case = |place: &str, document: String, expected: Refused| {
             cases.add(
                 Path,
@@ -76,7 +79,7 @@ fn moved(cases: &mut Cases<'_>, text: &str, name: &str, id: &str, field: &str, f
                 "</ds:Signature>",
                 &format!("<ds:Object>{signed}</ds:Object></ds:Signature>"),
             ),
-            first,
+            beyond,
         );
         case(
             "after the signature",
@@ -166,7 +169,14 @@ fn signatures(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
     );
     case(
         "a signature within the object of the signature",
-        change(text, "<ds:Object>", &format!("<ds:Object>{second}")),
+        change(
+            text,
+            "<ds:Object>",
+            &format!(
+                "<ds:Object>{}",
+                change(&second, " xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"", "")
+            ),
+        ),
         Refused::UnexpectedElement,
     );
     case(
@@ -176,7 +186,7 @@ fn signatures(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             "<ds:SignedInfo ",
             &format!("{}<ds:SignedInfo ", element(&other, "ds:SignedInfo")),
         ),
-        Refused::DuplicateId,
+        Refused::UnexpectedElement,
     );
     case(
         "a second SignedInfo behind the genuine one",
@@ -392,7 +402,7 @@ fn ids(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             "the header's Id on the root",
             "envelope:1\">",
             "envelope:1\" Id=\"header\">",
-            Refused::DuplicateId,
+            Refused::WrongAttribute,
         ),
         (
             "an xml:id besides",

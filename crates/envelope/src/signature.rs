@@ -17,6 +17,7 @@ use viereck_routing::{Certificate, Digest, PublicKey};
 
 pub(crate) use self::method::Method;
 use crate::keys::Signer;
+use crate::limits;
 use crate::refusal::Refused;
 use crate::seal::SealError;
 use crate::xml::value::{instant, octets, parse_instant};
@@ -130,6 +131,9 @@ pub(crate) fn read<'a>(cursor: &mut Cursor<'a>, ids: &[&str]) -> Result<Unchecke
     cursor.open(Ns::Ds, "KeyInfo")?;
     cursor.open(Ns::Ds, "X509Data")?;
     let mut certificate = cursor.element(Ns::Ds, "X509Certificate")?;
+    if certificate.len() > limits::CERTIFICATE {
+        return Err(Refused::InvalidValue);
+    }
     if certificate.contains([' ', '\t', '\n', '\r']) {
         certificate
             .to_mut()

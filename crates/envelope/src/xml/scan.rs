@@ -220,6 +220,8 @@ impl<'a> Scanner<'a> {
             check_attribute(value)?;
             let prefix = match name.split_once(':') {
                 None if name == "xmlns" => Some(""),
+                // `xmlns:=""` is no name; taken for a declaration of the default namespace it would be read here alone
+                Some(("xmlns", "")) => return Err(Refused::NotWellFormed),
                 Some(("xmlns", prefix)) => Some(prefix),
                 Some(_) => return Err(Refused::PrefixedAttribute),
                 None => None,
