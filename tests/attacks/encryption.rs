@@ -154,7 +154,12 @@ fn structure(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             "aes256-gcm\"><xenc:KeySize>128</xenc:KeySize></xenc:EncryptionMethod>".to_owned(),
             Refused::UnexpectedElement,
         ),
-        ("no method", method, "<xenc:Method ".to_owned(), Refused::UnexpectedElement),
+        (
+            "no method",
+            method,
+            "<xenc:Method ".to_owned(),
+            Refused::UnexpectedElement,
+        ),
         (
             "a ciphertext somewhere else",
             value.as_str(),
@@ -296,7 +301,7 @@ fn ciphertexts(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         );
         if what != "wrapped key" {
             let shorter = &octets[..octets.len() - 1];
-let name = format!("the {what} without its last octet");
+            let name = format!("the {what} without its last octet");
             push(
                 cases,
                 &name,

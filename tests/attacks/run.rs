@@ -14,8 +14,8 @@ use crate::malleable::Variant;
 use crate::protocol::{self, Effect};
 use crate::scene::Scene;
 
-/// Within this a document has to be refused.
-const TIME: Duration = Duration::from_secs(1);
+/// Within this a document has to be refused, also where the workspace is compiled without optimisation.
+const TIME: Duration = Duration::from_secs(2);
 /// A document that took longer than this is judged again: what a busy machine adds is not the verifier's. The shortest of
 /// three counts.
 const DOUBTFUL: Duration = Duration::from_millis(50);
@@ -77,14 +77,17 @@ impl Account {
         );
         let (measured, length) = match &case.attempt {
             Attempt::Envelope(make) => {
-                let bytes = self.document(scene, family, &case.name, make());
+                let bytes = self.document(scene, family, case.by, &case.name, make());
                 let length = bytes.len();
                 (measure_document(&case.name, || scene.judge(bytes.clone())), length)
             }
             Attempt::Batch(make) => {
-                let bytes = self.document(scene, family, &case.name, make());
+                let bytes = self.document(scene, family, case.by, &case.name, make());
                 let length = bytes.len();
-                (measure_document(&case.name, || scene.judge_batch(bytes.clone())), length)
+                (
+                    measure_document(&case.name, || scene.judge_batch(bytes.clone())),
+                    length,
+                )
             }
             Attempt::Proof(believed) => (
                 measure(&case.name, || if believed() { None } else { Some(Refusal::Proof) }),
@@ -119,6 +122,7 @@ impl Account {
             self.document(
                 scene,
                 "malleable",
+                Attacker::Path,
                 &variant.name,
                 variant.text.clone().into_bytes(),
             );
@@ -177,7 +181,7 @@ impl Account {
     }
 
     /// Writes the document where outside verifiers look for it, if anybody asked for that.
-    fn document(&self, scene: &Scene, family: &str, name: &str, octets: Vec<u8>) -> Bytes {
+    fn document(&self, scene: &Scene, family: &str, by: Attacker, name: &str, octets: Vec<u8>) -> Bytes {
         if let Some(folder) = std::env::var_os("VIERECK_ATTACKS") {
             let kind = PathBuf::from(folder).join(scene.kind.as_str());
             let folder = kind.join(family);
@@ -188,7 +192,7 @@ impl Account {
             let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
             let name: String = letters.collect();
             let number = self.rows.len() + self.malleable;
-            std::fs::write(folder.join(format!("{number:04}-{name}.xml")), &octets).unwrap();
+            std::fs::write(folder.join(format!("{number:04}-{by}-{name}.xml")), &octets).unwrap();
         }
         Bytes::from(octets)
     }

@@ -329,6 +329,12 @@ mod tests {
     }
 
     #[test]
+    fn a_declaration_of_no_prefix_is_none_of_the_default_namespace() {
+        assert!(scan(&root("")).is_ok());
+        assert_eq!(scan(&root("").replace("xmlns", "xmlns:")), Err(Refused::NotWellFormed));
+    }
+
+    #[test]
     fn an_element_that_is_hashed_alone_repeats_its_namespaces_and_no_other_does() {
         let ds = "xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"";
         assert!(scan(&root("<Header xmlns=\"urn:viereck:envelope:1\"></Header>")).is_ok());
