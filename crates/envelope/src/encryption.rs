@@ -4,13 +4,10 @@
 //! it. All is AES-256-GCM with a nonce of its own from the system's generator, in front of the ciphertext as XML
 //! Encryption 1.1 has it.
 //!
-//! The originator's key stands as an ECKeyValue within KeyValue, and beside it a RetrievalMethod of type ECKeyValue
-//! points to that same element. Both say the same; the second is there because libxmlsec (since 1.3.3) passes over
-//! KeyValue unless its caller switches it on, and then silently takes some key of its own store for the originator.
-//! Through the RetrievalMethod it finds the right key, so that it opens an envelope with nothing but the reader's key.
-//!
 //! The grammar is read when an envelope is verified, by whoever verifies it; what was read is kept, and opening reads
 //! the places found then and no XML again. External parts will add a CipherReference here.
+
+mod encrypted_key;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -23,8 +20,8 @@ use viereck_routing::Digest;
 use crate::header::Header;
 use crate::limits;
 use crate::refusal::Refused;
-use crate::wrap::{Binding, ContentKey, WrappedKey};
-use crate::xml::value::{octets, parse_octets};
+use crate::wrap::{ContentKey, WrappedKey};
+use crate::xml::value::parse_octets;
 use crate::xml::{Cursor, Ns, Vocabulary, algorithm};
 
 const TAG_LEN: usize = 16;
@@ -82,7 +79,7 @@ pub(crate) fn write(
             algorithm::AES256_GCM,
         ));
         if number == 0 {
-            write_key(out, key, header, certificate);
+            encrypted_key::write(out, key, header, certificate);
         } else {
             write_retrieval(out, algorithm::ENCRYPTED_KEY, "#key");
         }
@@ -91,39 +88,6 @@ pub(crate) fn write(
         out.push_str("</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>");
     }
     out.push_str("</Content>");
-}
-
-fn write_key(out: &mut String, key: &WrappedKey, header: &Header, certificate: &Digest) {
-    let [algorithm_id, party_u, party_v] = Binding::of(header, certificate).attributes();
-    out.push_str(&format!(
-        "<xenc:EncryptedKey Id=\"key\" Recipient=\"{reader}\">\
-         <xenc:EncryptionMethod Algorithm=\"{kw}\"></xenc:EncryptionMethod>\
-         <ds:KeyInfo><xenc:AgreementMethod Algorithm=\"{ecdh}\">\
-         <xenc11:KeyDerivationMethod xmlns:xenc11=\"http://www.w3.org/2009/xmlenc11#\" Algorithm=\"{kdf}\">\
-         <xenc11:ConcatKDFParams AlgorithmID=\"{algorithm_id}\" PartyUInfo=\"{party_u}\" PartyVInfo=\"{party_v}\">\
-         <ds:DigestMethod Algorithm=\"{sha256}\"></ds:DigestMethod></xenc11:ConcatKDFParams>\
-         </xenc11:KeyDerivationMethod><xenc:OriginatorKeyInfo><ds:KeyValue>\
-         <dsig11:ECKeyValue xmlns:dsig11=\"http://www.w3.org/2009/xmldsig11#\" Id=\"originator\">\
-         <dsig11:NamedCurve URI=\"{p256}\"></dsig11:NamedCurve><dsig11:PublicKey>{point}</dsig11:PublicKey>\
-         </dsig11:ECKeyValue></ds:KeyValue>",
-        reader = header.reader,
-        kw = algorithm::KW_AES256,
-        ecdh = algorithm::ECDH_ES,
-        kdf = algorithm::CONCAT_KDF,
-        sha256 = algorithm::SHA256,
-        p256 = algorithm::P256,
-        point = octets(&key.originator),
-    ));
-    write_retrieval(out, algorithm::EC_KEY_VALUE, "#originator");
-    out.push_str(&format!(
-        "</xenc:OriginatorKeyInfo><xenc:RecipientKeyInfo><ds:X509Data>\
-         <dsig11:X509Digest xmlns:dsig11=\"http://www.w3.org/2009/xmldsig11#\" Algorithm=\"{sha256}\">{certificate}\
-         </dsig11:X509Digest></ds:X509Data></xenc:RecipientKeyInfo></xenc:AgreementMethod></ds:KeyInfo>\
-         <xenc:CipherData><xenc:CipherValue>{wrapped}</xenc:CipherValue></xenc:CipherData></xenc:EncryptedKey>",
-        sha256 = algorithm::SHA256,
-        certificate = certificate.to_base64(),
-        wrapped = octets(&key.octets),
-    ));
 }
 
 fn write_retrieval(out: &mut String, kind: &str, uri: &str) {
@@ -149,7 +113,7 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Encrypte
     let mut ciphertexts = Vec::new();
 
     open_data(cursor)?;
-    let (recipient, key) = read_key(cursor, header)?;
+    let (recipient, key) = encrypted_key::read(cursor, header)?;
     close_data(cursor, &mut ciphertexts, &mut nonces)?;
     while !cursor.at_close() {
         if ciphertexts.len() > limits::CIPHERTEXTS {
@@ -224,71 +188,4 @@ fn read_retrieval(cursor: &mut Cursor<'_>, kind: &str, uri: &str) -> Result<(), 
     } else {
         Err(Refused::WrongAttribute)
     }
-}
-
-fn read_key(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest, WrappedKey), Refused> {
-    let expected = [("Id", "key"), ("Recipient", header.reader.as_str())];
-    cursor.fixed(Ns::Xenc, "EncryptedKey", expected, Refused::WrongKeyBinding)?;
-    cursor.algorithm(Ns::Xenc, "EncryptionMethod", algorithm::KW_AES256)?;
-    cursor.open(Ns::Ds, "KeyInfo")?;
-    let ecdh = [("Algorithm", algorithm::ECDH_ES)];
-    cursor.fixed(Ns::Xenc, "AgreementMethod", ecdh, Refused::AlgorithmNotAllowed)?;
-    let kdf = [("Algorithm", algorithm::CONCAT_KDF)];
-    cursor.fixed(Ns::Xenc11, "KeyDerivationMethod", kdf, Refused::AlgorithmNotAllowed)?;
-    let names = ["AlgorithmID", "PartyUInfo", "PartyVInfo"];
-    let infos = cursor.attributes(Ns::Xenc11, "ConcatKDFParams", names)?;
-    cursor.algorithm(Ns::Ds, "DigestMethod", algorithm::SHA256)?;
-    cursor.close()?;
-    cursor.close()?;
-    let originator = read_originator(cursor)?;
-    let recipient = read_recipient(cursor)?;
-    cursor.close()?;
-    cursor.close()?;
-    let (wrapped, _) = read_cipher_value(cursor)?;
-    cursor.close()?;
-    // Nothing is derived from these attributes; a message that states another binding is refused all the same.
-    if infos != Binding::of(header, &recipient).attributes() {
-        return Err(Refused::WrongKeyBinding);
-    }
-    let octets = parse_octets(&wrapped).ok_or(Refused::InvalidValue)?;
-    Ok((recipient, WrappedKey { originator, octets }))
-}
-
-fn read_originator(cursor: &mut Cursor<'_>) -> Result<[u8; 65], Refused> {
-    cursor.open(Ns::Xenc, "OriginatorKeyInfo")?;
-    cursor.open(Ns::Ds, "KeyValue")?;
-    cursor.fixed(
-        Ns::Dsig11,
-        "ECKeyValue",
-        [("Id", "originator")],
-        Refused::WrongAttribute,
-    )?;
-    cursor.fixed(
-        Ns::Dsig11,
-        "NamedCurve",
-        [("URI", algorithm::P256)],
-        Refused::AlgorithmNotAllowed,
-    )?;
-    cursor.close()?;
-    let point = cursor.element(Ns::Dsig11, "PublicKey")?;
-    let point: [u8; 65] = parse_octets(&point)
-        .filter(|point: &[u8; 65]| point[0] == 4)
-        .ok_or(Refused::InvalidValue)?;
-    cursor.close()?;
-    cursor.close()?;
-    read_retrieval(cursor, algorithm::EC_KEY_VALUE, "#originator")?;
-    cursor.close()?;
-    Ok(point)
-}
-
-fn read_recipient(cursor: &mut Cursor<'_>) -> Result<Digest, Refused> {
-    cursor.open(Ns::Xenc, "RecipientKeyInfo")?;
-    cursor.open(Ns::Ds, "X509Data")?;
-    let sha256 = [("Algorithm", algorithm::SHA256)];
-    cursor.fixed(Ns::Dsig11, "X509Digest", sha256, Refused::AlgorithmNotAllowed)?;
-    let (text, _) = cursor.text()?;
-    let recipient = Digest::from_base64(&text).ok_or(Refused::InvalidValue)?;
-    cursor.close()?;
-    cursor.close()?;
-    Ok(recipient)
 }

@@ -8,11 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::agreement::{self, PrivateKey};
+use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::rsa::{OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair, RsaKeyPair, RsaSignatureEncoding};
 use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, PublicKey, Tables};
 use x509_parser::pem::Pem;
+
+use crate::signature::Method;
 
 /// Why a private key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +25,7 @@ pub enum KeyError {
     #[error("not a PEM file with exactly one unencrypted PKCS#8 PRIVATE KEY")]
     NotPem,
     /// The key is of a kind that no profile allows.
-    #[error("not an ECDSA P-256 key in PKCS#8")]
+    #[error("not an ECDSA P-256 or RSA key in PKCS#8")]
     NotAllowed,
     /// The key is not the one that the certificate certifies.
     #[error("the key does not belong to the certificate")]
@@ -54,19 +58,39 @@ impl Pins for Tables {
 /// A custodian's signing key with its certificate.
 pub struct Signer {
     certificate: Certificate,
-    key: EcdsaKeyPair,
+    key: SigningKey,
+}
+
+enum SigningKey {
+    P256(EcdsaKeyPair),
+    Rsa(RsaKeyPair, &'static RsaSignatureEncoding),
 }
 
 impl Signer {
     /// Reads an unencrypted PKCS#8 key and binds it to its certificate.
     pub fn new(certificate: Certificate, pkcs8_pem: &str) -> Result<Self, KeyError> {
         let der = private_key_der(pkcs8_pem)?;
-        let key = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &der)
-            .map_err(|_| KeyError::NotAllowed)?;
-        let PublicKey::P256(point) = certificate.key();
-        if key.public_key().as_ref() != point {
-            return Err(KeyError::NotOfCertificate);
-        }
+        let ecdsa = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+        let key = match certificate.key() {
+            PublicKey::P256(point) => {
+                let key = EcdsaKeyPair::from_pkcs8(ecdsa, &der)
+                    .map_err(|_| of_another_kind(RsaKeyPair::from_pkcs8(&der).is_ok()))?;
+                if key.public_key().as_ref() != point {
+                    return Err(KeyError::NotOfCertificate);
+                }
+                SigningKey::P256(key)
+            }
+            PublicKey::Rsa { spki, .. } => {
+                let key = RsaKeyPair::from_pkcs8(&der)
+                    .map_err(|_| of_another_kind(EcdsaKeyPair::from_pkcs8(ecdsa, &der).is_ok()))?;
+                let public = key.public_key().as_der().map_err(|_| KeyError::NotAllowed)?;
+                if public.as_ref() != spki {
+                    return Err(KeyError::NotOfCertificate);
+                }
+                let encoding = Method::of(certificate.key()).rsa_encoding();
+                SigningKey::Rsa(key, encoding.ok_or(KeyError::NotAllowed)?)
+            }
+        };
         Ok(Self { certificate, key })
     }
 
@@ -75,9 +99,17 @@ impl Signer {
         &self.certificate
     }
 
-    /// The signature over `octets` in the form of XML Signature: r and s, 32 octets each.
+    /// The signature over `octets` in the form of XML Signature: r and s, 32 octets each, or as long as the modulus.
     pub(crate) fn sign(&self, octets: &[u8]) -> Result<Vec<u8>, Unspecified> {
-        Ok(self.key.sign(&SystemRandom::new(), octets)?.as_ref().to_vec())
+        let random = SystemRandom::new();
+        match &self.key {
+            SigningKey::P256(key) => Ok(key.sign(&random, octets)?.as_ref().to_vec()),
+            SigningKey::Rsa(key, encoding) => {
+                let mut value = vec![0; key.public_modulus_len()];
+                key.sign(*encoding, &random, octets, &mut value)?;
+                Ok(value)
+            }
+        }
     }
 }
 
@@ -97,7 +129,15 @@ pub struct ReaderKeys {
 /// One participant's decryption key.
 pub(crate) struct ReaderKey {
     pub(crate) certificate: Certificate,
-    pub(crate) key: PrivateKey,
+    pub(crate) key: DecryptionKey,
+}
+
+/// A private key for opening, of the kind of its certificate.
+pub(crate) enum DecryptionKey {
+    /// For ECDH-ES.
+    P256(PrivateKey),
+    /// For RSA-OAEP.
+    Rsa(OaepPrivateDecryptingKey),
 }
 
 impl ReaderKeys {
@@ -109,12 +149,7 @@ impl ReaderKeys {
     /// Adds one key of `reader`; older keys stay, so that what was sealed before a change of keys still opens.
     pub fn add(&mut self, reader: BehoerdeId, certificate: Certificate, pkcs8_pem: &str) -> Result<(), KeyError> {
         let der = private_key_der(pkcs8_pem)?;
-        let key = PrivateKey::from_private_key_der(&agreement::ECDH_P256, &der).map_err(|_| KeyError::NotAllowed)?;
-        let public = key.compute_public_key().map_err(|_| KeyError::NotAllowed)?;
-        let PublicKey::P256(point) = certificate.key();
-        if public.as_ref() != point {
-            return Err(KeyError::NotOfCertificate);
-        }
+        let key = DecryptionKey::new(&certificate, &der)?;
         let digest = certificate.sha256();
         let key = Arc::new(ReaderKey { certificate, key });
         self.keys.entry(reader).or_default().insert(digest, key);
@@ -134,6 +169,41 @@ impl ReaderKeys {
 impl fmt::Debug for ReaderKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.keys.keys()).finish()
+    }
+}
+
+impl DecryptionKey {
+    fn new(certificate: &Certificate, der: &[u8]) -> Result<Self, KeyError> {
+        let ecdh = || PrivateKey::from_private_key_der(&agreement::ECDH_P256, der);
+        match certificate.key() {
+            PublicKey::P256(point) => {
+                let key = ecdh().map_err(|_| of_another_kind(PrivateDecryptingKey::from_pkcs8(der).is_ok()))?;
+                let public = key.compute_public_key().map_err(|_| KeyError::NotAllowed)?;
+                if public.as_ref() != point {
+                    return Err(KeyError::NotOfCertificate);
+                }
+                Ok(DecryptionKey::P256(key))
+            }
+            PublicKey::Rsa { spki, .. } => {
+                let key = PrivateDecryptingKey::from_pkcs8(der).map_err(|_| of_another_kind(ecdh().is_ok()))?;
+                let public = key.public_key().as_der().map_err(|_| KeyError::NotAllowed)?;
+                if public.as_ref() != spki {
+                    return Err(KeyError::NotOfCertificate);
+                }
+                let key = OaepPrivateDecryptingKey::new(key).map_err(|_| KeyError::NotAllowed)?;
+                Ok(DecryptionKey::Rsa(key))
+            }
+        }
+    }
+}
+
+/// What to say of a key that is not of the certificate's kind: in a folder of old and new keys it may be that of another
+/// certificate.
+fn of_another_kind(allowed: bool) -> KeyError {
+    if allowed {
+        KeyError::NotOfCertificate
+    } else {
+        KeyError::NotAllowed
     }
 }
 

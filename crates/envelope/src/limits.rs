@@ -8,6 +8,9 @@ pub(crate) const DEPTH: usize = 32;
 pub(crate) const ATTRIBUTES: usize = 16;
 /// The longest tag, in octets.
 pub(crate) const TAG: usize = 16 * 1024;
+/// The certificate in KeyInfo in base64, white space included: no signature covers how it is spelled, so that whoever
+/// passes a document on could blow it up.
+pub(crate) const CERTIFICATE: usize = 64 * 1024;
 /// Elements of an envelope, a manifest or an event.
 pub(crate) const ELEMENTS: usize = 20_000;
 /// Elements of a receipt batch: room for 1,000 events with their audit paths.

@@ -7,16 +7,17 @@
 //!
 //! What stays malleable is what no signature can cover: the other `s` of an ECDSA signature, and white space within
 //! the base64 of the certificate. Neither changes the digest of SignedInfo, which is how a document is known.
-//!
-//! RSA-PSS has its place in [`method_of`] and [`check_value`], by the kind of the key.
+
+mod method;
 
 use std::borrow::Cow;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 use viereck_routing::{Certificate, Digest, PublicKey};
 
+pub(crate) use self::method::Method;
 use crate::keys::Signer;
+use crate::limits;
 use crate::refusal::Refused;
 use crate::seal::SealError;
 use crate::xml::value::{instant, octets, parse_instant};
@@ -25,13 +26,6 @@ use crate::xml::{Cursor, Ns, algorithm};
 const DS: &str = "xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"";
 const XADES: &str = "xmlns:xades=\"http://uri.etsi.org/01903/v1.3.2#\"";
 const PROPERTIES: &str = "signed-properties";
-
-/// The identifier of the one signature algorithm for this kind of key.
-fn method_of(key: &PublicKey) -> &'static str {
-    match key {
-        PublicKey::P256(_) => algorithm::ECDSA_SHA256,
-    }
-}
 
 /// Appends the signature over `objects` (Id and digest of each) and gives the digest of its SignedInfo.
 pub(crate) fn write(
@@ -65,7 +59,7 @@ fn signed_info(objects: &[(&str, Digest)], properties: Digest, key: &PublicKey) 
         "<ds:SignedInfo {DS}><ds:CanonicalizationMethod Algorithm=\"{}\"></ds:CanonicalizationMethod>\
          <ds:SignatureMethod Algorithm=\"{}\"></ds:SignatureMethod>",
         algorithm::EXC_C14N,
-        method_of(key),
+        Method::of(key).identifier(),
     );
     for (id, digest) in objects {
         reference(&mut out, &format!("Id=\"ref-{id}\" URI=\"#{id}\""), digest);
@@ -137,6 +131,9 @@ pub(crate) fn read<'a>(cursor: &mut Cursor<'a>, ids: &[&str]) -> Result<Unchecke
     cursor.open(Ns::Ds, "KeyInfo")?;
     cursor.open(Ns::Ds, "X509Data")?;
     let mut certificate = cursor.element(Ns::Ds, "X509Certificate")?;
+    if certificate.len() > limits::CERTIFICATE {
+        return Err(Refused::InvalidValue);
+    }
     if certificate.contains([' ', '\t', '\n', '\r']) {
         certificate
             .to_mut()
@@ -272,7 +269,7 @@ impl Unchecked<'_> {
         if self.certificate != pinned.der() {
             return Err(Refused::CertificateNotPinned);
         }
-        if self.method != method_of(pinned.key()) {
+        if self.method != Method::of(pinned.key()).identifier() {
             return Err(Refused::AlgorithmNotAllowed);
         }
         if self.certificate_digest != pinned.sha256() {
@@ -285,16 +282,8 @@ impl Unchecked<'_> {
         if !covered.map(Digest::of).eq(self.digests.iter().copied()) {
             return Err(Refused::DigestMismatch);
         }
-        check_value(pinned.key(), self.signed_info, &self.value)?;
+        Method::verify(pinned.key(), self.signed_info, &self.value)?;
         Ok(Digest::of(self.signed_info))
-    }
-}
-
-fn check_value(key: &PublicKey, signed_info: &[u8], value: &[u8]) -> Result<(), Refused> {
-    match key {
-        PublicKey::P256(point) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
-            .verify(signed_info, value)
-            .map_err(|_| Refused::SignatureInvalid),
     }
 }
 

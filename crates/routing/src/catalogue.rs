@@ -351,8 +351,8 @@ catalogue! {
         en: "The certificate does not fit its entry: {0}.", "Compare the file and the entry; the fingerprint is that of the DER.";
     }
     Error CertificateTooWeak "certificate-too-weak" {
-        de: "Der Schlüssel des Zertifikats ist nicht zugelassen.", "Zugelassen ist ECDSA mit P-256.";
-        en: "The key of the certificate is not allowed.", "ECDSA with P-256 is allowed.";
+        de: "Der Schlüssel des Zertifikats ist nicht zugelassen.", "Zugelassen sind ECDSA mit P-256 und RSA ab 3072 Bit mit dem Exponenten 65537.";
+        en: "The key of the certificate is not allowed.", "ECDSA with P-256 and RSA of at least 3072 bits with the exponent 65537 are allowed.";
     }
     Error CertificateTwice "certificate-twice" {
         de: "Dasselbe Zertifikat ist schon in {0} eingetragen.", "Jeder Schlüssel gehört genau einem Beteiligten und einem Zweck.";

@@ -4,6 +4,7 @@
 //! issued it or what it says of itself. Chains and revocation lists are judged when it is committed, not here.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -31,6 +32,63 @@ struct Parsed {
 pub enum PublicKey {
     /// A point on P-256, uncompressed (65 octets, SEC 1).
     P256(Vec<u8>),
+    /// An RSA key of 3072 to 8192 bits and the public exponent 65537.
+    Rsa {
+        /// The SubjectPublicKeyInfo in DER, as it stands in the certificate.
+        spki: Vec<u8>,
+        /// The size of the modulus.
+        bits: usize,
+    },
+}
+
+/// How long a modulus may be: the lower end is what BSI TR-02102-1 asks for, the upper what the library computes with.
+const RSA_BITS: RangeInclusive<usize> = 3072..=8192;
+const RSA_EXPONENT: u64 = 65537;
+
+impl PublicKey {
+    /// The octets by which two keys are told apart.
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            PublicKey::P256(point) => point,
+            PublicKey::Rsa { spki, .. } => spki,
+        }
+    }
+
+    /// The kind and size, in the word that `viereck keys new --algorithm` takes.
+    pub fn algorithm(&self) -> String {
+        match self {
+            PublicKey::P256(_) => "ec-p256".to_owned(),
+            PublicKey::Rsa { bits, .. } => format!("rsa-{bits}"),
+        }
+    }
+
+    fn of(certificate: &X509Certificate<'_>) -> Option<Self> {
+        let info = certificate.public_key();
+        match info.parsed().ok()? {
+            ParsedKey::EC(point) if point.data().len() == 65 && point.data()[0] == 4 && is_p256(certificate) => {
+                Some(PublicKey::P256(point.data().to_vec()))
+            }
+            ParsedKey::RSA(key) => {
+                let bits = bits(key.modulus)?;
+                let allowed = RSA_BITS.contains(&bits) && key.try_exponent() == Ok(RSA_EXPONENT);
+                allowed.then(|| PublicKey::Rsa {
+                    spki: info.raw.to_vec(),
+                    bits,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The size of a DER integer that is positive and has no superfluous octet in front.
+fn bits(integer: &[u8]) -> Option<usize> {
+    let octets = match integer {
+        [0, rest @ ..] if rest.first().is_some_and(|octet| octet & 0x80 != 0) => rest,
+        [first, ..] if (1..0x80).contains(first) => integer,
+        _ => return None,
+    };
+    Some(octets.len() * 8 - octets.first()?.leading_zeros() as usize)
 }
 
 /// Why a certificate cannot be pinned.
@@ -43,7 +101,7 @@ pub enum CertificateError {
     #[error("not an X.509 certificate")]
     NotX509,
     /// The key is of a kind or size that no profile allows.
-    #[error("its key is not ECDSA P-256")]
+    #[error("its key is neither ECDSA P-256 nor RSA of 3072 to 8192 bits with the exponent 65537")]
     KeyNotAllowed,
 }
 
@@ -69,12 +127,7 @@ impl Certificate {
         let instant = |seconds: i64| Timestamp::from_second(seconds).map_err(|_| CertificateError::NotX509);
         let valid_from = instant(parsed.validity().not_before.timestamp())?;
         let valid_until = instant(parsed.validity().not_after.timestamp())?;
-        let key = match parsed.public_key().parsed() {
-            Ok(ParsedKey::EC(point)) if point.data().len() == 65 && point.data()[0] == 4 && is_p256(&parsed) => {
-                PublicKey::P256(point.data().to_vec())
-            }
-            _ => return Err(CertificateError::KeyNotAllowed),
-        };
+        let key = PublicKey::of(&parsed).ok_or(CertificateError::KeyNotAllowed)?;
         let subject = parsed.subject().to_string();
         let sha256 = Digest::of(&der);
         Ok(Self(Arc::new(Parsed {

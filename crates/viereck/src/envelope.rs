@@ -275,7 +275,7 @@ fn certificate(path: &Path) -> Result<Certificate, Failure> {
             "certificate-invalid",
             format!("{} is {error}.", path.display()),
         )
-        .help("Expected is one X.509 certificate with an ECDSA P-256 key, as PEM.")
+        .help("Expected is one X.509 certificate with an ECDSA P-256 key or an RSA key of at least 3072 bits, as PEM.")
     })
 }
 

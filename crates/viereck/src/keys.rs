@@ -14,11 +14,14 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    RsaKeySize,
+};
 use serde::Serialize;
 use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Tables, day_in_berlin};
 
@@ -43,12 +46,68 @@ pub struct New {
     /// Where the private keys and tokens go; must not exist yet
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// How long the certificates and tokens are valid
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    days: u16,
+    #[command(flatten)]
+    wanted: Wanted,
     /// One JSON document
     #[arg(long)]
     json: bool,
+}
+
+/// What kind of keys to make, and for how long.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Wanted {
+    /// How long the certificates and tokens are valid
+    #[arg(long, value_name = "N", default_value_t = Self::DAYS, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: u16,
+    /// The kind of all keys, for signing and for encryption
+    #[arg(long, value_enum, default_value_t)]
+    pub algorithm: Algorithm,
+}
+
+impl Wanted {
+    const DAYS: u16 = 365;
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            days: Self::DAYS,
+            algorithm: Algorithm::default(),
+        }
+    }
+}
+
+/// The kind of a private key. What is signed and encrypted with it follows from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Algorithm {
+    /// ECDSA and ECDH on P-256
+    #[default]
+    #[value(name = "ec-p256")]
+    EcP256,
+    /// RSA with a modulus of 3072 bits
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+    /// RSA with a modulus of 4096 bits, as the Verwaltungs-PKI issues
+    #[value(name = "rsa-4096")]
+    Rsa4096,
+}
+
+impl Algorithm {
+    fn generate(self) -> Result<KeyPair, rcgen::Error> {
+        match self {
+            Algorithm::EcP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            Algorithm::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
+            Algorithm::Rsa4096 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
+        }
+    }
+
+    /// What a certificate for encryption says that its key is for.
+    fn encryption_usage(self) -> KeyUsagePurpose {
+        match self {
+            Algorithm::EcP256 => KeyUsagePurpose::KeyAgreement,
+            Algorithm::Rsa3072 | Algorithm::Rsa4096 => KeyUsagePurpose::KeyEncipherment,
+        }
+    }
 }
 
 /// What was made, by number.
@@ -75,7 +134,7 @@ pub fn run(command: &Command) -> Result<(), Failure> {
         Command::New(args) => args,
         Command::Link(args) => return link::run(args),
     };
-    let made = new(&args.table, &args.out, args.days, Timestamp::now())?;
+    let made = new(&args.table, &args.out, args.wanted, Timestamp::now())?;
     if args.json {
         return output::json(&made);
     }
@@ -90,12 +149,12 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     ))
 }
 
-/// Makes everything that the table in `table` needs, valid for `days` from `now`.
+/// Makes everything that the table in `table` needs, valid from `now`.
 ///
 /// # Errors
 /// `table-invalid` (findings) when the table does not load; `keys-exist` (conflict) when there are certificates in the
 /// table or anything at `out`.
-pub fn new(table: &Path, out: &Path, days: u16, now: Timestamp) -> Result<Made, Failure> {
+pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<Made, Failure> {
     let certificates = table.join("certificates");
     for taken in [&certificates, &out.to_owned()] {
         if taken.exists() {
@@ -110,7 +169,8 @@ pub fn new(table: &Path, out: &Path, days: u16, now: Timestamp) -> Result<Made, 
     let mut keys = NewKeys {
         private: &private,
         public: &public,
-        validity: Validity::new(now, days)?,
+        validity: Validity::new(now, wanted.days)?,
+        algorithm: wanted.algorithm,
         index: INDEX_HEAD.to_owned(),
         made: Made {
             keys: out.to_owned(),
@@ -145,6 +205,7 @@ struct NewKeys<'a> {
     private: &'a Staged,
     public: &'a Staged,
     validity: Validity,
+    algorithm: Algorithm,
     index: String,
     made: Made,
 }
@@ -211,7 +272,7 @@ impl NewKeys<'_> {
             reader.as_str(),
             &folder_name(reader),
             "encryption",
-            KeyUsagePurpose::KeyAgreement,
+            self.algorithm.encryption_usage(),
         )
     }
 
@@ -242,7 +303,7 @@ impl NewKeys<'_> {
     }
 
     fn self_signed(&self, id: &str, usage: KeyUsagePurpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let key = self.algorithm.generate()?;
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, id);
         let mut params = CertificateParams::default();

@@ -220,6 +220,8 @@ impl<'a> Scanner<'a> {
             check_attribute(value)?;
             let prefix = match name.split_once(':') {
                 None if name == "xmlns" => Some(""),
+                // `xmlns:=""` is no name; taken for a declaration of the default namespace it would be read here alone
+                Some(("xmlns", "")) => return Err(Refused::NotWellFormed),
                 Some(("xmlns", prefix)) => Some(prefix),
                 Some(_) => return Err(Refused::PrefixedAttribute),
                 None => None,
@@ -324,6 +326,12 @@ mod tests {
         let tag = |length: usize| root(&format!("<a b=\"{}\"></a>", "x".repeat(length - 8)));
         assert!(scan(&tag(limits::TAG)).is_ok());
         assert_eq!(scan(&tag(limits::TAG + 1)), Err(Refused::TagTooLarge));
+    }
+
+    #[test]
+    fn a_declaration_of_no_prefix_is_none_of_the_default_namespace() {
+        assert!(scan(&root("")).is_ok());
+        assert_eq!(scan(&root("").replace("xmlns", "xmlns:")), Err(Refused::NotWellFormed));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use viereck_envelope::{
 };
 use viereck_routing::{CaseId, Digest, Environment, MessageId};
 
+use crate::laws::kinds;
 use crate::people::{Identity, READER, Scene, now};
 use crate::schema::assert_valid_batch;
 
@@ -79,8 +80,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn what_was_sealed_verifies_and_each_event_is_provable_alone(count in 1_usize..40) {
-        let scene = Scene::new();
+    fn what_was_sealed_verifies_and_each_event_is_provable_alone(count in 1_usize..40, kinds in kinds()) {
+        let scene = Scene::of(kinds);
         let events = octets(count);
         let sealed = seal(&scene, &events);
         let batch = judge(&scene, sealed.bytes().to_vec()).unwrap();
@@ -97,8 +98,8 @@ proptest! {
     }
 
     #[test]
-    fn any_changed_octet_is_refused(at in any::<prop::sample::Index>(), change in 1_u8..) {
-        let scene = Scene::new();
+    fn any_changed_octet_is_refused(at in any::<prop::sample::Index>(), change in 1_u8.., kinds in kinds()) {
+        let scene = Scene::of(kinds);
         let mut bytes = seal(&scene, &octets(3)).bytes().to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= change;
@@ -108,13 +109,14 @@ proptest! {
 
 #[test]
 fn a_full_batch_fits_one_document() {
-    let scene = Scene::new();
-    let reasons = Reason::ALL[..4].to_vec();
-    let events: Vec<Bytes> = (0..1_000)
-        .map(|_| event(Stage::Rejected, reasons.clone()).to_octets())
-        .collect();
-    let sealed = seal(&scene, &events);
-    assert_eq!(judge(&scene, sealed.bytes().to_vec()).unwrap().entries().len(), 1_000);
+    for scene in Scene::all() {
+        let reasons = Reason::ALL[..4].to_vec();
+        let events: Vec<Bytes> = (0..1_000)
+            .map(|_| event(Stage::Rejected, reasons.clone()).to_octets())
+            .collect();
+        let sealed = seal(&scene, &events);
+        assert_eq!(judge(&scene, sealed.bytes().to_vec()).unwrap().entries().len(), 1_000);
+    }
 }
 
 #[test]
@@ -158,7 +160,7 @@ fn what_cannot_be_sealed_is_refused_by_name() {
         }),
         SealError::InvalidValue
     );
-    let old = Identity::valid("gw-sh-1", (2023, 2024)).signer();
+    let old = Identity::valid(scene.kinds, "gw-sh-1", (2023, 2024)).signer();
     assert_eq!(
         seal_batch(batch_draft(&events), &old, now()).unwrap_err(),
         SealError::SigningCertificateNotValid
@@ -167,78 +169,79 @@ fn what_cannot_be_sealed_is_refused_by_name() {
 
 #[test]
 fn a_batch_of_another_form_is_refused() {
-    let scene = Scene::new();
-    let events = octets(3);
-    let text = String::from_utf8(seal(&scene, &events).bytes().to_vec()).unwrap();
-    let first = std::str::from_utf8(&events[0]).unwrap();
-    let second = std::str::from_utf8(&events[1]).unwrap();
-    let hash = &text[text.find("<Hash>").unwrap()..text.find("</Hash>").unwrap() + 7];
-    let signature = &text[text.find("<ds:Signature ").unwrap()..text.find("</ds:Signature>").unwrap() + 15];
-    let last = text.rfind("<Entry ").unwrap();
-    let cases = [
-        (
-            "an envelope's namespace",
-            "urn:viereck:receipt:1",
-            "urn:viereck:envelope:1",
-            Refused::Namespace,
-        ),
-        ("unknown profile", "<Profile>1", "<Profile>2", Refused::UnknownProfile),
-        (
-            "other environment",
-            "<Environment>test",
-            "<Environment>production",
-            Refused::WrongEnvironment,
-        ),
-        (
-            "other custodian",
-            "<Custodian>gw-sh-1",
-            "<Custodian>gw-sh-2",
-            Refused::CertificateNotPinned,
-        ),
-        (
-            "other destination",
-            "<Destination>gw-nw-1",
-            "<Destination>gw-nw-2",
-            Refused::DigestMismatch,
-        ),
-        ("other sequence", "<Sequence>2", "<Sequence>3", Refused::DigestMismatch),
-        ("leading zero", "<Sequence>2", "<Sequence>02", Refused::InvalidValue),
-        ("no signature", signature, "", Refused::UnexpectedElement),
-        (
-            "second signature",
-            "</ReceiptBatch>",
-            "<ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"></ds:Signature></ReceiptBatch>",
-            Refused::SecondSignature,
-        ),
-        (
-            "event changed",
-            "<Stage>delivered",
-            "<Stage>accepted",
-            Refused::WrongTree,
-        ),
-        ("events exchanged", first, second, Refused::WrongTree),
-        ("path cut", hash, "", Refused::WrongTree),
-        ("wrong index", "index=\"1\"", "index=\"2\"", Refused::WrongTree),
-        (
-            "entry missing",
-            &text[last..text.len() - "</ReceiptBatch>".len()],
-            "",
-            Refused::WrongTree,
-        ),
-        (
-            "surplus element",
-            "<Path>",
-            "<More></More><Path>",
-            Refused::UnexpectedElement,
-        ),
-    ];
-    for (name, from, to, expected) in cases {
-        assert!(text.contains(from), "{name}");
-        assert_eq!(
-            judge(&scene, text.replacen(from, to, 1)).unwrap_err(),
-            expected,
-            "{name}"
-        );
+    for scene in Scene::all() {
+        let events = octets(3);
+        let text = String::from_utf8(seal(&scene, &events).bytes().to_vec()).unwrap();
+        let first = std::str::from_utf8(&events[0]).unwrap();
+        let second = std::str::from_utf8(&events[1]).unwrap();
+        let hash = &text[text.find("<Hash>").unwrap()..text.find("</Hash>").unwrap() + 7];
+        let signature = &text[text.find("<ds:Signature ").unwrap()..text.find("</ds:Signature>").unwrap() + 15];
+        let last = text.rfind("<Entry ").unwrap();
+        let cases = [
+            (
+                "an envelope's namespace",
+                "urn:viereck:receipt:1",
+                "urn:viereck:envelope:1",
+                Refused::Namespace,
+            ),
+            ("unknown profile", "<Profile>1", "<Profile>2", Refused::UnknownProfile),
+            (
+                "other environment",
+                "<Environment>test",
+                "<Environment>production",
+                Refused::WrongEnvironment,
+            ),
+            (
+                "other custodian",
+                "<Custodian>gw-sh-1",
+                "<Custodian>gw-sh-2",
+                Refused::CertificateNotPinned,
+            ),
+            (
+                "other destination",
+                "<Destination>gw-nw-1",
+                "<Destination>gw-nw-2",
+                Refused::DigestMismatch,
+            ),
+            ("other sequence", "<Sequence>2", "<Sequence>3", Refused::DigestMismatch),
+            ("leading zero", "<Sequence>2", "<Sequence>02", Refused::InvalidValue),
+            ("no signature", signature, "", Refused::UnexpectedElement),
+            (
+                "second signature",
+                "</ReceiptBatch>",
+                "<ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"></ds:Signature></ReceiptBatch>",
+                Refused::SecondSignature,
+            ),
+            (
+                "event changed",
+                "<Stage>delivered",
+                "<Stage>accepted",
+                Refused::WrongTree,
+            ),
+            ("events exchanged", first, second, Refused::WrongTree),
+            ("path cut", hash, "", Refused::WrongTree),
+            ("wrong index", "index=\"1\"", "index=\"2\"", Refused::WrongTree),
+            (
+                "entry missing",
+                &text[last..text.len() - "</ReceiptBatch>".len()],
+                "",
+                Refused::WrongTree,
+            ),
+            (
+                "surplus element",
+                "<Path>",
+                "<More></More><Path>",
+                Refused::UnexpectedElement,
+            ),
+        ];
+        for (name, from, to, expected) in cases {
+            assert!(text.contains(from), "{name}");
+            assert_eq!(
+                judge(&scene, text.replacen(from, to, 1)).unwrap_err(),
+                expected,
+                "{name}"
+            );
+        }
     }
 }
 

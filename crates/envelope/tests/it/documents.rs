@@ -1,11 +1,13 @@
 //! Tools to make bad documents out of genuine ones.
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PSS_SHA256, RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
+};
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use viereck_envelope::{Refused, VerifiedEnvelope, verify};
-use viereck_routing::{Digest, Environment};
+use viereck_routing::{Digest, Environment, PublicKey};
 
 use crate::people::{Identity, Scene, draft, now};
 
@@ -69,15 +71,47 @@ pub(crate) fn sign(text: &str, identity: &Identity) -> String {
         );
     }
     let text = change(&text, element(&text, "ds:SignedInfo"), &signed_info);
-    let der = x509_parser::pem::parse_x509_pem(identity.key_pem.as_bytes())
-        .unwrap()
-        .1
-        .contents;
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).unwrap();
-    let value = key.sign(&SystemRandom::new(), signed_info.as_bytes()).unwrap();
+    let value = value(signed_info.as_bytes(), identity);
     change(
         &text,
         content(&text, "ds:SignatureValue"),
-        &STANDARD.encode_to_string(value.as_ref()),
+        &STANDARD.encode_to_string(value),
     )
+}
+
+/// What the key of `identity` signs with, said a second time here so that the library's choice is not judged by itself.
+fn value(octets: &[u8], identity: &Identity) -> Vec<u8> {
+    match identity.certificate.key() {
+        PublicKey::P256(_) => {
+            let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8(identity)).unwrap();
+            key.sign(&SystemRandom::new(), octets).unwrap().as_ref().to_vec()
+        }
+        PublicKey::Rsa { bits: 3072, .. } => rsa_value(octets, identity, &RSA_PSS_SHA256),
+        PublicKey::Rsa { .. } => rsa_value(octets, identity, &RSA_PSS_SHA512),
+    }
+}
+
+/// An RSA signature by any encoding.
+pub(crate) fn rsa_value(octets: &[u8], identity: &Identity, encoding: &'static RsaSignatureEncoding) -> Vec<u8> {
+    let key = RsaKeyPair::from_pkcs8(&pkcs8(identity)).unwrap();
+    let mut value = vec![0; key.public_modulus_len()];
+    key.sign(encoding, &SystemRandom::new(), octets, &mut value).unwrap();
+    value
+}
+
+fn pkcs8(identity: &Identity) -> Vec<u8> {
+    let pem = x509_parser::pem::parse_x509_pem(identity.key_pem.as_bytes());
+    pem.unwrap().1.contents
+}
+
+/// What the key in the document says that it is bound to: the attribute or element, with its value.
+pub(crate) fn stated_binding(text: &str) -> &str {
+    let (begin, end) = if text.contains("PartyUInfo=\"") {
+        ("PartyUInfo=\"", "\"")
+    } else {
+        ("<xenc:OAEPparams>", "</xenc:OAEPparams>")
+    };
+    let start = text.find(begin).unwrap();
+    let length = text[start + begin.len()..].find(end).unwrap() + begin.len() + end.len();
+    &text[start..start + length]
 }

@@ -9,7 +9,11 @@ use viereck_envelope::{
 };
 use viereck_routing::{Certificate, Environment, Kind, Region};
 
-use crate::people::{Directory, Identity, READER, Scene, content, draft, now};
+use crate::people::{Directory, Identity, Kinds, READER, Scene, content, draft, now};
+
+pub(crate) fn kinds() -> impl Strategy<Value = Kinds> {
+    prop::sample::select(Kinds::ALL.to_vec())
+}
 
 fn texts() -> impl Strategy<Value = Option<String>> {
     proptest::option::of("[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\u{fffe}\\u{ffff}]{1,40}")
@@ -43,8 +47,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_was_sealed_verifies_and_opens_to_the_same(content in contents(), kind in 0..Kind::ALL.len(), sparse in any::<bool>()) {
-        let scene = Scene::new();
+    fn what_was_sealed_verifies_and_opens_to_the_same(content in contents(), kind in 0..Kind::ALL.len(), sparse in any::<bool>(), kinds in kinds()) {
+        let scene = Scene::of(kinds);
         let mut draft = draft();
         draft.kind = Kind::ALL[kind];
         draft.content = content.clone();
@@ -63,8 +67,8 @@ proptest! {
     }
 
     #[test]
-    fn any_changed_octet_is_refused(at in any::<prop::sample::Index>(), change in 1_u8..) {
-        let scene = Scene::new();
+    fn any_changed_octet_is_refused(at in any::<prop::sample::Index>(), change in 1_u8.., kinds in kinds()) {
+        let scene = Scene::of(kinds);
         let sealed = scene.seal(draft());
         let mut bytes = sealed.bytes().to_vec();
         let at = at.index(bytes.len());
@@ -73,8 +77,8 @@ proptest! {
     }
 
     #[test]
-    fn any_cut_is_refused(at in any::<prop::sample::Index>()) {
-        let scene = Scene::new();
+    fn any_cut_is_refused(at in any::<prop::sample::Index>(), kinds in kinds()) {
+        let scene = Scene::of(kinds);
         let sealed = scene.seal(draft());
         let at = at.index(sealed.bytes().len());
         prop_assert!(verify(sealed.bytes().slice(..at), &scene.pins, Environment::Test, now()).is_err());
@@ -90,19 +94,20 @@ proptest! {
 
 #[test]
 fn every_octet_of_one_envelope_counts() {
-    let scene = Scene::new();
-    let mut draft = draft();
-    draft.content = Content::default();
-    let sealed = scene.seal(draft);
-    for at in 0..sealed.bytes().len() {
-        let mut bytes = sealed.bytes().to_vec();
-        bytes[at] ^= 1;
-        let refused = verify(Bytes::from(bytes), &scene.pins, Environment::Test, now());
-        assert!(
-            refused.is_err(),
-            "octet {at}: {:?}",
-            &sealed.bytes()[at.saturating_sub(9)..at + 1]
-        );
+    for scene in Scene::all() {
+        let mut draft = draft();
+        draft.content = Content::default();
+        let sealed = scene.seal(draft);
+        for at in 0..sealed.bytes().len() {
+            let mut bytes = sealed.bytes().to_vec();
+            bytes[at] ^= 1;
+            let refused = verify(Bytes::from(bytes), &scene.pins, Environment::Test, now());
+            assert!(
+                refused.is_err(),
+                "octet {at}: {:?}",
+                &sealed.bytes()[at.saturating_sub(9)..at + 1]
+            );
+        }
     }
 }
 
@@ -135,151 +140,160 @@ fn the_other_s_of_a_signature_verifies_and_is_the_same_envelope() {
 
 #[test]
 fn white_space_in_the_certificate_verifies_and_is_the_same_envelope() {
-    let scene = Scene::new();
-    let sealed = scene.seal(draft());
-    let text = std::str::from_utf8(sealed.bytes()).unwrap();
-    let at = text.find("<ds:X509Certificate>").unwrap() + "<ds:X509Certificate>".len() + 64;
-    let folded = Bytes::from(format!("{}\n{}", &text[..at], &text[at..]));
-    let verified = verify(folded, &scene.pins, Environment::Test, now()).unwrap();
-    assert_eq!(verified.digest(), sealed.digest());
+    for scene in Scene::all() {
+        let sealed = scene.seal(draft());
+        let text = std::str::from_utf8(sealed.bytes()).unwrap();
+        let at = text.find("<ds:X509Certificate>").unwrap() + "<ds:X509Certificate>".len() + 64;
+        let folded = Bytes::from(format!("{}\n{}", &text[..at], &text[at..]));
+        let verified = verify(folded, &scene.pins, Environment::Test, now()).unwrap();
+        assert_eq!(verified.digest(), sealed.digest());
+    }
 }
 
 #[test]
 fn two_sealings_of_one_draft_share_nothing_secret() {
-    let scene = Scene::new();
-    let draft = draft();
-    let (one, two) = (scene.seal(draft.clone()), scene.seal(draft));
-    assert_ne!(one.header().commitment, two.header().commitment);
-    assert_ne!(one.digest(), two.digest());
+    for scene in Scene::all() {
+        let draft = draft();
+        let (one, two) = (scene.seal(draft.clone()), scene.seal(draft));
+        assert_ne!(one.header().commitment, two.header().commitment);
+        assert_ne!(one.digest(), two.digest());
+    }
 }
 
 #[test]
 fn nothing_that_a_client_typed_is_readable() {
-    let scene = Scene::new();
-    let sealed = scene.seal(draft());
-    let text = std::str::from_utf8(sealed.bytes()).unwrap();
-    for secret in ["Lovelace", "A-17", "antrag.xml", "payload</a>", "mailbox-handle"] {
-        assert!(!text.contains(secret), "{secret}");
-    }
-    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
-    let opened = open(&verified, &scene.keys).unwrap();
-    let debug = format!("{sealed:?} {verified:?} {opened:?} {:?}", scene.keys);
-    for secret in ["Lovelace", "A-17", "antrag.xml", "pdf"] {
-        assert!(!debug.contains(secret), "{secret}");
+    for scene in Scene::all() {
+        let sealed = scene.seal(draft());
+        let text = std::str::from_utf8(sealed.bytes()).unwrap();
+        for secret in ["Lovelace", "A-17", "antrag.xml", "payload</a>", "mailbox-handle"] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+        let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+        let opened = open(&verified, &scene.keys).unwrap();
+        let debug = format!("{sealed:?} {verified:?} {opened:?} {:?}", scene.keys);
+        for secret in ["Lovelace", "A-17", "antrag.xml", "application/pdf"] {
+            assert!(!debug.contains(secret), "{secret}");
+        }
     }
 }
 
 #[test]
 fn a_message_past_its_purpose_still_verifies_and_opens() {
-    let scene = Scene::new();
-    let sealed = scene.seal(draft());
-    let late = now() + SignedDuration::from_hours(24 * 200);
-    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, late).unwrap();
-    assert!(verified.header().obsolete_at(late));
-    assert!(!verified.header().obsolete_at(now()));
-    assert!(open(&verified, &scene.keys).is_ok());
+    for scene in Scene::all() {
+        let sealed = scene.seal(draft());
+        let late = now() + SignedDuration::from_hours(24 * 200);
+        let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, late).unwrap();
+        assert!(verified.header().obsolete_at(late));
+        assert!(!verified.header().obsolete_at(now()));
+        assert!(open(&verified, &scene.keys).is_ok());
+    }
 }
 
 #[test]
 fn an_older_key_of_the_reader_still_opens() {
-    let scene = Scene::new();
-    let sealed = scene.seal(draft());
-    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
-    let newer = Identity::new("newer");
-    let reader = || READER.parse().unwrap();
-    let mut keys = ReaderKeys::new();
-    keys.add(reader(), newer.certificate.clone(), &newer.key_pem).unwrap();
-    assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
-    keys.add(reader(), scene.reader.certificate.clone(), &scene.reader.key_pem)
+    for scene in Scene::all() {
+        let sealed = scene.seal(draft());
+        let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+        let newer = Identity::new("newer");
+        let reader = || READER.parse().unwrap();
+        let mut keys = ReaderKeys::new();
+        keys.add(reader(), newer.certificate.clone(), &newer.key_pem).unwrap();
+        assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
+        keys.add(reader(), scene.reader.certificate.clone(), &scene.reader.key_pem)
+            .unwrap();
+        assert!(open(&verified, &keys).is_ok());
+        // The right key under another reader's name is no key.
+        let mut keys = ReaderKeys::new();
+        keys.add(
+            "wgb:010540330000".parse().unwrap(),
+            scene.reader.certificate,
+            &scene.reader.key_pem,
+        )
         .unwrap();
-    assert!(open(&verified, &keys).is_ok());
-    // The right key under another reader's name is no key.
-    let mut keys = ReaderKeys::new();
-    keys.add(
-        "wgb:010540330000".parse().unwrap(),
-        scene.reader.certificate,
-        &scene.reader.key_pem,
-    )
-    .unwrap();
-    assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
+        assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
+    }
 }
 
 #[test]
 fn what_cannot_be_sealed_is_refused_by_name() {
-    let scene = Scene::new();
-    let signer = scene.gateway.signer();
-    let reader = &scene.reader.certificate;
-    fn refusal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp) -> SealError {
-        seal(draft, reader, signer, now).unwrap_err()
-    }
-    let expired = Identity::valid("old", (2023, 2024));
+    for scene in Scene::all() {
+        let signer = scene.gateway.signer();
+        let reader = &scene.reader.certificate;
+        fn refusal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp) -> SealError {
+            seal(draft, reader, signer, now).unwrap_err()
+        }
+        let expired = Identity::valid(scene.kinds, "old", (2023, 2024));
 
-    assert_eq!(
-        refusal(draft(), reader, &expired.signer(), now()),
-        SealError::SigningCertificateNotValid
-    );
-    assert_eq!(
-        refusal(draft(), &expired.certificate, &signer, now()),
-        SealError::ReaderCertificateNotValid
-    );
-
-    for days in [-1, 0, 91] {
-        let mut late = draft();
-        late.obsolete_after = now() + SignedDuration::from_hours(24 * days);
         assert_eq!(
-            refusal(late, reader, &signer, now()),
-            SealError::ObsoleteAfterOutOfRange,
-            "{days} days"
+            refusal(draft(), reader, &expired.signer(), now()),
+            SealError::SigningCertificateNotValid
         );
+        assert_eq!(
+            refusal(draft(), &expired.certificate, &signer, now()),
+            SealError::ReaderCertificateNotValid
+        );
+
+        for days in [-1, 0, 91] {
+            let mut late = draft();
+            late.obsolete_after = now() + SignedDuration::from_hours(24 * days);
+            assert_eq!(
+                refusal(late, reader, &signer, now()),
+                SealError::ObsoleteAfterOutOfRange,
+                "{days} days"
+            );
+        }
+        let mut large = draft();
+        large.content.files[0].octets = Bytes::from(vec![0; 4 * 1024 * 1024]);
+        assert_eq!(refusal(large, reader, &signer, now()), SealError::TooLarge);
+        let mut wordy = draft();
+        wordy.content.applicant = Some("x".repeat(256 * 1024));
+        assert_eq!(refusal(wordy, reader, &signer, now()), SealError::TooLarge);
+        let mut control = draft();
+        control.content.files[0].name = "a\0b".to_owned();
+        assert_eq!(refusal(control, reader, &signer, now()), SealError::InvalidValue);
+        let mut typeless = draft();
+        typeless.message_type.schema.clear();
+        assert_eq!(refusal(typeless, reader, &signer, now()), SealError::InvalidValue);
     }
-    let mut large = draft();
-    large.content.files[0].octets = Bytes::from(vec![0; 4 * 1024 * 1024]);
-    assert_eq!(refusal(large, reader, &signer, now()), SealError::TooLarge);
-    let mut wordy = draft();
-    wordy.content.applicant = Some("x".repeat(256 * 1024));
-    assert_eq!(refusal(wordy, reader, &signer, now()), SealError::TooLarge);
-    let mut control = draft();
-    control.content.files[0].name = "a\0b".to_owned();
-    assert_eq!(refusal(control, reader, &signer, now()), SealError::InvalidValue);
-    let mut typeless = draft();
-    typeless.message_type.schema.clear();
-    assert_eq!(refusal(typeless, reader, &signer, now()), SealError::InvalidValue);
 }
 
 #[test]
 fn the_largest_content_fits_one_document() {
-    let scene = Scene::new();
-    let mut draft = draft();
-    draft.region = Some(Region::COUNTRY);
-    draft.content.files.truncate(1);
-    draft.content.files[0].octets = Bytes::from(vec![0x5a; 4 * 1024 * 1024]);
-    let sealed = scene.seal(draft.clone());
-    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
-    assert_eq!(open(&verified, &scene.keys).unwrap().content(), &draft.content);
+    for scene in Scene::all() {
+        let mut draft = draft();
+        draft.region = Some(Region::COUNTRY);
+        draft.content.files.truncate(1);
+        draft.content.files[0].octets = Bytes::from(vec![0x5a; 4 * 1024 * 1024]);
+        let sealed = scene.seal(draft.clone());
+        let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+        assert_eq!(open(&verified, &scene.keys).unwrap().content(), &draft.content);
+    }
 }
 
 #[test]
 fn an_empty_text_is_left_out() {
-    let scene = Scene::new();
-    let mut draft = draft();
-    draft.content.applicant = Some(String::new());
-    let sealed = scene.seal(draft);
-    let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
-    assert_eq!(open(&verified, &scene.keys).unwrap().content().applicant, None);
+    for scene in Scene::all() {
+        let mut draft = draft();
+        draft.content.applicant = Some(String::new());
+        let sealed = scene.seal(draft);
+        let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
+        assert_eq!(open(&verified, &scene.keys).unwrap().content().applicant, None);
+    }
 }
 
 #[test]
 fn the_pin_is_for_one_custodian_and_one_certificate() {
-    let scene = Scene::new();
-    let sealed = scene.seal(draft());
-    let verify = |pins: &Directory| verify(sealed.bytes().clone(), pins, Environment::Test, now()).map(|_| ());
-    let mut elsewhere = Directory::default();
-    elsewhere.pin("gw-nw-1", &scene.gateway);
-    assert_eq!(verify(&elsewhere), Err(Refused::CertificateNotPinned));
-    elsewhere.pin("gw-sh-1", &Identity::new("gw-sh-1"));
-    assert_eq!(verify(&elsewhere), Err(Refused::CertificateNotPinned));
-    elsewhere.pin("gw-sh-1", &scene.gateway);
-    assert_eq!(verify(&elsewhere), Ok(()));
+    for scene in Scene::all() {
+        let sealed = scene.seal(draft());
+        let verify = |pins: &Directory| verify(sealed.bytes().clone(), pins, Environment::Test, now()).map(|_| ());
+        let mut elsewhere = Directory::default();
+        elsewhere.pin("gw-nw-1", &scene.gateway);
+        assert_eq!(verify(&elsewhere), Err(Refused::CertificateNotPinned));
+        elsewhere.pin("gw-sh-1", &Identity::new("gw-sh-1"));
+        assert_eq!(verify(&elsewhere), Err(Refused::CertificateNotPinned));
+        elsewhere.pin("gw-sh-1", &scene.gateway);
+        assert_eq!(verify(&elsewhere), Ok(()));
+    }
 }
 
 /// The gateway that sealed reads its own message with the key that it kept, and nothing else with it.

@@ -13,6 +13,8 @@ mod grammar;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod people;

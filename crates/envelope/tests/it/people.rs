@@ -1,10 +1,11 @@
 //! Who takes part in the tests: a gateway, a reader, the directory that pins them, and an application.
 
 use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd};
 use viereck_envelope::{
     Content, Draft, File, MessageType, Pins, ReaderKeys, ReplyChannel, ReplyTokenKey, Role, SealedEnvelope, Signer,
     seal,
@@ -15,6 +16,38 @@ use crate::schema::assert_valid_envelope;
 
 pub(crate) const READER: &str = "wgb:010540880000";
 
+/// The kinds of keys that an envelope is sealed with and for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kinds {
+    /// ECDSA and ECDH-ES on P-256.
+    Ec,
+    /// RSA of 3072 bits, for both.
+    Rsa3072,
+    /// RSA of 4096 bits, for both.
+    Rsa4096,
+}
+
+impl Kinds {
+    pub(crate) const ALL: [Kinds; 3] = [Kinds::Ec, Kinds::Rsa3072, Kinds::Rsa4096];
+
+    /// A key of this kind. EC keys are new each time; RSA keys take long to make, so each `name` has one in a process.
+    fn key(self, name: &str) -> KeyPair {
+        static RSA: LazyLock<Mutex<BTreeMap<(Kinds, String), String>>> = LazyLock::new(Mutex::default);
+        let size = match self {
+            Kinds::Ec => return KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
+            Kinds::Rsa3072 => RsaKeySize::_3072,
+            Kinds::Rsa4096 => RsaKeySize::_4096,
+        };
+        let mut keys = RSA.lock().unwrap();
+        let pem = keys.entry((self, name.to_owned())).or_insert_with(|| {
+            KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size)
+                .unwrap()
+                .serialize_pem()
+        });
+        KeyPair::from_pem(pem).unwrap()
+    }
+}
+
 /// A key with its certificate.
 pub(crate) struct Identity {
     pub(crate) certificate: Certificate,
@@ -23,13 +56,19 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Valid through the years 2025 and 2026.
+    /// Valid through the years 2025 and 2026, with an EC key of its own.
     pub(crate) fn new(name: &str) -> Self {
-        Self::valid(name, (2025, 2027))
+        Self::of(Kinds::Ec, name)
     }
 
-    pub(crate) fn valid(name: &str, (from, until): (i32, i32)) -> Self {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    /// The same with a key of this kind.
+    pub(crate) fn of(kinds: Kinds, name: &str) -> Self {
+        Self::valid(kinds, name, (2025, 2027))
+    }
+
+    /// The same, valid from the beginning of one year to that of another.
+    pub(crate) fn valid(kinds: Kinds, name: &str, (from, until): (i32, i32)) -> Self {
+        let key = kinds.key(name);
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.not_before = date_time_ymd(from, 1, 1);
@@ -66,6 +105,7 @@ impl Pins for Directory {
 
 /// A gateway, a reader, and a directory that knows the gateway.
 pub(crate) struct Scene {
+    pub(crate) kinds: Kinds,
     pub(crate) gateway: Identity,
     pub(crate) reader: Identity,
     pub(crate) pins: Directory,
@@ -73,14 +113,25 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
+    /// With EC keys.
     pub(crate) fn new() -> Self {
-        let (gateway, reader) = (Identity::new("gw-sh-1"), Identity::new("Wohngeldstelle"));
+        Self::of(Kinds::Ec)
+    }
+
+    /// One for each kind of keys.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Kinds::ALL.into_iter().map(Self::of)
+    }
+
+    pub(crate) fn of(kinds: Kinds) -> Self {
+        let (gateway, reader) = (Identity::of(kinds, "gw-sh-1"), Identity::of(kinds, "Wohngeldstelle"));
         let mut pins = Directory::default();
         pins.pin("gw-sh-1", &gateway);
         let mut keys = ReaderKeys::new();
         keys.add(READER.parse().unwrap(), reader.certificate.clone(), &reader.key_pem)
             .unwrap();
         Self {
+            kinds,
             gateway,
             reader,
             pins,

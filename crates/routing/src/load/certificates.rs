@@ -12,7 +12,7 @@ use jiff::{Timestamp, ToSpan};
 use super::draft::{Draft, Reading, Sort};
 use super::programs::check_environment;
 use crate::catalogue::Code;
-use crate::certificate::{Certificate, CertificateError, PublicKey};
+use crate::certificate::{Certificate, CertificateError};
 use crate::digest::Digest;
 use crate::fields::{Fields, Instant, Value, printable};
 use crate::gateway::Proof;
@@ -124,14 +124,14 @@ fn read_certificate(
         reading.report.add(Code::CertificateWrong, &position, &[&"from, until"]);
         return;
     }
-    let PublicKey::P256(point) = certificate.key();
-    if let Some((other, other_purpose, other_digest, earlier)) = keys.get(point)
+    let key = certificate.key().octets();
+    if let Some((other, other_purpose, other_digest, earlier)) = keys.get(key)
         && (*other != holder.to_string() || *other_purpose != purpose || *other_digest == sha256)
     {
         reading.report.add(Code::CertificateTwice, &position, &[earlier]);
         return;
     }
-    keys.insert(point.clone(), (holder.to_string(), purpose, sha256, position.clone()));
+    keys.insert(key.to_vec(), (holder.to_string(), purpose, sha256, position.clone()));
     let begin = term.from.max(certificate.valid_from());
     held.valid_today |= touches(
         reading.today,

@@ -1,6 +1,7 @@
 //! Certificates that do not fit their entry, their holder or the day are named.
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use viereck_routing::{Certificate, CertificateError, PublicKey};
 
 use crate::fixture::*;
 
@@ -85,4 +86,78 @@ fn certificates_that_do_not_fit_are_named() {
         codes(&certified.clone().with(INDEX, entries.replace(entry, &never))),
         ["certificate-wrong"]
     );
+}
+
+/// A certificate of an RSA key of `size` bits, in DER.
+fn rsa_certificate(size: RsaKeySize) -> Vec<u8> {
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size).unwrap();
+    let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key);
+    certificate.unwrap().der().to_vec()
+}
+
+/// Puts `to` in the place of the only `from`.
+fn patched(der: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut places = der
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, octets)| *octets == from);
+    let (at, _) = places.next().unwrap();
+    assert!(places.next().is_none());
+    [&der[..at], to, &der[at + from.len()..]].concat()
+}
+
+#[test]
+fn an_rsa_key_counts_from_3072_bits_on_and_with_one_exponent_only() {
+    let good = rsa_certificate(RsaKeySize::_3072);
+    let certificate = Certificate::from_der(good.clone()).unwrap();
+    let PublicKey::Rsa { spki, bits: 3072 } = certificate.key() else {
+        panic!("{:?}", certificate.key())
+    };
+    assert!(good.windows(spki.len()).any(|octets| octets == spki));
+    assert_eq!(certificate.key().algorithm(), "rsa-3072");
+
+    let refused = |der: Vec<u8>| Certificate::from_der(der).unwrap_err();
+    assert_eq!(
+        refused(rsa_certificate(RsaKeySize::_2048)),
+        CertificateError::KeyNotAllowed
+    );
+    // 65537 as DER has it, behind the modulus; nobody checks the self-signature.
+    let exponent = [2, 3, 1, 0, 1];
+    for other in [[2, 3, 0, 0, 3], [2, 3, 1, 0, 3]] {
+        assert_eq!(
+            refused(patched(&good, &exponent, &other)),
+            CertificateError::KeyNotAllowed
+        );
+    }
+    // A modulus of the right length whose first bits are zero is a shorter modulus, or none that DER allows.
+    let PublicKey::Rsa { spki, .. } = certificate.key() else {
+        unreachable!()
+    };
+    let start = [2, 0x82, 1, 0x81, 0];
+    let at = spki.windows(5).position(|octets| octets == start).unwrap() + start.len();
+    let from = [&start[..], &[spki[at]]].concat();
+    for first in [0, 0x7f] {
+        let der = patched(&good, &from, &[&start[..], &[first]].concat());
+        assert_eq!(refused(der), CertificateError::KeyNotAllowed, "{first}");
+    }
+
+    let mut fixture = Fixture::certified();
+    let pem = fixture
+        .0
+        .keys()
+        .find(|path| path.contains("gw-1/signing"))
+        .unwrap()
+        .clone();
+    let weak = pem_of(&rsa_certificate(RsaKeySize::_2048));
+    fixture.put(&pem, weak);
+    let findings = fixture.findings();
+    assert_eq!(
+        findings.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+        ["certificate-too-weak"]
+    );
+}
+
+fn pem_of(der: &[u8]) -> String {
+    let base64 = base64_simd::STANDARD.encode_to_string(der);
+    format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
 }

@@ -63,7 +63,7 @@ impl Site {
         std::fs::create_dir_all(site.table()).map_err(unwritten)?;
         SAMPLE_TABLES.extract(site.table()).map_err(unwritten)?;
         change(&site.table())?;
-        keys::new(&site.table(), &site.keys(), 365, Timestamp::now())?;
+        keys::new(&site.table(), &site.keys(), keys::Wanted::default(), Timestamp::now())?;
         Ok(site)
     }
 
