@@ -172,6 +172,7 @@ impl Running {
             keys,
             listener: bind().await.unwrap(),
             backlogs: viereck_gateway::Backlogs::default(),
+            tls: None,
         };
         let running = tokio::spawn(viereck_gateway::run(config, inputs, stop.clone()));
         Self {
