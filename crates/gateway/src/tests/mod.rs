@@ -7,6 +7,7 @@ mod directory;
 mod hand_over;
 mod http_adapter;
 mod mailbox;
+mod profiles;
 mod replies;
 mod routes;
 mod running;
