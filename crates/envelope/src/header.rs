@@ -151,12 +151,24 @@ impl MessageType {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, Refused> {
         let [schema] = cursor.attributes(Ns::Own, "MessageType", ["payloadSchema"])?;
         let (name, _) = cursor.text()?;
-        if schema.is_empty() || name.is_empty() {
-            return Err(Refused::InvalidValue);
-        }
-        Ok(Self {
+        let message_type = Self {
             name: name.into_owned(),
             schema: schema.into_owned(),
+        };
+        match message_type.is_plain() {
+            true => Ok(message_type),
+            false => Err(Refused::InvalidValue),
+        }
+    }
+
+    /// Whether both are short texts of one line, as a routing table has them. They are the only free words of a header,
+    /// and people see them on terminals and in lists, where nothing may look like something else.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = |c: char| {
+            !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        [&self.name, &self.schema].into_iter().all(|text| {
+            !text.is_empty() && text.chars().take(limits::WORDS + 1).count() <= limits::WORDS && text.chars().all(plain)
         })
     }
 }

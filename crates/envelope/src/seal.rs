@@ -272,7 +272,7 @@ impl Draft {
         if !header.has_purpose_in_time() {
             return Err(SealError::ObsoleteAfterOutOfRange);
         }
-        if header.message_type.name.is_empty() || header.message_type.schema.is_empty() {
+        if !header.message_type.is_plain() {
             return Err(SealError::InvalidValue);
         }
         let mut content = self.content;

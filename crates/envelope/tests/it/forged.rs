@@ -43,6 +43,11 @@ fn a_rightly_signed_document_with_a_wrong_word_is_refused() {
             Err(Refused::WrongKeyBinding)
         );
         assert_eq!(forge("<Profile>", "<Profile>0"), Err(Refused::UnknownProfile));
+        // What is shown to people: one line, not turned round, and short.
+        for word in ["a\nprofile 2", "a\tb", "a\u{9b}2J", "a\u{202e}b", &"ü".repeat(1_001)] {
+            assert_eq!(forge("wohngeld &amp; ", word), Err(Refused::InvalidValue), "{word:?}");
+        }
+        assert_eq!(forge("wohngeld &amp; \"more\" &lt;1&gt;", &"ü".repeat(1_000)), Ok(()));
 
         let stranger = Identity::new("gw-sh-1");
         assert_eq!(

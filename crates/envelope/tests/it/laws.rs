@@ -247,6 +247,9 @@ fn what_cannot_be_sealed_is_refused_by_name() {
         let mut typeless = draft();
         typeless.message_type.schema.clear();
         assert_eq!(refusal(typeless, reader, &signer, now()), SealError::InvalidValue);
+        let mut wordy = draft();
+        wordy.message_type.name = "two\nlines".to_owned();
+        assert_eq!(refusal(wordy, reader, &signer, now()), SealError::InvalidValue);
     }
 }
 
