@@ -132,13 +132,12 @@ impl Custodians {
     }
 
     fn seal(&self, draft: Draft, now: Timestamp) -> SealedEnvelope {
-        let certificate = self
+        let certificate = self.tables.encryption_certificate(&draft.reader, now).expect("pinned");
+        let key = self
             .tables
-            .encryption_certificate(&draft.reader, now)
-            .expect("pinned")
-            .clone();
+            .encryption_key(&draft.reader, &draft.reader, certificate, now);
         let signer = self.signer(draft.gateway.as_str());
-        seal(draft, &certificate, &signer, now).expect("it seals")
+        seal(draft, &key, &signer, now).expect("it seals")
     }
 
     fn draft(&self, now: Timestamp, gateway: &str, message_id: MessageId, payload: &'static [u8]) -> Draft {

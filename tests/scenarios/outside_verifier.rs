@@ -11,11 +11,20 @@ use bytes::Bytes;
 use harness::python::{Python, Verdict};
 use harness::schema::Schema;
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use viereck_envelope::{
     Content, Draft, File, MessageType, Pins, ReaderKeys, Role, SealedEnvelope, Signer, open, seal, verify,
 };
-use viereck_routing::{BehoerdeId, CaseId, Certificate, Digest, Environment, GatewayId, Kind, MessageId};
+use viereck_routing::{BehoerdeId, CaseId, Certificate, Digest, EncryptionKey, Environment, GatewayId, MessageId};
+
+/// The kind of a key: with each an envelope has another form.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Ec,
+    Rsa(RsaKeySize),
+}
+
+const KINDS: [Kind; 3] = [Kind::Ec, Kind::Rsa(RsaKeySize::_3072), Kind::Rsa(RsaKeySize::_4096)];
 
 /// A fresh key with the certificate of its public half, in PEM.
 struct Identity {
@@ -24,8 +33,11 @@ struct Identity {
 }
 
 impl Identity {
-    fn fresh() -> anyhow::Result<Identity> {
-        let key = KeyPair::generate()?;
+    fn fresh(kind: Kind) -> anyhow::Result<Identity> {
+        let key = match kind {
+            Kind::Ec => KeyPair::generate()?,
+            Kind::Rsa(size) => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size)?,
+        };
         let certificate = CertificateParams::new(Vec::new())?.self_signed(&key)?;
         Ok(Identity {
             key: key.serialize_pem(),
@@ -59,8 +71,8 @@ struct Sealed {
 
 impl Sealed {
     /// Seals two files: one that is shorter than any padding step and one of several cipher blocks.
-    fn make(now: Timestamp) -> anyhow::Result<Sealed> {
-        let (signer, reader) = (Identity::fresh()?, Identity::fresh()?);
+    fn make(now: Timestamp, kind: Kind) -> anyhow::Result<Sealed> {
+        let (signer, reader) = (Identity::fresh(kind)?, Identity::fresh(kind)?);
         let reader_id: BehoerdeId = "wgb:010540880000".parse()?;
         let files = vec![
             Bytes::from_static("<antrag>Jördis Beispiel</antrag>".as_bytes()),
@@ -74,7 +86,7 @@ impl Sealed {
             environment: Environment::Test,
             message_id: MessageId::random(),
             replaces: None,
-            kind: Kind::Application,
+            kind: viereck_routing::Kind::Application,
             filed_at: now,
             obsolete_after: now + SignedDuration::from_hours(24 * 14),
             gateway: "gw-sh-1".parse()?,
@@ -106,7 +118,7 @@ impl Sealed {
         };
         let envelope = seal(
             draft,
-            &reader.pinned()?,
+            &EncryptionKey::classical(reader.pinned()?),
             &Signer::new(signer.pinned()?, &signer.key)?,
             now,
         )?;
@@ -133,18 +145,26 @@ impl Sealed {
 
 #[test]
 fn it_accepts_and_opens_what_we_seal() -> anyhow::Result<()> {
+    KINDS.into_iter().try_for_each(accepts_and_opens)
+}
+
+fn accepts_and_opens(kind: Kind) -> anyhow::Result<()> {
     let now = Timestamp::now();
-    let sealed = Sealed::make(now)?;
+    let sealed = Sealed::make(now, kind)?;
     Schema::Envelope.validate(sealed.envelope.bytes())?;
 
     let python = Python::find()?;
     let envelope = sealed.file("envelope.xml", sealed.envelope.bytes())?;
     let certificate = sealed.file("signer.pem", sealed.signer.certificate.as_bytes())?;
-    assert_eq!(python.verify_signature(&envelope, &certificate)?, Verdict::Accepted);
+    assert_eq!(
+        python.verify_signature(&envelope, &certificate)?,
+        Verdict::Accepted,
+        "{kind:?}"
+    );
 
     let out = sealed.folder.path().join("opened");
     let key = sealed.file("reader.key.pem", sealed.reader.key.as_bytes())?;
-    assert_eq!(python.open(&envelope, &key, &out)?, Verdict::Accepted);
+    assert_eq!(python.open(&envelope, &key, &out)?, Verdict::Accepted, "{kind:?}");
     assert!(std::fs::read(out.join("manifest.xml"))?.starts_with(b"<Manifest "));
     for (number, file) in (1..).zip(&sealed.files) {
         assert_eq!(&std::fs::read(out.join(format!("part-{number:02}")))?, file);
@@ -162,8 +182,12 @@ fn it_accepts_and_opens_what_we_seal() -> anyhow::Result<()> {
 
 #[test]
 fn one_changed_octet_is_refused_by_both() -> anyhow::Result<()> {
+    KINDS.into_iter().try_for_each(refused_by_both)
+}
+
+fn refused_by_both(kind: Kind) -> anyhow::Result<()> {
     let now = Timestamp::now();
-    let sealed = Sealed::make(now)?;
+    let sealed = Sealed::make(now, kind)?;
     let python = Python::find()?;
     let certificate = sealed.file("signer.pem", sealed.signer.certificate.as_bytes())?;
     let pins = sealed.pins()?;
@@ -179,10 +203,10 @@ fn one_changed_octet_is_refused_by_both() -> anyhow::Result<()> {
         let outside = python.verify_signature(&file, &certificate)?;
         assert!(
             matches!(outside, Verdict::Refused(_)),
-            "xmlsec accepts a change behind {after}"
+            "xmlsec accepts a change behind {after}, {kind:?}"
         );
         let ours = verify(changed.into(), &pins, Environment::Test, now);
-        assert!(ours.is_err(), "we accept a change behind {after}");
+        assert!(ours.is_err(), "we accept a change behind {after}, {kind:?}");
     }
     Ok(())
 }
@@ -190,7 +214,7 @@ fn one_changed_octet_is_refused_by_both() -> anyhow::Result<()> {
 #[test]
 fn the_signature_of_another_participant_is_refused_by_both() -> anyhow::Result<()> {
     let now = Timestamp::now();
-    let (sealed, other) = (Sealed::make(now)?, Identity::fresh()?);
+    let (sealed, other) = (Sealed::make(now, Kind::Ec)?, Identity::fresh(Kind::Ec)?);
     let envelope = sealed.file("envelope.xml", sealed.envelope.bytes())?;
     let certificate = sealed.file("other.pem", other.certificate.as_bytes())?;
     let outside = Python::find()?.verify_signature(&envelope, &certificate)?;

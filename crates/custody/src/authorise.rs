@@ -28,7 +28,17 @@ pub fn at_broker(header: &Header, tables: &Tables, now: Timestamp) -> Result<(),
 pub fn at_reader(header: &Header, me: &GatewayId, tables: &Tables) -> Result<(), Reason> {
     author_may_write(header, tables)?;
     let serves = tables.gateway(me).is_some_and(|gateway| gateway.serves(&header.reader));
-    if serves { Ok(()) } else { Err(Reason::T080) }
+    if !serves {
+        return Err(Reason::T080);
+    }
+    // When it was created its gateway states itself; who signs with an entitled key is believed that much.
+    let lowest = tables
+        .participant(&header.reader)
+        .map(|reader| reader.lowest_profile.of_created_at(header.created));
+    if lowest.is_some_and(|lowest| header.profile < lowest) {
+        return Err(Reason::ProfileTooLow);
+    }
+    Ok(())
 }
 
 /// Whether `header`'s time has not run out.

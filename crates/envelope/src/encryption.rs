@@ -116,7 +116,7 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Encrypte
     let (recipient, key) = encrypted_key::read(cursor, header)?;
     close_data(cursor, &mut ciphertexts, &mut nonces)?;
     while !cursor.at_close() {
-        if ciphertexts.len() > limits::CIPHERTEXTS {
+        if ciphertexts.len() >= limits::CIPHERTEXTS {
             return Err(Refused::TooManyParts);
         }
         open_data(cursor)?;

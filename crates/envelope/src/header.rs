@@ -7,7 +7,9 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use viereck_routing::{BehoerdeId, CaseId, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Region};
+use viereck_routing::{
+    BehoerdeId, CaseId, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Profile, Region,
+};
 
 use crate::limits;
 use crate::refusal::Refused;
@@ -15,12 +17,11 @@ use crate::xml::value::{instant, parse_instant};
 use crate::xml::write::{self, NotXml};
 use crate::xml::{Cursor, Ns, Vocabulary};
 
-/// The version of the wire format that this crate reads and writes.
-pub(crate) const PROFILE: &str = "1";
-
 /// The clear part of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// The version of the wire format.
+    pub profile: Profile,
     /// Test or production.
     pub environment: Environment,
     /// This message; made by the gateway that sealed it.
@@ -86,7 +87,7 @@ impl Header {
         out.push_str("<Header xmlns=\"");
         out.push_str(Vocabulary::ENVELOPE.own);
         out.push_str("\" Id=\"header\">");
-        write::element(out, "Profile", PROFILE)?;
+        write::element(out, "Profile", self.profile.as_str())?;
         write::element(out, "Environment", self.environment.as_str())?;
         write::element(out, "MessageID", &self.message_id.to_string())?;
         write::optional(out, "Replaces", self.replaces.map(|id| id.to_string()).as_deref())?;
@@ -120,10 +121,9 @@ impl Header {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<(Self, Range<usize>), Refused> {
         let start = cursor.position();
         cursor.fixed(Ns::Own, "Header", [("Id", "header")], Refused::WrongAttribute)?;
-        if cursor.element(Ns::Own, "Profile")? != PROFILE {
-            return Err(Refused::UnknownProfile);
-        }
+        let profile = cursor.element(Ns::Own, "Profile")?;
         let header = Self {
+            profile: parse(&profile).ok_or(Refused::UnknownProfile)?,
             environment: cursor.value("Environment", parse)?,
             message_id: cursor.value("MessageID", parse)?,
             replaces: cursor.optional("Replaces", parse)?,
@@ -151,12 +151,24 @@ impl MessageType {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, Refused> {
         let [schema] = cursor.attributes(Ns::Own, "MessageType", ["payloadSchema"])?;
         let (name, _) = cursor.text()?;
-        if schema.is_empty() || name.is_empty() {
-            return Err(Refused::InvalidValue);
-        }
-        Ok(Self {
+        let message_type = Self {
             name: name.into_owned(),
             schema: schema.into_owned(),
+        };
+        match message_type.is_plain() {
+            true => Ok(message_type),
+            false => Err(Refused::InvalidValue),
+        }
+    }
+
+    /// Whether both are short texts of one line, as a routing table has them. They are the only free words of a header,
+    /// and people see them on terminals and in lists, where nothing may look like something else.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = |c: char| {
+            !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        [&self.name, &self.schema].into_iter().all(|text| {
+            !text.is_empty() && text.chars().take(limits::WORDS + 1).count() <= limits::WORDS && text.chars().all(plain)
         })
     }
 }

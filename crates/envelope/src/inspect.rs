@@ -35,6 +35,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Claims, Refused> {
     let signature = signature::read(&mut cursor, &["header", "content"])?;
     cursor.finish()?;
     let claims = [
+        ("profile", Some(header.profile.to_string())),
         ("environment", Some(header.environment.to_string())),
         ("messageId", Some(header.message_id.to_string())),
         ("replaces", header.replaces.map(|id| id.to_string())),

@@ -13,9 +13,10 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair, RsaKeyPair, RsaSignatureEncoding};
-use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, PublicKey, Tables};
+use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, MlKemKey, PublicKey, Tables};
 use x509_parser::pem::Pem;
 
+use crate::ml_kem::MlKemPrivateKey;
 use crate::signature::Method;
 
 /// Why a private key cannot be used.
@@ -27,9 +28,12 @@ pub enum KeyError {
     /// The key is of a kind that no profile allows.
     #[error("not an ECDSA P-256 or RSA key in PKCS#8")]
     NotAllowed,
-    /// The key is not the one that the certificate certifies.
+    /// The key is not the one that the certificate certifies, or not the private half of the ML-KEM key beside it.
     #[error("the key does not belong to the certificate")]
     NotOfCertificate,
+    /// No ML-KEM-768 key in the form that is read here.
+    #[error("not an ML-KEM-768 key in PKCS#8 that holds the expanded key")]
+    NotMlKem,
 }
 
 impl KeyError {
@@ -39,6 +43,7 @@ impl KeyError {
             KeyError::NotPem => "key-not-pem",
             KeyError::NotAllowed => "key-not-allowed",
             KeyError::NotOfCertificate => "key-not-of-certificate",
+            KeyError::NotMlKem => "key-not-ml-kem",
         }
     }
 }
@@ -123,13 +128,15 @@ impl fmt::Debug for Signer {
 /// clone.
 #[derive(Clone, Default)]
 pub struct ReaderKeys {
-    keys: BTreeMap<BehoerdeId, BTreeMap<Digest, Arc<ReaderKey>>>,
+    keys: BTreeMap<BehoerdeId, BTreeMap<Digest, ReaderKey>>,
 }
 
-/// One participant's decryption key.
+/// One participant's decryption key, or its pair of them.
+#[derive(Clone)]
 pub(crate) struct ReaderKey {
     pub(crate) certificate: Certificate,
-    pub(crate) key: DecryptionKey,
+    pub(crate) key: Arc<DecryptionKey>,
+    pub(crate) ml_kem: Option<Arc<MlKemPrivateKey>>,
 }
 
 /// A private key for opening, of the kind of its certificate.
@@ -151,8 +158,27 @@ impl ReaderKeys {
         let der = private_key_der(pkcs8_pem)?;
         let key = DecryptionKey::new(&certificate, &der)?;
         let digest = certificate.sha256();
-        let key = Arc::new(ReaderKey { certificate, key });
+        let key = ReaderKey {
+            certificate,
+            key: Arc::new(key),
+            ml_kem: None,
+        };
         self.keys.entry(reader).or_default().insert(digest, key);
+        Ok(())
+    }
+
+    /// Puts the private half of an ML-KEM key beside the key of this certificate, which has been added. Together they
+    /// open what was sealed in profile 2; the other one alone still opens what was sealed in profile 1.
+    pub fn add_ml_kem(
+        &mut self,
+        reader: &BehoerdeId,
+        certificate: &Digest,
+        public: MlKemKey,
+        pkcs8_pem: &str,
+    ) -> Result<(), KeyError> {
+        let pair = self.keys.get_mut(reader).and_then(|keys| keys.get_mut(certificate));
+        let pair = pair.ok_or(KeyError::NotOfCertificate)?;
+        pair.ml_kem = Some(Arc::new(MlKemPrivateKey::new(public, pkcs8_pem)?));
         Ok(())
     }
 
@@ -162,7 +188,7 @@ impl ReaderKeys {
     }
 
     pub(crate) fn find(&self, reader: &BehoerdeId, certificate: &Digest) -> Option<&ReaderKey> {
-        self.keys.get(reader)?.get(certificate).map(Arc::as_ref)
+        self.keys.get(reader)?.get(certificate)
     }
 }
 
@@ -207,7 +233,8 @@ fn of_another_kind(allowed: bool) -> KeyError {
     }
 }
 
-fn private_key_der(pem: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
+/// The one block `PRIVATE KEY` of a PEM file.
+pub(crate) fn private_key_der(pem: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
     let mut blocks = Pem::iter_from_buffer(pem.as_bytes());
     match (blocks.next(), blocks.next()) {
         (Some(Ok(block)), None) if block.label == "PRIVATE KEY" => Ok(zeroize::Zeroizing::new(block.contents)),

@@ -11,7 +11,8 @@
 //! - [`ReplyTokenKey`]: what a gateway seals for itself, so that a decision finds its mailbox.
 //!
 //! Standards: XML Signature 1.1, Exclusive XML Canonicalization 1.0, XAdES (ETSI EN 319 132-1) level B, XML
-//! Encryption 1.1, NIST SP 800-56A (ConcatKDF), RFC 3394 (key wrap), RFC 9162 (Merkle tree).
+//! Encryption 1.1, NIST SP 800-56A (ConcatKDF), NIST SP 800-56C Rev. 2 (hybrid secrets), RFC 3394 (key wrap), RFC 8017
+//! (RSA-PSS, RSA-OAEP), FIPS 203 and RFC 9935 (ML-KEM), RFC 9162 (Merkle tree).
 
 mod content;
 mod encryption;
@@ -21,8 +22,10 @@ mod keep;
 mod keys;
 mod limits;
 mod manifest;
+mod ml_kem;
 mod open;
 mod padding;
+mod profile;
 mod receipt;
 mod refusal;
 mod seal;
@@ -37,6 +40,7 @@ pub use header::{Header, MessageType};
 pub use inspect::{Claims, inspect};
 pub use keep::{KeepKey, KeptKey};
 pub use keys::{KeyError, Pins, ReaderKeys, Signer};
+pub use ml_kem::new_ml_kem_key;
 pub use open::{OpenError, OpenedEnvelope, open, open_kept};
 pub use receipt::{
     BatchDraft, BatchHead, Event, Reason, SealedBatch, Stage, Subject, UnknownWord, VerifiedBatch, seal_batch,

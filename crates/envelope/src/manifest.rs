@@ -161,13 +161,14 @@ impl Entry {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use viereck_routing::{CaseId, Kind, MessageId};
+    use viereck_routing::{CaseId, Kind, MessageId, Profile};
 
     use crate::content::File;
     use crate::header::MessageType;
 
     fn header() -> Header {
         Header {
+            profile: Profile::P1,
             environment: "test".parse().unwrap(),
             message_id: MessageId::random(),
             replaces: None,

@@ -85,7 +85,7 @@ pub fn open(envelope: &VerifiedEnvelope, keys: &ReaderKeys) -> Result<OpenedEnve
         .find(&header.reader, &encrypted.recipient)
         .ok_or(OpenError::NoKey)?;
     let binding = Binding::of(header, &reader.certificate.sha256());
-    decrypt(envelope, &wrap::unwrap(&encrypted.key, &reader.key, &binding)?)
+    decrypt(envelope, &wrap::unwrap(&encrypted.key, reader, &binding)?)
 }
 
 /// Decrypts an envelope that this gateway has sealed itself, with the content key that it kept.

@@ -10,7 +10,7 @@ use aws_lc_rs::rand;
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_routing::{
-    BehoerdeId, CaseId, Certificate, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Region,
+    BehoerdeId, CaseId, Digest, EncryptionKey, Environment, GatewayId, Kind, LeistungId, MessageId, Profile, Region,
 };
 
 use crate::content::Content;
@@ -74,6 +74,9 @@ pub enum SealError {
     /// The reader's certificate is not valid now.
     #[error("the reader's encryption certificate is not valid now")]
     ReaderCertificateNotValid,
+    /// The reader takes no message of the profile that its keys allow.
+    #[error("the reader takes messages of a higher profile only, and no key for that is entered")]
+    ProfileTooLow,
     /// ObsoleteAfter is not within 90 days after now.
     #[error("the time until which the message has a purpose is not within the next 90 days")]
     ObsoleteAfterOutOfRange,
@@ -94,6 +97,7 @@ impl SealError {
         match self {
             SealError::SigningCertificateNotValid => "signing-certificate-not-valid",
             SealError::ReaderCertificateNotValid => "reader-certificate-expired",
+            SealError::ProfileTooLow => "profile-too-low",
             SealError::ObsoleteAfterOutOfRange => "obsolete-after-out-of-range",
             SealError::InvalidValue => "invalid-value",
             SealError::TooLarge => "too-large",
@@ -125,18 +129,23 @@ impl SealedEnvelope {
     }
 }
 
-/// Encrypts a draft for its reader and signs it, at the instant `now`.
+/// Encrypts a draft for its reader and signs it, at the instant `now`. The reader's keys decide the profile.
 ///
-/// Refuses certificates that are not valid at `now`, content beyond 4 MiB of files, and text that XML cannot carry.
+/// Refuses a reader that takes no message of that profile, certificates that are not valid at `now`, content beyond 4 MiB of files, and text that XML cannot carry.
 /// Empty optional texts are left out.
-pub fn seal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp) -> Result<SealedEnvelope, SealError> {
+pub fn seal(
+    draft: Draft,
+    reader: &EncryptionKey,
+    signer: &Signer,
+    now: Timestamp,
+) -> Result<SealedEnvelope, SealError> {
     encrypt_and_sign(draft, reader, signer, now).map(|(envelope, _)| envelope)
 }
 
 /// The same, and keeps the content key for the gateway that seals, so that it can seal the content anew.
 pub fn seal_keeping(
     draft: Draft,
-    reader: &Certificate,
+    reader: &EncryptionKey,
     signer: &Signer,
     keep: &KeepKey,
     now: Timestamp,
@@ -148,17 +157,20 @@ pub fn seal_keeping(
 
 fn encrypt_and_sign(
     draft: Draft,
-    reader: &Certificate,
+    reader: &EncryptionKey,
     signer: &Signer,
     now: Timestamp,
 ) -> Result<(SealedEnvelope, ContentKey), SealError> {
     if !signer.certificate().valid_at(now) {
         return Err(SealError::SigningCertificateNotValid);
     }
-    if !reader.valid_at(now) {
+    if !reader.certificate().valid_at(now) {
         return Err(SealError::ReaderCertificateNotValid);
     }
-    let (mut header, content) = draft.divide(now)?;
+    if reader.profile() < reader.lowest() {
+        return Err(SealError::ProfileTooLow);
+    }
+    let (mut header, content) = draft.divide(reader.profile(), now)?;
     let together = content
         .files
         .iter()
@@ -170,7 +182,8 @@ fn encrypt_and_sign(
     let manifest = manifest::write(&header, &content, random()?)?;
     header.commitment = Digest::of(manifest.as_bytes());
     let key = ContentKey::new(random()?);
-    let binding = Binding::of(&header, &reader.sha256());
+    let certificate = reader.certificate().sha256();
+    let binding = Binding::of(&header, &certificate);
     let wrapped = wrap::wrap(&key, reader, &binding)?;
     let cipher = Cipher::new(&key)?;
     let mut ciphertexts = Vec::with_capacity(1 + content.files.len());
@@ -190,7 +203,7 @@ fn encrypt_and_sign(
     let header_at = out.len();
     header.write(&mut out)?;
     let content_at = out.len();
-    encryption::write(&mut out, &ciphertexts, &wrapped, &header, &reader.sha256());
+    encryption::write(&mut out, &ciphertexts, &wrapped, &header, &certificate);
     let objects = [
         ("header", Digest::of(&out.as_bytes()[header_at..content_at])),
         ("content", Digest::of(&out.as_bytes()[content_at..])),
@@ -234,9 +247,10 @@ impl Draft {
     }
 
     /// The header, still without its commitment, and the content.
-    fn divide(self, now: Timestamp) -> Result<(Header, Content), SealError> {
+    fn divide(self, profile: Profile, now: Timestamp) -> Result<(Header, Content), SealError> {
         let instant = |instant: Timestamp| to_millisecond(instant).ok_or(SealError::InvalidValue);
         let header = Header {
+            profile,
             environment: self.environment,
             message_id: self.message_id,
             replaces: self.replaces,
@@ -258,7 +272,7 @@ impl Draft {
         if !header.has_purpose_in_time() {
             return Err(SealError::ObsoleteAfterOutOfRange);
         }
-        if header.message_type.name.is_empty() || header.message_type.schema.is_empty() {
+        if !header.message_type.is_plain() {
             return Err(SealError::InvalidValue);
         }
         let mut content = self.content;

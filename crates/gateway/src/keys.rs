@@ -4,7 +4,8 @@
 //! the start with a sentence instead of failing on the first message. Does not make keys, and shows none in `Debug`.
 //!
 //! The folder: `<gateway>/signing-<n>.key.pem`, `<gateway>/<behoerde, ':' as '-'>/encryption-<n>.key.pem` for each
-//! participant that it serves (or stands in for as deputy), `<gateway>/reply-token.key` and `<gateway>/fingerprint.key`
+//! participant that it serves (or stands in for as deputy), `encryption-<n>.ml-kem.key.pem` beside it where the table enters
+//! an ML-KEM key with the certificate, `<gateway>/reply-token.key` and `<gateway>/fingerprint.key`
 //! as 64 hexadecimal digits. Of several numbers every one that a pinned certificate fits is used, so that what was
 //! sealed before a change of keys still opens. What the gateway seals for itself stands under the key for reply tokens, or
 //! under one derived from it: mailbox handles, and the content keys with which it can seal anew.
@@ -59,6 +60,17 @@ pub enum KeysError {
     NoKey {
         /// Signing or encryption.
         purpose: &'static str,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// Whose it should be.
+        whose: String,
+    },
+    /// The private half of an ML-KEM key is not there.
+    #[error(
+        "key-missing: no encryption-<n>.ml-kem.key.pem in {folder} belongs to the ML-KEM key entered beside the \
+         certificate of {whose}"
+    )]
+    NoMlKemKey {
         /// Where it was looked for.
         folder: PathBuf,
         /// Whose it should be.
@@ -134,7 +146,7 @@ fn key_holders<'a>(tables: &'a Tables, id: &GatewayId, reader: &'a BehoerdeId) -
 }
 
 fn signer(folder: &Path, id: &GatewayId, certificate: &Certificate) -> Result<Signer, KeysError> {
-    for (file, pem) in key_files(folder, "signing")? {
+    for (file, pem) in key_files(folder, "signing", ".key.pem")? {
         match Signer::new(certificate.clone(), &pem) {
             Ok(signer) => return Ok(signer),
             // an older or a newer key
@@ -167,10 +179,20 @@ fn add_reader(
         .sha256();
     let folder = own.join(holder.as_str().replace(':', "-"));
     let mut current_found = false;
-    for (file, pem) in key_files(&folder, "encryption")? {
+    for (file, pem) in key_files(&folder, "encryption", ".key.pem")? {
         for certificate in tables.encryption_certificates(holder) {
             match readers.add(reader.clone(), certificate.clone(), &pem) {
-                Ok(()) => current_found |= certificate.sha256() == current,
+                Ok(()) => {
+                    let whole = add_ml_kem(readers, &folder, reader, holder, certificate, tables)?;
+                    let is_current = certificate.sha256() == current;
+                    if is_current && !whole {
+                        return Err(KeysError::NoMlKemKey {
+                            folder,
+                            whose: holder.to_string(),
+                        });
+                    }
+                    current_found |= is_current;
+                }
                 Err(KeyError::NotOfCertificate) => {}
                 Err(error) => return Err(KeysError::NotAKey { file, error }),
             }
@@ -186,8 +208,30 @@ fn add_reader(
     }
 }
 
-/// The files `<purpose>-<n>.key.pem` of a folder with their text, in the order of their names.
-fn key_files(folder: &Path, purpose: &str) -> Result<Vec<(PathBuf, String)>, KeysError> {
+/// Puts the ML-KEM key that is entered beside `certificate` beside its private key too; says whether the pair is whole.
+fn add_ml_kem(
+    readers: &mut ReaderKeys,
+    folder: &Path,
+    reader: &BehoerdeId,
+    holder: &BehoerdeId,
+    certificate: &Certificate,
+    tables: &Tables,
+) -> Result<bool, KeysError> {
+    let Some(public) = tables.ml_kem_key(holder, &certificate.sha256()) else {
+        return Ok(true);
+    };
+    for (file, pem) in key_files(folder, "encryption", ".ml-kem.key.pem")? {
+        match readers.add_ml_kem(reader, &certificate.sha256(), public.clone(), &pem) {
+            Ok(()) => return Ok(true),
+            Err(KeyError::NotOfCertificate) => {}
+            Err(error) => return Err(KeysError::NotAKey { file, error }),
+        }
+    }
+    Ok(false)
+}
+
+/// The files `<purpose>-<n><ending>` of a folder with their text, in the order of their names.
+fn key_files(folder: &Path, purpose: &str, ending: &str) -> Result<Vec<(PathBuf, String)>, KeysError> {
     let unreadable = |error| KeysError::Unreadable {
         file: folder.to_owned(),
         error,
@@ -197,7 +241,7 @@ fn key_files(folder: &Path, purpose: &str) -> Result<Vec<(PathBuf, String)>, Key
         let name = entry.map_err(unreadable)?.file_name();
         let number = name
             .to_str()
-            .and_then(|name| name.strip_prefix(purpose)?.strip_prefix('-')?.strip_suffix(".key.pem"));
+            .and_then(|name| name.strip_prefix(purpose)?.strip_prefix('-')?.strip_suffix(ending));
         if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
             files.push(folder.join(name));
         }

@@ -239,9 +239,8 @@ impl Reply {
         let delivery = delivery.ok_or_else(|| Problem::of(Code::NoRoute).with("reason", "no-delivery"))?;
         let key_holder = delivery.deputy.as_ref().unwrap_or(&case.author);
         let certificate = tables.encryption_certificate(key_holder, now);
-        let certificate = certificate
-            .ok_or_else(|| unsealable(SealError::ReaderCertificateNotValid))?
-            .clone();
+        let certificate = certificate.ok_or_else(|| unsealable(SealError::ReaderCertificateNotValid))?;
+        let key = tables.encryption_key(&case.author, key_holder, certificate, now);
         let message_id = MessageId::random();
         span.of_message(message_id);
         let trace = span.trace();
@@ -273,7 +272,7 @@ impl Reply {
             },
         };
         let sealing = under(SpanName::Seal);
-        let (envelope, content_key) = sealed(gateway, draft, certificate, now).await?;
+        let (envelope, content_key) = sealed(gateway, draft, key, now).await?;
         drop(sealing);
         let _promising = under(SpanName::Promise);
         let promise = Promise {

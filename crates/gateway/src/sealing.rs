@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::Idempotency;
 use viereck_envelope::{Draft, File, KeptKey, Role, SealError, SealedEnvelope, seal_keeping};
-use viereck_routing::{Certificate, Digest};
+use viereck_routing::{Digest, EncryptionKey};
 
 use crate::gateway::Gateway;
 use crate::http::form::{Part, to_the_millisecond};
@@ -66,7 +66,7 @@ pub(crate) fn obsolete_after(gateway: &Gateway, now: Timestamp) -> Timestamp {
 pub(crate) async fn sealed(
     gateway: &Gateway,
     draft: Draft,
-    reader: Certificate,
+    reader: EncryptionKey,
     now: Timestamp,
 ) -> Result<(SealedEnvelope, KeptKey), Problem> {
     let octets = draft.content.files.iter().map(|file| file.octets.len()).sum();
@@ -91,6 +91,17 @@ pub(crate) fn unsealable(error: SealError) -> Problem {
             Problem::of(Code::NotConnected)
                 .with("reason", error.code())
                 .with("text", "Das Zertifikat der Behörde ist zurzeit nicht gültig.")
+        }
+        SealError::ProfileTooLow => {
+            tracing::error!(
+                code = error.code(),
+                alarm = "certificate",
+                "no key of the reader is entered for the profile that it takes"
+            );
+            Problem::of(Code::NotConnected).with("reason", error.code()).with(
+                "text",
+                "Für die Behörde ist kein Schlüssel eingetragen, der ihrem Profil genügt.",
+            )
         }
         SealError::SigningCertificateNotValid | SealError::ObsoleteAfterOutOfRange | SealError::Cryptography => {
             tracing::error!(code = error.code(), alarm = "sealing", "nothing can be sealed");

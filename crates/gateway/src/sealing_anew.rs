@@ -20,7 +20,7 @@ use viereck_envelope::{
     Draft, KeptKey, OpenedEnvelope, ReplyToken, SealError, SealedEnvelope, Stage, VerifiedEnvelope, open_kept,
     seal_keeping, verify,
 };
-use viereck_routing::{BehoerdeId, Certificate, MessageId, Tables, day_in_berlin};
+use viereck_routing::{BehoerdeId, EncryptionKey, MessageId, Tables, day_in_berlin};
 
 use crate::http::form::to_the_millisecond;
 use crate::{Config, Keys};
@@ -100,10 +100,9 @@ impl SealingAnew {
         let tables = self.tables.borrow().clone();
         let verified = self.verified(&found, &tables).await?;
         let reader = reader.unwrap_or_else(|| verified.header().reader.clone());
-        let certificate = certificate(&verified, &reader, &tables)?;
+        let key = encryption_key(&verified, &reader, &tables)?;
         let order = Order { actor, reason };
-        self.put(found, verified, reader, certificate, tables, Some(order))
-            .await
+        self.put(found, verified, reader, key, tables, Some(order)).await
     }
 
     /// Seals a message anew if its reader has another key now than the one it was sealed for, or another gateway than the
@@ -113,18 +112,17 @@ impl SealingAnew {
         let tables = self.tables.borrow().clone();
         let verified = self.verified(&found, &tables).await?;
         let reader = verified.header().reader.clone();
-        let certificate = certificate(&verified, &reader, &tables)?;
+        let key = encryption_key(&verified, &reader, &tables)?;
         let delivery = tables.delivery(&reader, &verified.header().service, day_in_berlin(Timestamp::now()));
         let moved = found
             .turned_away_by
             .as_ref()
             .is_some_and(|by| delivery.is_some_and(|delivery| delivery.gateway != *by));
-        if certificate.sha256() == verified.recipient() && !moved {
+        let same_key = key.certificate().sha256() == verified.recipient() && key.profile() <= verified.header().profile;
+        if same_key && !moved {
             return Ok(None);
         }
-        self.put(found, verified, reader, certificate, tables, None)
-            .await
-            .map(Some)
+        self.put(found, verified, reader, key, tables, None).await.map(Some)
     }
 
     async fn verified(&self, found: &Replaceable, tables: &Arc<Tables>) -> Result<VerifiedEnvelope, SealAnewError> {
@@ -142,7 +140,7 @@ impl SealingAnew {
         found: Replaceable,
         verified: VerifiedEnvelope,
         reader: BehoerdeId,
-        certificate: Certificate,
+        key: EncryptionKey,
         tables: Arc<Tables>,
         order: Option<Order>,
     ) -> Result<MessageId, SealAnewError> {
@@ -151,7 +149,7 @@ impl SealingAnew {
             let (me, reader, tables) = (self.clone(), reader.clone(), Arc::clone(&tables));
             let content_key = found.content_key.clone();
             aside(found.bytes.len(), move || {
-                me.seal(id, &verified, &content_key, reader, &certificate, &tables)
+                me.seal(id, &verified, &content_key, reader, &key, &tables)
             })
             .await?
         };
@@ -180,7 +178,7 @@ impl SealingAnew {
         verified: &VerifiedEnvelope,
         content_key: &KeptKey,
         reader: BehoerdeId,
-        certificate: &Certificate,
+        key: &EncryptionKey,
         tables: &Tables,
     ) -> Result<((SealedEnvelope, KeptKey), Option<ReplyToken>), SealAnewError> {
         let opened = open_kept(verified, content_key, &self.keys.keep);
@@ -190,7 +188,7 @@ impl SealingAnew {
         draft.routing_table = Some(tables.release());
         draft.content.reply_token = self.token(&opened, &draft, now)?;
         let token = draft.content.reply_token.clone();
-        let sealed = seal_keeping(draft, certificate, &self.keys.signer, &self.keys.keep, now)?;
+        let sealed = seal_keeping(draft, key, &self.keys.signer, &self.keys.keep, now)?;
         Ok((sealed, token))
     }
 
@@ -207,12 +205,12 @@ impl SealingAnew {
     }
 }
 
-/// The certificate for which `reader`'s messages of this kind are sealed today: its own, or its deputy's.
-fn certificate(
+/// The key for which `reader`'s messages of this kind are sealed today: its own, or its deputy's.
+fn encryption_key(
     verified: &VerifiedEnvelope,
     reader: &BehoerdeId,
     tables: &Tables,
-) -> Result<Certificate, SealAnewError> {
+) -> Result<EncryptionKey, SealAnewError> {
     let now = Timestamp::now();
     let header = verified.header();
     let delivery = tables.delivery(reader, &header.service, day_in_berlin(now));
@@ -224,7 +222,8 @@ fn certificate(
     let delivery = delivery.ok_or_else(|| SealAnewError::NoDelivery(reader.clone()))?;
     let holder = delivery.deputy.as_ref().unwrap_or(reader);
     let certificate = tables.encryption_certificate(holder, now);
-    Ok(certificate.ok_or(SealError::ReaderCertificateNotValid)?.clone())
+    let certificate = certificate.ok_or(SealError::ReaderCertificateNotValid)?;
+    Ok(tables.encryption_key(reader, holder, certificate, now))
 }
 
 /// Seals anew by rule, whenever something was rejected or the table has changed, until `shutdown`.

@@ -217,6 +217,7 @@ impl Routed {
         let certificate = tables
             .encryption_certificate(&key_holder, now)
             .ok_or_else(|| unsealable(SealError::ReaderCertificateNotValid))?;
+        let key = tables.encryption_key(&reader, &key_holder, certificate, now);
         let (message_id, case_id) = (MessageId::random(), CaseId::random());
         let reply_token = reply_token(gateway, &metadata, message_id, &reader, filed_at)?;
         let case = Case {
@@ -258,7 +259,7 @@ impl Routed {
                 files,
             },
         };
-        let (envelope, content_key) = sealed(gateway, draft, certificate.clone(), now).await?;
+        let (envelope, content_key) = sealed(gateway, draft, key, now).await?;
         Ok(Sealed {
             class: lanes::class_of(envelope.header(), &tables),
             content_key,

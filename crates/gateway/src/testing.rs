@@ -24,7 +24,8 @@ use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 use viereck_custody::{CurrentTables, Journal, MessageKey, MessageView};
 use viereck_envelope::{
-    Content, Draft, File, MessageType, OpenedEnvelope, ReplyToken, Role, SealedEnvelope, Stage, open, seal, verify,
+    Content, Draft, File, MessageType, OpenedEnvelope, ReplyToken, Role, SealedEnvelope, Stage, new_ml_kem_key, open,
+    seal, verify,
 };
 use viereck_routing::{CaseId, Digest, GatewayId, Kind, MessageId, Tables, day_in_berlin};
 
@@ -197,6 +198,22 @@ impl Network {
 
     /// The same table with another encryption certificate of `reader`, later than those before it, and its key at `gateway`.
     pub(crate) fn another_key(&self, gateway: &str, reader: &str) -> Arc<Tables> {
+        self.later_key(gateway, reader, |_, _| String::new())
+    }
+
+    /// The same with an ML-KEM key beside the certificate: for profile 2.
+    pub(crate) fn another_pair(&self, gateway: &str, reader: &str) -> Arc<Tables> {
+        self.later_key(gateway, reader, |keys, number| {
+            let (public, private) = new_ml_kem_key().unwrap();
+            write(&keys.join(format!("encryption-{number}.ml-kem.key.pem")), &private);
+            let file = format!("{}/encryption-{number}.ml-kem.pem", reader.replace(':', "-"));
+            let path = self.folder.path().join("table/certificates").join(&file);
+            write(&path, &public.to_pem());
+            format!("ml_kem = \"{file}\"\nml_kem_sha256 = \"{}\"\n", public.sha256())
+        })
+    }
+
+    fn later_key(&self, gateway: &str, reader: &str, beside: impl FnOnce(&Path, usize) -> String) -> Arc<Tables> {
         let (table, name) = (self.folder.path().join("table"), reader.replace(':', "-"));
         let keys = self.folder.path().join("keys").join(gateway).join(&name);
         let number = fs::read_dir(&keys).unwrap().count() + 1;
@@ -211,9 +228,10 @@ impl Network {
         let index = "certificates/certificates.toml";
         let entry = format!(
             "[[certificate]]\nid = \"{reader}\"\npurpose = \"encryption\"\nfile = \"{file}\"\n\
-             from = 20{:02}-01-01\nuntil = 2099-12-31\nsha256 = \"{}\"\n",
+             from = 20{:02}-01-01\nuntil = 2099-12-31\nsha256 = \"{}\"\n{}",
             19 + number,
-            Digest::of(certificate.der())
+            Digest::of(certificate.der()),
+            beside(&keys, number),
         );
         let text = fs::read_to_string(table.join(index)).unwrap();
         write(&table.join(index), &format!("{text}{entry}"));
@@ -255,9 +273,19 @@ impl Network {
 
     /// The same by a gateway whose clock shows `now`.
     pub(crate) fn sealed_at(&self, now: Timestamp, change: impl FnOnce(&mut Draft)) -> SealedEnvelope {
+        self.sealed_with(&self.tables, now, change)
+    }
+
+    /// The same by a gateway that has this table.
+    pub(crate) fn sealed_with(
+        &self,
+        tables: &Tables,
+        now: Timestamp,
+        change: impl FnOnce(&mut Draft),
+    ) -> SealedEnvelope {
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap();
         let mut draft = Draft {
-            environment: self.tables.environment(),
+            environment: tables.environment(),
             message_id: MessageId::random(),
             replaces: None,
             kind: Kind::Application,
@@ -274,7 +302,7 @@ impl Network {
             },
             process_ref: CaseId::random(),
             in_reply_to: None,
-            routing_table: Some(self.tables.release()),
+            routing_table: Some(tables.release()),
             content: Content {
                 applicant: Some(r#"{"kind":"person","level":3}"#.to_owned()),
                 files: vec![
@@ -285,7 +313,8 @@ impl Network {
             },
         };
         change(&mut draft);
-        let reader = self.tables.encryption_certificate(&draft.reader, now).unwrap().clone();
+        let certificate = tables.encryption_certificate(&draft.reader, now).unwrap();
+        let reader = tables.encryption_key(&draft.reader, &draft.reader, certificate, now);
         let signer = self.keys(draft.gateway.as_str()).signer;
         seal(draft, &reader, &signer, now).unwrap()
     }

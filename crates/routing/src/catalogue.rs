@@ -354,6 +354,26 @@ catalogue! {
         de: "Der Schlüssel des Zertifikats ist nicht zugelassen.", "Zugelassen sind ECDSA mit P-256 und RSA ab 3072 Bit mit dem Exponenten 65537.";
         en: "The key of the certificate is not allowed.", "ECDSA with P-256 and RSA of at least 3072 bits with the exponent 65537 are allowed.";
     }
+    Error MlKemWrong "ml-kem-wrong" {
+        de: "Der ML-KEM-Schlüssel passt nicht zum Eintrag: {0}.", "Erwartet wird PEM `PUBLIC KEY` mit ML-KEM-768; der Fingerabdruck gilt dem DER-Inhalt.";
+        en: "The ML-KEM key does not fit its entry: {0}.", "Expected is PEM `PUBLIC KEY` with ML-KEM-768; the fingerprint is that of the DER.";
+    }
+    Error MlKemWithoutPair "ml-kem-without-pair" {
+        de: "Ein ML-KEM-Schlüssel steht nur neben einem Zertifikat zum Zweck encryption, dessen Schlüssel auf P-256 liegt.", "ml_kem streichen oder ein solches Zertifikat eintragen.";
+        en: "An ML-KEM key stands only beside a certificate for encryption whose key is on P-256.", "Remove ml_kem or enter such a certificate.";
+    }
+    Error MlKemMissing "ml-kem-missing" {
+        de: "{0} nimmt nur noch Profil 2, aber zum heute gültigen Zertifikat von {1} fehlt der ML-KEM-Schlüssel.", "ml_kem beim Zertifikat eintragen oder lowest_profile_from auf einen späteren Tag setzen.";
+        en: "{0} takes profile 2 only, but the certificate of {1} that is valid today has no ML-KEM key.", "Enter ml_kem with the certificate or set lowest_profile_from to a later day.";
+    }
+    Warning MlKemMissingSoon "ml-kem-missing-soon" {
+        de: "{0} nimmt ab {2} nur noch Profil 2, aber zum heute gültigen Zertifikat von {1} fehlt der ML-KEM-Schlüssel.", "ml_kem vor diesem Tag beim Zertifikat eintragen.";
+        en: "{0} takes profile 2 only from {2} on, but the certificate of {1} that is valid today has no ML-KEM key.", "Enter ml_kem with the certificate before that day.";
+    }
+    Error LowestProfileFromAlone "lowest-profile-from-alone" {
+        de: "lowest_profile_from sagt ohne lowest_profile nichts.", "lowest_profile = 2 eintragen oder die Zeile streichen.";
+        en: "lowest_profile_from says nothing without lowest_profile.", "Enter lowest_profile = 2 or remove the line.";
+    }
     Error CertificateTwice "certificate-twice" {
         de: "Dasselbe Zertifikat ist schon in {0} eingetragen.", "Jeder Schlüssel gehört genau einem Beteiligten und einem Zweck.";
         en: "The same certificate is entered at {0} already.", "Each key belongs to exactly one participant and one purpose.";

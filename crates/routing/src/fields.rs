@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use crate::catalogue::Code;
 use crate::position::{Lines, Position};
 use crate::report::Report;
-use crate::window::Window;
+use crate::window::{Window, start_of_day};
 
 /// The longest text that a table may carry, in characters.
 const TEXT_CHARS: usize = 1000;
@@ -332,6 +332,16 @@ pub(crate) enum Instant {
     Day(Date),
     /// To the second.
     Exact(jiff::Timestamp),
+}
+
+impl Instant {
+    /// The instant, or the first one of the day where the offices are.
+    pub(crate) fn begins(self) -> Option<jiff::Timestamp> {
+        match self {
+            Instant::Day(day) => start_of_day(day),
+            Instant::Exact(instant) => Some(instant),
+        }
+    }
 }
 
 fn stamp_date(date: &toml::value::Date) -> Option<Date> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::leistung::closed_words;
 use crate::position::Position;
 use crate::tables::Binding;
 use crate::window::Window;
-use crate::words::Kind;
+use crate::words::{Kind, Profile};
 
 closed_words!(
     /// What a participant is.
@@ -44,6 +45,30 @@ impl ParticipantKind {
     }
 }
 
+/// The lowest profile that a participant takes, and of which messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LowestProfile {
+    pub(crate) profile: Profile,
+    /// Messages created before it are taken in any profile, so that a change of the entry loses none that is under way.
+    pub(crate) from: Option<Timestamp>,
+}
+
+impl LowestProfile {
+    /// Any profile will do.
+    pub const ANY: LowestProfile = LowestProfile {
+        profile: Profile::P1,
+        from: None,
+    };
+
+    /// The lowest profile of a message that was created at this instant.
+    pub fn of_created_at(&self, created: Timestamp) -> Profile {
+        match self.from {
+            Some(from) if created < from => Profile::P1,
+            _ => self.profile,
+        }
+    }
+}
+
 /// A participant of the network.
 #[derive(Debug, Clone)]
 pub struct Participant {
@@ -58,7 +83,7 @@ pub struct Participant {
     /// What it is.
     pub kind: ParticipantKind,
     /// The lowest envelope profile it takes.
-    pub lowest_profile: u32,
+    pub lowest_profile: LowestProfile,
     /// Where it stands in the tables.
     pub position: Position,
     pub(crate) authors: BTreeSet<Kind>,

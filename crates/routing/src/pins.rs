@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::certificate::Certificate;
 use crate::digest::Digest;
 use crate::ids::{BehoerdeId, ClientId, CustodianId};
+use crate::ml_kem::MlKemKey;
 
 /// From when until when an entry counts; the first instant belongs to it, the last does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ impl Term {
 #[derive(Debug, Clone)]
 pub(crate) struct Pin {
     pub(crate) certificate: Certificate,
+    /// The ML-KEM key that stands beside a certificate for encryption.
+    pub(crate) ml_kem: Option<MlKemKey>,
     pub(crate) term: Term,
 }
 
@@ -59,6 +62,13 @@ impl Pins {
 
     pub(crate) fn current_encryption(&self, participant: &BehoerdeId, at: Timestamp) -> Option<&Certificate> {
         newest(self.encryption.get(participant)?, at)
+    }
+
+    /// The ML-KEM key beside a certificate of this participant.
+    pub(crate) fn ml_kem(&self, participant: &BehoerdeId, certificate: &Digest) -> Option<&MlKemKey> {
+        let pins = self.encryption.get(participant)?;
+        let pin = pins.iter().find(|pin| pin.certificate.sha256() == *certificate)?;
+        pin.ml_kem.as_ref()
     }
 
     /// Compares with every entry, in constant time each, so that the time taken tells nothing about a near miss.

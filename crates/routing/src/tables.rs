@@ -11,15 +11,17 @@ use jiff::civil::Date;
 use crate::certificate::Certificate;
 use crate::competence::CompetenceList;
 use crate::digest::Digest;
+use crate::encryption::EncryptionKey;
 use crate::finding::Finding;
 use crate::gateway::{Broker, Client, Gateway};
 use crate::ids::{BehoerdeId, ClientId, CustodianId, GatewayId, LeistungId};
 use crate::leistung::Leistung;
+use crate::ml_kem::MlKemKey;
 use crate::participant::{Delivery, Participant};
 use crate::pins::Pins;
 use crate::places::{Municipality, Places};
 use crate::region::{Ars, Place};
-use crate::words::Environment;
+use crate::words::{Environment, Profile};
 
 /// One version of the routing tables.
 #[derive(Debug)]
@@ -238,6 +240,30 @@ impl Tables {
     /// The certificate for which content is encrypted that a participant shall read.
     pub fn encryption_certificate(&self, participant: &BehoerdeId, at: Timestamp) -> Option<&Certificate> {
         self.pins.as_ref()?.current_encryption(participant, at)
+    }
+
+    /// What a message for `reader`, sealed at this instant, is encrypted for: a certificate of `holder`, itself or its
+    /// deputy, with the ML-KEM key beside it, and the lowest profile that the reader takes.
+    pub fn encryption_key(
+        &self,
+        reader: &BehoerdeId,
+        holder: &BehoerdeId,
+        certificate: &Certificate,
+        at: Timestamp,
+    ) -> EncryptionKey {
+        let lowest = self
+            .participant(reader)
+            .map_or(Profile::P1, |reader| reader.lowest_profile.of_created_at(at));
+        let ml_kem = self.ml_kem_key(holder, &certificate.sha256()).cloned();
+        let hybrid = ml_kem.and_then(|ml_kem| EncryptionKey::hybrid(certificate.clone(), ml_kem).ok());
+        hybrid
+            .unwrap_or_else(|| EncryptionKey::classical(certificate.clone()))
+            .at_least(lowest)
+    }
+
+    /// The ML-KEM key that is entered beside this participant's certificate with this digest.
+    pub fn ml_kem_key(&self, participant: &BehoerdeId, certificate: &Digest) -> Option<&MlKemKey> {
+        self.pins.as_ref()?.ml_kem(participant, certificate)
     }
 
     /// Every certificate entered for encryption to this participant, in force or not.

@@ -17,6 +17,18 @@ pub enum Environment {
     Production,
 }
 
+/// A version of the wire format. What each allows is the envelope's business; which is the lowest that a participant
+/// takes stands in the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Profile {
+    /// The content key is wrapped by ECDH-ES on P-256 or by RSA-OAEP.
+    #[serde(rename = "1")]
+    P1,
+    /// The content key is wrapped by ECDH-ES on P-256 and ML-KEM-768 together.
+    #[serde(rename = "2")]
+    P2,
+}
+
 /// What a message is within its case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -78,6 +90,8 @@ closed_list!(
     Test = "test",
     Production = "production"
 );
+
+closed_list!(Profile, "profile", "1 or 2", P1 = "1", P2 = "2");
 
 closed_list!(
     Kind,

@@ -13,7 +13,8 @@ use viereck_envelope::{
     Content, Draft, File, MessageType, Pins, Refused, Role, Signer, VerifiedEnvelope, seal, verify,
 };
 use viereck_routing::{
-    BehoerdeId, CaseId, Certificate, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Region,
+    BehoerdeId, CaseId, Certificate, Digest, EncryptionKey, Environment, GatewayId, Kind, LeistungId, MessageId,
+    MlKemKey, Region,
 };
 
 use crate::failure::{Exit, Failure};
@@ -57,6 +58,9 @@ pub struct Seal {
     /// The reader's encryption certificate
     #[arg(long, value_name = "PEM")]
     reader_certificate: PathBuf,
+    /// The reader's ML-KEM-768 key beside it: seals in profile 2
+    #[arg(long, value_name = "PEM")]
+    reader_ml_kem: Option<PathBuf>,
     /// A file to attach; may be given several times
     #[arg(long, value_name = "FILE")]
     attachment: Vec<PathBuf>,
@@ -172,7 +176,7 @@ fn sealed(args: &Seal, now: Timestamp) -> Result<Bytes, Failure> {
             ..Content::default()
         },
     };
-    let reader = certificate(&args.reader_certificate)?;
+    let reader = reader_key(args)?;
     let envelope = seal(draft, &reader, &signer, now).map_err(|error| {
         Failure::new(
             Exit::Findings,
@@ -181,6 +185,20 @@ fn sealed(args: &Seal, now: Timestamp) -> Result<Bytes, Failure> {
         )
     })?;
     Ok(envelope.bytes().clone())
+}
+
+/// What the envelope is encrypted for: the certificate, with the ML-KEM key that is named beside it.
+fn reader_key(args: &Seal) -> Result<EncryptionKey, Failure> {
+    let certificate = certificate(&args.reader_certificate)?;
+    let Some(path) = &args.reader_ml_kem else {
+        return Ok(EncryptionKey::classical(certificate));
+    };
+    let refuse = |sentence: String| {
+        Failure::new(Exit::Findings, "ml-kem-invalid", sentence)
+            .help("Expected is an ML-KEM-768 key as PEM `PUBLIC KEY`, beside a certificate with an ECDSA P-256 key.")
+    };
+    let ml_kem = MlKemKey::from_pem(&text(path)?).map_err(|error| refuse(format!("{} is {error}.", path.display())))?;
+    EncryptionKey::hybrid(certificate, ml_kem).map_err(|error| refuse(format!("{}: {error}.", path.display())))
 }
 
 fn file(role: Role, path: &Path) -> Result<File, Failure> {

@@ -8,6 +8,7 @@
 pub mod link;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -23,7 +24,10 @@ use rcgen::{
     RsaKeySize,
 };
 use serde::Serialize;
+use viereck_envelope::new_ml_kem_key;
 use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Tables, day_in_berlin};
+
+use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 use crate::{output, routes};
@@ -62,6 +66,9 @@ pub struct Wanted {
     /// The kind of all keys, for signing and for encryption
     #[arg(long, value_enum, default_value_t)]
     pub algorithm: Algorithm,
+    /// An ML-KEM-768 key beside each EC key for encryption: a network of profile 2
+    #[arg(long)]
+    pub ml_kem: bool,
 }
 
 impl Wanted {
@@ -73,6 +80,7 @@ impl Default for Wanted {
         Self {
             days: Self::DAYS,
             algorithm: Algorithm::default(),
+            ml_kem: false,
         }
     }
 }
@@ -153,8 +161,12 @@ pub fn run(command: &Command) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `table-invalid` (findings) when the table does not load; `keys-exist` (conflict) when there are certificates in the
-/// table or anything at `out`.
+/// table or anything at `out`; `ml-kem-needs-ec` (usage) when ML-KEM keys are wanted beside RSA keys.
 pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<Made, Failure> {
+    if wanted.ml_kem && wanted.algorithm != Algorithm::EcP256 {
+        let sentence = "An ML-KEM key stands only beside an EC key: both together agree on one key.";
+        return Err(Failure::new(Exit::Usage, "ml-kem-needs-ec", sentence).help("Leave out --algorithm, or --ml-kem."));
+    }
     let certificates = table.join("certificates");
     for taken in [&certificates, &out.to_owned()] {
         if taken.exists() {
@@ -170,7 +182,7 @@ pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<M
         private: &private,
         public: &public,
         validity: Validity::new(now, wanted.days)?,
-        algorithm: wanted.algorithm,
+        wanted,
         index: INDEX_HEAD.to_owned(),
         made: Made {
             keys: out.to_owned(),
@@ -205,9 +217,15 @@ struct NewKeys<'a> {
     private: &'a Staged,
     public: &'a Staged,
     validity: Validity,
-    algorithm: Algorithm,
+    wanted: Wanted,
     index: String,
     made: Made,
+}
+
+/// The private keys with which a participant opens messages, as PEM.
+struct EncryptionKeys {
+    of_certificate: Zeroizing<String>,
+    ml_kem: Option<Zeroizing<String>>,
 }
 
 /// Whole days in UTC. The first is yesterday, so that a host whose clock is behind can use the keys at once.
@@ -240,17 +258,21 @@ impl NewKeys<'_> {
         for broker in tables.brokers() {
             self.signing(&broker.id)?;
         }
-        let mut encryption: BTreeMap<&BehoerdeId, String> = BTreeMap::new();
+        let mut encryption: BTreeMap<&BehoerdeId, EncryptionKeys> = BTreeMap::new();
         for gateway in tables.gateways() {
             self.signing(&gateway.id)?;
             for reader in gateway.served() {
-                let key = match encryption.get(reader) {
-                    Some(key) => key.clone(),
-                    None => self.encryption(reader)?,
+                let keys = match encryption.entry(reader) {
+                    Entry::Occupied(made) => made.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.encryption(reader)?),
                 };
-                let file = format!("{}/{}/encryption-1.key.pem", gateway.id, folder_name(reader));
-                self.private.write(&file, key.as_bytes(), 0o600)?;
-                encryption.insert(reader, key);
+                let folder = format!("{}/{}", gateway.id, folder_name(reader));
+                let file = format!("{folder}/encryption-1.key.pem");
+                self.private.write(&file, keys.of_certificate.as_bytes(), 0o600)?;
+                if let Some(ml_kem) = &keys.ml_kem {
+                    let file = format!("{folder}/encryption-1.ml-kem.key.pem");
+                    self.private.write(&file, ml_kem.as_bytes(), 0o600)?;
+                }
             }
             self.gateway_secrets(&gateway.id)?;
         }
@@ -266,14 +288,33 @@ impl NewKeys<'_> {
         Ok(())
     }
 
-    fn encryption(&mut self, reader: &BehoerdeId) -> Result<String, Failure> {
+    fn encryption(&mut self, reader: &BehoerdeId) -> Result<EncryptionKeys, Failure> {
         self.made.encryption += 1;
-        self.certificate(
-            reader.as_str(),
-            &folder_name(reader),
-            "encryption",
-            self.algorithm.encryption_usage(),
-        )
+        let folder = folder_name(reader);
+        let usage = self.wanted.algorithm.encryption_usage();
+        let of_certificate = self.certificate(reader.as_str(), &folder, "encryption", usage)?;
+        let ml_kem = match self.wanted.ml_kem {
+            true => Some(self.ml_kem(reader, &folder)?),
+            false => None,
+        };
+        Ok(EncryptionKeys {
+            of_certificate: Zeroizing::new(of_certificate),
+            ml_kem,
+        })
+    }
+
+    /// Makes an ML-KEM key, enters it with the certificate that was entered last, and returns the private half as PEM.
+    fn ml_kem(&mut self, reader: &BehoerdeId, folder: &str) -> Result<Zeroizing<String>, Failure> {
+        let (public, private) = new_ml_kem_key().map_err(|error| {
+            let sentence = format!("cannot make an ML-KEM key for {reader}: {error}");
+            Failure::new(Exit::Unexpected, "key-failed", sentence)
+        })?;
+        let file = format!("{folder}/encryption-1.ml-kem.pem");
+        self.public.write(&file, public.to_pem().as_bytes(), 0o644)?;
+        let sha256 = public.sha256();
+        self.index
+            .push_str(&format!("ml_kem = \"{file}\"\nml_kem_sha256 = \"{sha256}\"\n"));
+        Ok(private)
     }
 
     /// Makes a key, enters its certificate and returns the key as PEM.
@@ -303,7 +344,7 @@ impl NewKeys<'_> {
     }
 
     fn self_signed(&self, id: &str, usage: KeyUsagePurpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
-        let key = self.algorithm.generate()?;
+        let key = self.wanted.algorithm.generate()?;
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, id);
         let mut params = CertificateParams::default();

@@ -19,9 +19,13 @@ struct Site(tempfile::TempDir);
 
 impl Site {
     fn new() -> Self {
+        Self::with_table("../../routing-tables")
+    }
+
+    fn with_table(table: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../routing-tables");
-        copy(&sample, &folder.path().join("table"));
+        let table = Path::new(env!("CARGO_MANIFEST_DIR")).join(table);
+        copy(&table, &folder.path().join("table"));
         Self(folder)
     }
 
@@ -259,6 +263,93 @@ fn new_keys_fit_the_table_for_every_gateway_and_are_never_overwritten() {
     );
 }
 
+/// The kinds of keys other than the default: they fit the table too, and the envelopes sealed for them say so.
+#[test]
+fn new_keys_may_be_rsa_keys_or_have_an_ml_kem_key_beside_them() {
+    for (options, algorithm, profile) in [
+        (&["--algorithm", "rsa-3072"][..], "rsa-3072", "1"),
+        (&["--ml-kem"], "ec-p256", "2"),
+    ] {
+        let site = Site::with_table("../routing/tests/small-tables");
+        let made = site.viereck(&[&["keys", "new", "--table", "table", "--out", "keys"], options].concat());
+        assert_eq!(code(&made), 0, "{}", stderr(&made));
+        assert_private(&site.path("keys"));
+        let loaded = Tables::load(&site.path("table"), day_in_berlin(jiff::Timestamp::now())).unwrap();
+        for gateway in loaded.tables.gateways() {
+            Keys::load(&site.path("keys"), &gateway.id, &loaded.tables).unwrap();
+            for reader in gateway.served() {
+                let certificate = loaded
+                    .tables
+                    .encryption_certificate(reader, jiff::Timestamp::now())
+                    .unwrap();
+                assert_eq!(certificate.key().algorithm(), algorithm);
+                let (_, parsed) = x509_parser::parse_x509_certificate(certificate.der()).unwrap();
+                let usage = parsed.key_usage().unwrap().unwrap().value;
+                assert_eq!(usage.key_encipherment(), algorithm == "rsa-3072");
+                assert_eq!(usage.key_agreement(), algorithm == "ec-p256");
+            }
+        }
+        let folder = "table/certificates/wgb-010540880000";
+        let (of_reader, ml_kem) = (
+            format!("{folder}/encryption-1.pem"),
+            format!("{folder}/encryption-1.ml-kem.pem"),
+        );
+        let of_this_table = SEAL.map(|argument| argument.replace("gw-sh-1", "gw-1"));
+        let mut seal: Vec<&str> = of_this_table.iter().map(String::as_str).collect();
+        seal.extend(["--reader-certificate", &of_reader]);
+        if profile == "2" {
+            seal.extend(["--reader-ml-kem", &ml_kem]);
+        }
+        fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
+        let sealed = site.viereck(&seal);
+        assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
+        fs::write(site.path("envelope.xml"), &sealed.stdout).unwrap();
+        let claims = json(&site.viereck(&["envelope", "inspect", "envelope.xml", "--json"]));
+        assert_eq!(claims["profile"], profile);
+        let signing = "table/certificates/gw-1/signing-1.pem";
+        let verified = site.viereck(&["envelope", "verify", "envelope.xml", "--certificate", signing]);
+        assert_eq!(code(&verified), 0, "{}", stderr(&verified));
+        if profile == "1" {
+            fs::write(site.path("no.pem"), "nonsense").unwrap();
+            seal.extend(["--reader-ml-kem", "no.pem"]);
+            assert_refused(&site.viereck(&seal), 4, "ml-kem-invalid");
+        }
+    }
+    let site = Site::new();
+    let both = [
+        "keys",
+        "new",
+        "--table",
+        "table",
+        "--out",
+        "keys",
+        "--algorithm",
+        "rsa-4096",
+        "--ml-kem",
+    ];
+    assert_refused(&site.viereck(&both), 2, "ml-kem-needs-ec");
+    assert!(!site.path("keys").exists());
+}
+
+/// What all envelopes of a test are sealed with.
+const SEAL: [&str; 15] = [
+    "envelope",
+    "seal",
+    "payload.xml",
+    "--author",
+    "wgp:010000000000",
+    "--reader",
+    "wgb:010540880000",
+    "--leistung",
+    "99107023037000",
+    "--gateway",
+    "gw-sh-1",
+    "--key",
+    "keys/gw-sh-1/signing-1.key.pem",
+    "--certificate",
+    "table/certificates/gw-sh-1/signing-1.pem",
+];
+
 fn assert_private(path: &Path) {
     let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
     if path.is_dir() {
@@ -278,27 +369,8 @@ fn an_envelope_is_sealed_verified_and_inspected() {
     let of_reader = format!("table/certificates/{}/encryption-1.pem", reader.replace(':', "-"));
     let signing = "table/certificates/gw-sh-1/signing-1.pem";
     fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
-    let sealed = site.viereck(&[
-        "envelope",
-        "seal",
-        "payload.xml",
-        "--author",
-        "wgp:010000000000",
-        "--reader",
-        reader,
-        "--leistung",
-        "99107023037000",
-        "--gateway",
-        "gw-sh-1",
-        "--key",
-        "keys/gw-sh-1/signing-1.key.pem",
-        "--certificate",
-        signing,
-        "--reader-certificate",
-        &of_reader,
-        "--attachment",
-        "payload.xml",
-    ]);
+    let more = ["--reader-certificate", &of_reader, "--attachment", "payload.xml"];
+    let sealed = site.viereck(&[&SEAL[..], &more].concat());
     assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
     fs::write(site.path("envelope.xml"), &sealed.stdout).unwrap();
     let ask = |verb: &str, file: &str, certificate: &str| {

@@ -5,20 +5,27 @@
 //! over KeyValue unless its caller switches it on, and then silently takes some key of its own store for the originator.
 //! Through the RetrievalMethod it finds the right key, so that it opens an envelope with nothing but the reader's key.
 //!
+//! In the hybrid form of profile 2 the ML-KEM ciphertext stands as an element of ours where XML Encryption leaves room for
+//! one, and SuppPubInfo names the ciphertexts and public keys that the derivation is bound to.
+//!
 //! Which form a document has is seen from its EncryptionMethod. Whether it is the form of the reader's key only the
 //! reader can tell, when it opens: a broker verifies without knowing that key.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use viereck_routing::Digest;
 
 use super::{read_cipher_value, read_retrieval, write_retrieval};
 use crate::header::Header;
+use crate::profile::{KeyForm, allows};
 use crate::refusal::Refused;
-use crate::wrap::{Agreed, Binding, WrappedKey};
+use crate::wrap::{Agreed, Binding, Encapsulated, WrappedKey, info};
 use crate::xml::value::{octets, parse_octets};
 use crate::xml::{Cursor, Ns, algorithm};
 
 /// The octets of an RSA-OAEP ciphertext: as many as a modulus may have.
-const TRANSPORTED: std::ops::RangeInclusive<usize> = 384..=1024;
+const TRANSPORTED: RangeInclusive<usize> = 384..=1024;
 
 /// Appends the element.
 pub(super) fn write(out: &mut String, key: &WrappedKey, header: &Header, certificate: &Digest) {
@@ -29,7 +36,11 @@ pub(super) fn write(out: &mut String, key: &WrappedKey, header: &Header, certifi
     let binding = Binding::of(header, certificate);
     let wrapped = match key {
         WrappedKey::Agreed(agreed) => {
-            write_agreed(out, agreed, &binding, certificate);
+            write_agreed(out, agreed, None, &binding, certificate);
+            octets(&agreed.octets)
+        }
+        WrappedKey::Hybrid(agreed, encapsulated) => {
+            write_agreed(out, agreed, Some(encapsulated), &binding, certificate);
             octets(&agreed.octets)
         }
         WrappedKey::Transported(wrapped) => {
@@ -42,20 +53,33 @@ pub(super) fn write(out: &mut String, key: &WrappedKey, header: &Header, certifi
     ));
 }
 
-fn write_agreed(out: &mut String, agreed: &Agreed, binding: &Binding, certificate: &Digest) {
+fn write_agreed(
+    out: &mut String,
+    agreed: &Agreed,
+    encapsulated: Option<&Encapsulated>,
+    binding: &Binding,
+    certificate: &Digest,
+) {
     let [algorithm_id, party_u, party_v] = binding.attributes();
+    let (agreement, public, ciphertext) = match encapsulated {
+        None => (algorithm::ECDH_ES, String::new(), String::new()),
+        Some(encapsulated) => (
+            algorithm::ECDH_ES_ML_KEM,
+            format!(" SuppPubInfo=\"{}\"", info(encapsulated.transcript.octets())),
+            format!("<KemCiphertext>{}</KemCiphertext>", octets(&encapsulated.ciphertext)),
+        ),
+    };
     out.push_str(&format!(
         "<xenc:EncryptionMethod Algorithm=\"{kw}\"></xenc:EncryptionMethod>\
-         <ds:KeyInfo><xenc:AgreementMethod Algorithm=\"{ecdh}\">\
+         <ds:KeyInfo><xenc:AgreementMethod Algorithm=\"{agreement}\">\
          <xenc11:KeyDerivationMethod xmlns:xenc11=\"http://www.w3.org/2009/xmlenc11#\" Algorithm=\"{kdf}\">\
-         <xenc11:ConcatKDFParams AlgorithmID=\"{algorithm_id}\" PartyUInfo=\"{party_u}\" PartyVInfo=\"{party_v}\">\
+         <xenc11:ConcatKDFParams AlgorithmID=\"{algorithm_id}\" PartyUInfo=\"{party_u}\" PartyVInfo=\"{party_v}\"{public}>\
          <ds:DigestMethod Algorithm=\"{sha256}\"></ds:DigestMethod></xenc11:ConcatKDFParams>\
-         </xenc11:KeyDerivationMethod><xenc:OriginatorKeyInfo><ds:KeyValue>\
+         </xenc11:KeyDerivationMethod>{ciphertext}<xenc:OriginatorKeyInfo><ds:KeyValue>\
          <dsig11:ECKeyValue xmlns:dsig11=\"http://www.w3.org/2009/xmldsig11#\" Id=\"originator\">\
          <dsig11:NamedCurve URI=\"{p256}\"></dsig11:NamedCurve><dsig11:PublicKey>{point}</dsig11:PublicKey>\
          </dsig11:ECKeyValue></ds:KeyValue>",
         kw = algorithm::KW_AES256,
-        ecdh = algorithm::ECDH_ES,
         kdf = algorithm::CONCAT_KDF,
         sha256 = algorithm::SHA256,
         p256 = algorithm::P256,
@@ -96,25 +120,40 @@ pub(super) fn read(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest, 
     let expected = [("Id", "key"), ("Recipient", header.reader.as_str())];
     cursor.fixed(Ns::Xenc, "EncryptedKey", expected, Refused::WrongKeyBinding)?;
     let [method] = cursor.attributes(Ns::Xenc, "EncryptionMethod", ["Algorithm"])?;
-    match method.as_ref() {
-        algorithm::KW_AES256 => read_agreed(cursor, header),
-        algorithm::RSA_OAEP => read_transported(cursor, header),
-        _ => Err(Refused::AlgorithmNotAllowed),
-    }
+    let (recipient, key) = match method.as_ref() {
+        algorithm::KW_AES256 => read_agreed(cursor, header)?,
+        algorithm::RSA_OAEP if allows(header.profile, KeyForm::Transported) => read_transported(cursor, header)?,
+        _ => return Err(Refused::AlgorithmNotAllowed),
+    };
+    cursor.close()?;
+    Ok((recipient, key))
 }
 
 fn read_agreed(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest, WrappedKey), Refused> {
     cursor.close()?;
     cursor.open(Ns::Ds, "KeyInfo")?;
-    let ecdh = [("Algorithm", algorithm::ECDH_ES)];
-    cursor.fixed(Ns::Xenc, "AgreementMethod", ecdh, Refused::AlgorithmNotAllowed)?;
+    let [agreement] = cursor.attributes(Ns::Xenc, "AgreementMethod", ["Algorithm"])?;
+    let form = match agreement.as_ref() {
+        algorithm::ECDH_ES => KeyForm::Agreed,
+        algorithm::ECDH_ES_ML_KEM => KeyForm::Hybrid,
+        _ => return Err(Refused::AlgorithmNotAllowed),
+    };
+    if !allows(header.profile, form) {
+        return Err(Refused::AlgorithmNotAllowed);
+    }
     let kdf = [("Algorithm", algorithm::CONCAT_KDF)];
     cursor.fixed(Ns::Xenc11, "KeyDerivationMethod", kdf, Refused::AlgorithmNotAllowed)?;
-    let names = ["AlgorithmID", "PartyUInfo", "PartyVInfo"];
-    let infos = cursor.attributes(Ns::Xenc11, "ConcatKDFParams", names)?;
+    let (infos, transcript) = read_infos(cursor, form)?;
     cursor.algorithm(Ns::Ds, "DigestMethod", algorithm::SHA256)?;
     cursor.close()?;
     cursor.close()?;
+    let encapsulated = match transcript {
+        Some(transcript) => Some(Box::new(Encapsulated {
+            ciphertext: cursor.value("KemCiphertext", parse_octets)?,
+            transcript,
+        })),
+        None => None,
+    };
     let originator = read_originator(cursor)?;
     cursor.open(Ns::Xenc, "RecipientKeyInfo")?;
     let recipient = read_recipient(cursor)?;
@@ -122,13 +161,35 @@ fn read_agreed(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest, Wrap
         cursor.close()?;
     }
     let (wrapped, _) = read_cipher_value(cursor)?;
-    cursor.close()?;
     // Nothing is derived from these attributes; a message that states another binding is refused all the same.
     if infos != Binding::of(header, &recipient).attributes() {
         return Err(Refused::WrongKeyBinding);
     }
     let octets = parse_octets(&wrapped).ok_or(Refused::InvalidValue)?;
-    Ok((recipient, WrappedKey::Agreed(Agreed { originator, octets })))
+    let agreed = Agreed { originator, octets };
+    let key = match encapsulated {
+        Some(encapsulated) => WrappedKey::Hybrid(agreed, encapsulated),
+        None => WrappedKey::Agreed(agreed),
+    };
+    Ok((recipient, key))
+}
+
+/// What the derivation says that it is bound to; in the hybrid form also to which ciphertexts and public keys, which only
+/// the reader can compare.
+fn read_infos<'a>(cursor: &mut Cursor<'a>, form: KeyForm) -> Result<([Cow<'a, str>; 3], Option<Digest>), Refused> {
+    if form != KeyForm::Hybrid {
+        let names = ["AlgorithmID", "PartyUInfo", "PartyVInfo"];
+        return Ok((cursor.attributes(Ns::Xenc11, "ConcatKDFParams", names)?, None));
+    }
+    let names = ["AlgorithmID", "PartyUInfo", "PartyVInfo", "SuppPubInfo"];
+    let [algorithm_id, party_u, party_v, public] = cursor.attributes(Ns::Xenc11, "ConcatKDFParams", names)?;
+    let transcript: Option<Digest> = public
+        .strip_prefix("00")
+        .and_then(|hex| hex.to_ascii_lowercase().parse().ok());
+    let transcript = transcript
+        .filter(|transcript| info(transcript.octets()) == public)
+        .ok_or(Refused::InvalidValue)?;
+    Ok(([algorithm_id, party_u, party_v], Some(transcript)))
 }
 
 fn read_transported(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest, WrappedKey), Refused> {
@@ -140,7 +201,6 @@ fn read_transported(cursor: &mut Cursor<'_>, header: &Header) -> Result<(Digest,
     let recipient = read_recipient(cursor)?;
     cursor.close()?;
     let (wrapped, _) = read_cipher_value(cursor)?;
-    cursor.close()?;
     // As above: the label that counts is computed.
     if label != Binding::of(header, &recipient).label().to_base64() {
         return Err(Refused::WrongKeyBinding);

@@ -10,11 +10,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use viereck_routing::{CustodianId, Digest, Environment, GatewayId};
+use viereck_routing::{CustodianId, Digest, Environment, GatewayId, Profile};
 
 use super::Event;
 use super::tree::{Tree, leaf_hash, path_leads_to};
-use crate::header::{PROFILE, parse};
+use crate::header::parse;
 use crate::keys::{Pins, Signer};
 use crate::limits;
 use crate::refusal::Refused;
@@ -24,6 +24,9 @@ use crate::verify::is_in_future;
 use crate::xml::value::{instant, parse_instant, parse_number, to_millisecond};
 use crate::xml::write::{self, NotXml};
 use crate::xml::{Cursor, Ns, Vocabulary};
+
+/// Nothing is encrypted in a batch, so there is one profile of them.
+const PROFILE: Profile = Profile::P1;
 
 /// What a custodian puts into one batch.
 #[derive(Debug, Clone)]
@@ -284,7 +287,7 @@ impl BatchHead {
         out.push_str("<BatchHead xmlns=\"");
         out.push_str(Vocabulary::BATCH.own);
         out.push_str("\" Id=\"head\">");
-        write::element(out, "Profile", PROFILE)?;
+        write::element(out, "Profile", PROFILE.as_str())?;
         write::element(out, "Environment", self.environment.as_str())?;
         write::element(out, "Custodian", self.custodian.as_str())?;
         write::element(out, "Destination", self.destination.as_str())?;
@@ -301,7 +304,7 @@ impl BatchHead {
     fn read(cursor: &mut Cursor<'_>) -> Result<(Self, Range<usize>), Refused> {
         let start = cursor.position();
         cursor.fixed(Ns::Own, "BatchHead", [("Id", "head")], Refused::WrongAttribute)?;
-        if cursor.element(Ns::Own, "Profile")? != PROFILE {
+        if cursor.element(Ns::Own, "Profile")? != PROFILE.as_str() {
             return Err(Refused::UnknownProfile);
         }
         let head = Self {

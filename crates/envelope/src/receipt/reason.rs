@@ -89,15 +89,17 @@ reasons! {
     OctetsCorrupt = own "octets-corrupt", "The stored octets are no longer those that were taken into custody.";
     TooLarge = own "too-large", "The message is larger than the link carries.";
     LinkRefused = own "link-refused", "The link refuses the message for good.";
+    ProfileTooLow = own "profile-too-low", "The reader takes messages of a higher profile only.";
     SchemaNotAccepted = own "schema-not-accepted", "The reader does not accept this type of message.";
 }
 
 impl Reason {
-    /// Whether the reader's key is at fault, and not the message: the same content sealed for another key may open.
+    /// Whether the reader's key is at fault, or the one it was sealed for, and not the message: the same content sealed for
+    /// another key may open.
     pub fn is_of_readers_key(self) -> bool {
         matches!(
             self,
-            Reason::T020 | Reason::ReaderCertificateExpired | Reason::Undecipherable
+            Reason::T020 | Reason::ReaderCertificateExpired | Reason::Undecipherable | Reason::ProfileTooLow
         )
     }
 

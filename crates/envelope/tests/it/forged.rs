@@ -42,7 +42,12 @@ fn a_rightly_signed_document_with_a_wrong_word_is_refused() {
             forge("<Author>wgp:010000000000", "<Author>wgp:020000000000"),
             Err(Refused::WrongKeyBinding)
         );
-        assert_eq!(forge("<Profile>1", "<Profile>01"), Err(Refused::UnknownProfile));
+        assert_eq!(forge("<Profile>", "<Profile>0"), Err(Refused::UnknownProfile));
+        // What is shown to people: one line, not turned round, and short.
+        for word in ["a\nprofile 2", "a\tb", "a\u{9b}2J", "a\u{202e}b", &"ü".repeat(1_001)] {
+            assert_eq!(forge("wohngeld &amp; ", word), Err(Refused::InvalidValue), "{word:?}");
+        }
+        assert_eq!(forge("wohngeld &amp; \"more\" &lt;1&gt;", &"ü".repeat(1_000)), Ok(()));
 
         let stranger = Identity::new("gw-sh-1");
         assert_eq!(
@@ -169,7 +174,7 @@ fn ciphertexts_that_were_tampered_with_give_one_uniform_error() {
         let key = element(&text, "xenc:EncryptedKey");
         let others: Vec<String> = match scene.kinds {
             // Another originator's key, and no point of the curve.
-            Kinds::Ec => {
+            Kinds::Ec | Kinds::Hybrid => {
                 let another = genuine(&scene);
                 let point = content(&text, "dsig11:PublicKey");
                 let points = [

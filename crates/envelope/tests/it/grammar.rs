@@ -1,7 +1,7 @@
 //! Documents with elements, attributes or values where none of them belongs.
 
 use viereck_envelope::Refused;
-use viereck_routing::Digest;
+use viereck_routing::{Digest, Profile};
 
 use crate::documents::{change, content, element, genuine, judge};
 use crate::people::{Kinds, Scene};
@@ -13,6 +13,11 @@ fn a_document_of_another_grammar_is_refused() {
     for scene in Scene::all() {
         let text = genuine(&scene);
         let header = element(&text, "Header");
+        let profile = element(&text, "Profile");
+        let another_profile = match scene.kinds.profile() {
+            Profile::P1 => "<Profile>2</Profile>",
+            Profile::P2 => "<Profile>1</Profile>",
+        };
         let signature = element(&text, "ds:Signature");
         let aes = "http://www.w3.org/2009/xmlenc11#aes256-gcm";
         let data = element(&text, "xenc:EncryptedData");
@@ -82,15 +87,15 @@ fn a_document_of_another_grammar_is_refused() {
             ),
             (
                 "missing element",
-                change(&text, "<Profile>1</Profile>", ""),
+                change(&text, profile, ""),
                 Refused::UnexpectedElement,
             ),
             (
                 "element order",
                 change(
                     &text,
-                    "<Profile>1</Profile><Environment>test</Environment>",
-                    "<Environment>test</Environment><Profile>1</Profile>",
+                    &format!("{profile}<Environment>test</Environment>"),
+                    &format!("<Environment>test</Environment>{profile}"),
                 ),
                 Refused::UnexpectedElement,
             ),
@@ -106,8 +111,13 @@ fn a_document_of_another_grammar_is_refused() {
             ),
             (
                 "unknown profile",
-                change(&text, "<Profile>1", "<Profile>2"),
+                change(&text, profile, "<Profile>3</Profile>"),
                 Refused::UnknownProfile,
+            ),
+            (
+                "the key in the form of another profile",
+                change(&text, profile, another_profile),
+                Refused::AlgorithmNotAllowed,
             ),
             (
                 "unknown kind",
@@ -219,7 +229,8 @@ fn a_document_of_another_grammar_is_refused() {
             ),
         ];
         let of_the_key = match scene.kinds {
-            Kinds::Ec => agreed_keys(&text),
+            Kinds::Ec => agreed_keys(&text, "http://www.w3.org/2009/xmlenc11#ECDH-ES"),
+            Kinds::Hybrid => hybrid_keys(&text),
             Kinds::Rsa3072 | Kinds::Rsa4096 => transported_keys(&text),
         };
         for (name, changed, expected) in cases.into_iter().chain(of_the_key) {
@@ -234,7 +245,12 @@ fn a_document_of_another_grammar_is_refused() {
 }
 
 /// Documents whose key, agreed on by ECDH-ES, has another form.
-fn agreed_keys(text: &str) -> Vec<Case> {
+fn agreed_keys(text: &str, agreement: &str) -> Vec<Case> {
+    // Profile 1 knows transported keys as well, which look different inside.
+    let in_place_of_agreement = match text.contains("<Profile>1</Profile>") {
+        true => Refused::MissingElement,
+        false => Refused::AlgorithmNotAllowed,
+    };
     vec![
         (
             "RSA 1.5",
@@ -247,7 +263,7 @@ fn agreed_keys(text: &str) -> Vec<Case> {
         ),
         (
             "other agreement",
-            change(text, "xmlenc11#ECDH-ES", "xmlenc11#dh-es"),
+            change(text, agreement, "http://www.w3.org/2009/xmlenc11#dh-es"),
             Refused::AlgorithmNotAllowed,
         ),
         (
@@ -277,9 +293,71 @@ fn agreed_keys(text: &str) -> Vec<Case> {
                 "http://www.w3.org/2001/04/xmlenc#kw-aes256",
                 "http://www.w3.org/2009/xmlenc11#rsa-oaep",
             ),
-            Refused::MissingElement,
+            in_place_of_agreement,
         ),
     ]
+}
+
+/// Documents whose key, agreed on by ECDH-ES and ML-KEM together, has another form.
+fn hybrid_keys(text: &str) -> Vec<Case> {
+    let hybrid = "urn:viereck:algorithm:ecdh-es-p256-ml-kem-768";
+    let kem = element(text, "KemCiphertext");
+    let value = content(text, "KemCiphertext");
+    let stated = text.split(" SuppPubInfo=\"").nth(1).unwrap();
+    let stated = &stated[..stated.find('"').unwrap()];
+    let originator = element(text, "xenc:OriginatorKeyInfo");
+    let mut cases = agreed_keys(text, hybrid);
+    cases.extend([
+        (
+            "agreement without ML-KEM",
+            change(text, hybrid, "http://www.w3.org/2009/xmlenc11#ECDH-ES"),
+            Refused::AlgorithmNotAllowed,
+        ),
+        ("no KemCiphertext", change(text, kem, ""), Refused::UnexpectedElement),
+        (
+            "two KemCiphertexts",
+            change(text, kem, &format!("{kem}{kem}")),
+            Refused::UnexpectedElement,
+        ),
+        (
+            "KemCiphertext behind the originator",
+            change(&change(text, kem, ""), originator, &format!("{originator}{kem}")),
+            Refused::UnexpectedElement,
+        ),
+        ("empty KemCiphertext", change(text, value, ""), Refused::InvalidValue),
+        (
+            "short KemCiphertext",
+            change(text, value, &value[4..]),
+            Refused::InvalidValue,
+        ),
+        (
+            "long KemCiphertext",
+            change(text, value, &format!("AAAA{value}")),
+            Refused::InvalidValue,
+        ),
+        (
+            "no SuppPubInfo",
+            change(text, &format!(" SuppPubInfo=\"{stated}\""), ""),
+            Refused::WrongAttribute,
+        ),
+        ("empty SuppPubInfo", change(text, stated, ""), Refused::InvalidValue),
+        (
+            "SuppPubInfo with padding bits",
+            change(text, stated, &format!("04{}", &stated[2..])),
+            Refused::InvalidValue,
+        ),
+        (
+            "short SuppPubInfo",
+            change(text, stated, &stated[..64]),
+            Refused::InvalidValue,
+        ),
+        (
+            "SuppPubInfo in lower case",
+            change(text, stated, &"00ab".repeat(17)[..66]),
+            Refused::InvalidValue,
+        ),
+    ]);
+    cases
 }
 
 /// Documents whose key, transported by RSA-OAEP, has another form.

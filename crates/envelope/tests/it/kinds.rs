@@ -85,13 +85,16 @@ fn a_key_in_the_form_of_another_kind_is_undecipherable_and_nothing_more_is_said(
         (Kinds::Ec, Kinds::Rsa3072),
         (Kinds::Rsa3072, Kinds::Ec),
         (Kinds::Rsa3072, Kinds::Rsa4096),
+        (Kinds::Hybrid, Kinds::Ec),
+        (Kinds::Hybrid, Kinds::Rsa3072),
+        (Kinds::Ec, Kinds::Hybrid),
     ] {
         let (scene, other) = (Scene::of(form), Scene::of(reading));
         let text = genuine(&scene);
         let (from, to) = (scene.reader.certificate.sha256(), other.reader.certificate.sha256());
         let renamed = change(&text, &from.to_base64(), &to.to_base64());
         let rebound = match form {
-            Kinds::Ec => change(&renamed, &hex(&from.to_string()), &hex(&to.to_string())),
+            Kinds::Ec | Kinds::Hybrid => change(&renamed, &hex(&from.to_string()), &hex(&to.to_string())),
             _ => change(&renamed, stated_binding(&text), &label(&text, &to)),
         };
         let verified = judge(&scene, sign(&rebound, &scene.gateway)).unwrap();

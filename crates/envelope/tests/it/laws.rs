@@ -7,7 +7,7 @@ use viereck_envelope::{
     Content, Draft, File, KeepKey, KeptKey, OpenError, ReaderKeys, Refused, Role, SealError, Signer, open, open_kept,
     seal, seal_keeping, verify,
 };
-use viereck_routing::{Certificate, Environment, Kind, Region};
+use viereck_routing::{EncryptionKey, Environment, Kind, Profile, Region};
 
 use crate::people::{Directory, Identity, Kinds, READER, Scene, content, draft, now};
 
@@ -195,21 +195,14 @@ fn an_older_key_of_the_reader_still_opens() {
         let sealed = scene.seal(draft());
         let verified = verify(sealed.bytes().clone(), &scene.pins, Environment::Test, now()).unwrap();
         let newer = Identity::new("newer");
-        let reader = || READER.parse().unwrap();
         let mut keys = ReaderKeys::new();
-        keys.add(reader(), newer.certificate.clone(), &newer.key_pem).unwrap();
+        newer.give_to(READER, &mut keys);
         assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
-        keys.add(reader(), scene.reader.certificate.clone(), &scene.reader.key_pem)
-            .unwrap();
+        scene.reader.give_to(READER, &mut keys);
         assert!(open(&verified, &keys).is_ok());
         // The right key under another reader's name is no key.
         let mut keys = ReaderKeys::new();
-        keys.add(
-            "wgb:010540330000".parse().unwrap(),
-            scene.reader.certificate,
-            &scene.reader.key_pem,
-        )
-        .unwrap();
+        scene.reader.give_to("wgb:010540330000", &mut keys);
         assert_eq!(open(&verified, &keys).unwrap_err(), OpenError::NoKey);
     }
 }
@@ -218,8 +211,8 @@ fn an_older_key_of_the_reader_still_opens() {
 fn what_cannot_be_sealed_is_refused_by_name() {
     for scene in Scene::all() {
         let signer = scene.gateway.signer();
-        let reader = &scene.reader.certificate;
-        fn refusal(draft: Draft, reader: &Certificate, signer: &Signer, now: Timestamp) -> SealError {
+        let reader = &scene.reader.encryption_key();
+        fn refusal(draft: Draft, reader: &EncryptionKey, signer: &Signer, now: Timestamp) -> SealError {
             seal(draft, reader, signer, now).unwrap_err()
         }
         let expired = Identity::valid(scene.kinds, "old", (2023, 2024));
@@ -229,7 +222,7 @@ fn what_cannot_be_sealed_is_refused_by_name() {
             SealError::SigningCertificateNotValid
         );
         assert_eq!(
-            refusal(draft(), &expired.certificate, &signer, now()),
+            refusal(draft(), &expired.encryption_key(), &signer, now()),
             SealError::ReaderCertificateNotValid
         );
 
@@ -254,6 +247,25 @@ fn what_cannot_be_sealed_is_refused_by_name() {
         let mut typeless = draft();
         typeless.message_type.schema.clear();
         assert_eq!(refusal(typeless, reader, &signer, now()), SealError::InvalidValue);
+        let mut wordy = draft();
+        wordy.message_type.name = "two\nlines".to_owned();
+        assert_eq!(refusal(wordy, reader, &signer, now()), SealError::InvalidValue);
+    }
+}
+
+/// No message is sealed below what its reader takes, whatever keys there are.
+#[test]
+fn a_reader_that_takes_profile_2_only_is_never_sealed_for_in_profile_1() {
+    for scene in Scene::all() {
+        let reader = scene.reader.encryption_key().at_least(Profile::P2);
+        let sealed = seal(draft(), &reader, &scene.gateway.signer(), now());
+        match scene.kinds.profile() {
+            Profile::P1 => assert_eq!(sealed.unwrap_err(), SealError::ProfileTooLow),
+            Profile::P2 => assert_eq!(sealed.unwrap().header().profile, Profile::P2),
+        }
+        // Nothing takes the demand back.
+        let still = reader.at_least(Profile::P1);
+        assert_eq!(still.lowest(), Profile::P2);
     }
 }
 
@@ -299,9 +311,19 @@ fn the_pin_is_for_one_custodian_and_one_certificate() {
 /// The gateway that sealed reads its own message with the key that it kept, and nothing else with it.
 #[test]
 fn what_was_kept_opens_its_own_message_and_seals_it_anew() {
-    let (scene, reader) = (Scene::new(), Identity::new("another key"));
+    for (before, after) in [
+        (Kinds::Ec, Kinds::Ec),
+        (Kinds::Ec, Kinds::Hybrid),
+        (Kinds::Hybrid, Kinds::Rsa3072),
+    ] {
+        kept_and_sealed_anew(&Identity::of(before, "another key"), &Scene::of(after));
+    }
+}
+
+/// Seals for `reader`, then anew for the reader of the scene: in whatever profile its keys have.
+fn kept_and_sealed_anew(reader: &Identity, scene: &Scene) {
     let keep = KeepKey::derived_from(&[7; 32]);
-    let seal = |draft| seal_keeping(draft, &reader.certificate, &scene.gateway.signer(), &keep, now()).unwrap();
+    let seal = |draft| seal_keeping(draft, &reader.encryption_key(), &scene.gateway.signer(), &keep, now()).unwrap();
     let first = draft();
     let content = first.content.clone();
     let (sealed, kept) = seal(first);
@@ -338,5 +360,6 @@ fn what_was_kept_opens_its_own_message_and_seals_it_anew() {
     assert_eq!((new.message_id, new.replaces), (again, Some(old.message_id)));
     assert_eq!((new.filed_at, new.process_ref), (old.filed_at, old.process_ref));
     assert_ne!(new.commitment, old.commitment, "salted anew");
+    assert_eq!(new.profile, scene.kinds.profile());
     assert_eq!(open(&anew, &scene.keys).unwrap().content(), opened.content());
 }

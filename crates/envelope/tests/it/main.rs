@@ -11,6 +11,8 @@ mod forged;
 #[cfg(test)]
 mod grammar;
 #[cfg(test)]
+mod hybrid;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod kinds;

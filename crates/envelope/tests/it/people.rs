@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd};
 use viereck_envelope::{
     Content, Draft, File, MessageType, Pins, ReaderKeys, ReplyChannel, ReplyTokenKey, Role, SealedEnvelope, Signer,
-    seal,
+    new_ml_kem_key, seal,
 };
-use viereck_routing::{Certificate, Digest, Environment, GatewayId, Kind, MessageId};
+use viereck_routing::{
+    BehoerdeId, Certificate, Digest, EncryptionKey, Environment, GatewayId, Kind, MessageId, MlKemKey, Profile,
+};
 
 use crate::schema::assert_valid_envelope;
 
@@ -25,16 +27,26 @@ pub(crate) enum Kinds {
     Rsa3072,
     /// RSA of 4096 bits, for both.
     Rsa4096,
+    /// ECDSA on P-256; ECDH-ES on P-256 and ML-KEM-768 together.
+    Hybrid,
 }
 
 impl Kinds {
-    pub(crate) const ALL: [Kinds; 3] = [Kinds::Ec, Kinds::Rsa3072, Kinds::Rsa4096];
+    pub(crate) const ALL: [Kinds; 4] = [Kinds::Ec, Kinds::Rsa3072, Kinds::Rsa4096, Kinds::Hybrid];
+
+    /// The profile in which is sealed for such keys.
+    pub(crate) fn profile(self) -> Profile {
+        match self {
+            Kinds::Ec | Kinds::Rsa3072 | Kinds::Rsa4096 => Profile::P1,
+            Kinds::Hybrid => Profile::P2,
+        }
+    }
 
     /// A key of this kind. EC keys are new each time; RSA keys take long to make, so each `name` has one in a process.
     fn key(self, name: &str) -> KeyPair {
         static RSA: LazyLock<Mutex<BTreeMap<(Kinds, String), String>>> = LazyLock::new(Mutex::default);
         let size = match self {
-            Kinds::Ec => return KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
+            Kinds::Ec | Kinds::Hybrid => return KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
             Kinds::Rsa3072 => RsaKeySize::_3072,
             Kinds::Rsa4096 => RsaKeySize::_4096,
         };
@@ -53,6 +65,8 @@ pub(crate) struct Identity {
     pub(crate) certificate: Certificate,
     pub(crate) certificate_pem: String,
     pub(crate) key_pem: String,
+    /// Beside the key, for hybrid encryption: both halves.
+    pub(crate) ml_kem: Option<(MlKemKey, String)>,
 }
 
 impl Identity {
@@ -78,6 +92,32 @@ impl Identity {
             certificate: Certificate::from_pem(&certificate_pem).unwrap(),
             certificate_pem,
             key_pem: key.serialize_pem(),
+            ml_kem: match kinds {
+                Kinds::Ec | Kinds::Rsa3072 | Kinds::Rsa4096 => None,
+                Kinds::Hybrid => {
+                    let (public, private) = new_ml_kem_key().unwrap();
+                    Some((public, private.to_string()))
+                }
+            },
+        }
+    }
+
+    /// What is sealed for this identity.
+    pub(crate) fn encryption_key(&self) -> EncryptionKey {
+        match &self.ml_kem {
+            None => EncryptionKey::classical(self.certificate.clone()),
+            Some((public, _)) => EncryptionKey::hybrid(self.certificate.clone(), public.clone()).unwrap(),
+        }
+    }
+
+    /// Adds its private keys to those of `reader`.
+    pub(crate) fn give_to(&self, reader: &str, keys: &mut ReaderKeys) {
+        let reader: BehoerdeId = reader.parse().unwrap();
+        keys.add(reader.clone(), self.certificate.clone(), &self.key_pem)
+            .unwrap();
+        if let Some((public, private)) = &self.ml_kem {
+            keys.add_ml_kem(&reader, &self.certificate.sha256(), public.clone(), private)
+                .unwrap();
         }
     }
 
@@ -128,8 +168,7 @@ impl Scene {
         let mut pins = Directory::default();
         pins.pin("gw-sh-1", &gateway);
         let mut keys = ReaderKeys::new();
-        keys.add(READER.parse().unwrap(), reader.certificate.clone(), &reader.key_pem)
-            .unwrap();
+        reader.give_to(READER, &mut keys);
         Self {
             kinds,
             gateway,
@@ -141,7 +180,7 @@ impl Scene {
 
     /// Seals for the reader; whatever a test seals has to be valid to the schema.
     pub(crate) fn seal(&self, draft: Draft) -> SealedEnvelope {
-        let sealed = seal(draft, &self.reader.certificate, &self.gateway.signer(), now()).unwrap();
+        let sealed = seal(draft, &self.reader.encryption_key(), &self.gateway.signer(), now()).unwrap();
         assert_valid_envelope(sealed.bytes());
         sealed
     }

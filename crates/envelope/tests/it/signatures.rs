@@ -30,12 +30,12 @@ fn a_signature_of_another_form_is_refused() {
         };
         let transform = "<ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\"></ds:Transform>";
         let [method, others @ ..] = match scene.kinds {
-            Kinds::Ec => [ECDSA, PSS_SHA256, PSS_SHA512],
+            Kinds::Ec | Kinds::Hybrid => [ECDSA, PSS_SHA256, PSS_SHA512],
             Kinds::Rsa3072 => [PSS_SHA256, PSS_SHA512, ECDSA],
             Kinds::Rsa4096 => [PSS_SHA512, PSS_SHA256, ECDSA],
         };
         let length = match scene.kinds {
-            Kinds::Ec => 64,
+            Kinds::Ec | Kinds::Hybrid => 64,
             Kinds::Rsa3072 => 384,
             Kinds::Rsa4096 => 512,
         };

@@ -10,6 +10,7 @@ mod http_adapter;
 mod mailbox;
 mod oauth;
 mod pki;
+mod profiles;
 mod replies;
 mod routes;
 mod running;

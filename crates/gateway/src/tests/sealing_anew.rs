@@ -8,7 +8,7 @@ use viereck_custody::audit::Actor;
 use viereck_custody::webhooks::{Entered, News};
 use viereck_custody::{MessageKey, MessageView};
 use viereck_envelope::{BatchDraft, Event, OpenedEnvelope, Reason, Stage, Subject, open, seal_batch, verify};
-use viereck_routing::{Digest, MessageId};
+use viereck_routing::{Digest, MessageId, Profile};
 
 use super::submissions::{answer, form, metadata};
 use crate::gateway::Gateway;
@@ -259,6 +259,36 @@ async fn a_rejection_for_the_readers_key_is_mended_by_itself_once_there_is_anoth
     stop.cancel();
     running.await.unwrap().unwrap();
     assert!(here.order(second).await.is_ok());
+}
+
+/// Its reader takes profile 2 only by now, and has a key for it: the old message was right when it was sealed.
+#[tokio::test]
+async fn a_rejection_for_the_profile_is_mended_by_itself_in_the_profile_that_is_taken() {
+    let here = Here::new().await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(sealing_anew::run(here.anew.clone(), stop.clone()));
+    let mut news = here.gateway.journal.subscribe();
+    here.told(Stage::Rejected, vec![Reason::ProfileTooLow]).await;
+    here.network.another_pair(RECEIVER, BEHOERDE);
+    let lowest = here.network.changed(
+        "laender/01-schleswig-holstein/behoerden/a.toml",
+        "name = \"Amt A\"",
+        "name = \"Amt A\"\nlowest_profile = 2",
+    );
+    here.network.in_force.send(lowest).unwrap();
+    let replaced = async {
+        while here.now().await.message_id == here.first {
+            let _ = news.recv().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), replaced)
+        .await
+        .expect("in time");
+    let opened = here.opened(here.now().await.message_id).await;
+    assert_eq!(opened.header().replaces, Some(here.first));
+    assert_eq!(opened.header().profile, Profile::P2);
+    stop.cancel();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! A folder without certificates can be checked and asked. With the folder, everyone who signs and everyone for whom
 //! something is encrypted must have a certificate that is valid today.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
 use jiff::civil::Date;
@@ -12,14 +12,17 @@ use jiff::{Timestamp, ToSpan};
 use super::draft::{Draft, Reading, Sort};
 use super::programs::check_environment;
 use crate::catalogue::Code;
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::{Certificate, CertificateError, PublicKey};
 use crate::digest::Digest;
 use crate::fields::{Fields, Instant, Value, printable};
 use crate::gateway::Proof;
-use crate::ids::ClientId;
+use crate::ids::{BehoerdeId, ClientId};
+use crate::ml_kem::{MlKemError, MlKemKey};
+use crate::participant::LowestProfile;
 use crate::pins::{ClientPin, Pin, Pins, Term};
 use crate::position::Position;
 use crate::window::{day_in_berlin, start_of_day};
+use crate::words::Profile;
 
 const FOLDER: &str = "certificates/";
 const INDEX: &str = "certificates/certificates.toml";
@@ -80,6 +83,7 @@ pub(super) fn read(reading: &Reading<'_>, draft: &mut Draft) {
     }
     fields.finish();
     check_coverage(reading, draft, &holders);
+    check_profiles(reading, draft, &pins);
     check_tokens(reading, draft, &pins);
     draft.pins = Some(pins);
 }
@@ -98,11 +102,20 @@ fn read_certificate(
         .require("purpose")
         .and_then(|value| value.word(&[Purpose::Signing, Purpose::Encryption]));
     let file = fields.require("file");
+    let ml_kem = fields.get("ml_kem");
+    let ml_kem_sha256 = match ml_kem {
+        Some(_) => fields.require("ml_kem_sha256"),
+        None => None,
+    };
     let term = read_term(&mut fields);
     let sha256 = fields
         .require("sha256")
         .and_then(|value| value.parse::<Digest>(Code::DigestMalformed));
     let certificate = file.and_then(|file| read_file(&file, reading));
+    let ml_kem_key = match (&ml_kem, ml_kem_sha256) {
+        (Some(file), Some(sha256)) => read_ml_kem(file, &sha256, reading),
+        _ => None,
+    };
     fields.finish();
     let (Some(id), Some(purpose)) = (id, purpose) else {
         return;
@@ -124,14 +137,27 @@ fn read_certificate(
         reading.report.add(Code::CertificateWrong, &position, &[&"from, until"]);
         return;
     }
-    let key = certificate.key().octets();
-    if let Some((other, other_purpose, other_digest, earlier)) = keys.get(key)
-        && (*other != holder.to_string() || *other_purpose != purpose || *other_digest == sha256)
-    {
-        reading.report.add(Code::CertificateTwice, &position, &[earlier]);
-        return;
+    if let Some(ml_kem) = &ml_kem {
+        if purpose != Purpose::Encryption || !matches!(certificate.key(), PublicKey::P256(_)) {
+            ml_kem.object(Code::MlKemWithoutPair, &[]);
+            return;
+        }
+        if ml_kem_key.is_none() {
+            return;
+        }
     }
-    keys.insert(key.to_vec(), (holder.to_string(), purpose, sha256, position.clone()));
+    for key in [certificate.key().octets()]
+        .into_iter()
+        .chain(ml_kem_key.as_ref().map(MlKemKey::octets))
+    {
+        if let Some((other, other_purpose, other_digest, earlier)) = keys.get(key)
+            && (*other != holder.to_string() || *other_purpose != purpose || *other_digest == sha256)
+        {
+            reading.report.add(Code::CertificateTwice, &position, &[earlier]);
+            return;
+        }
+        keys.insert(key.to_vec(), (holder.to_string(), purpose, sha256, position.clone()));
+    }
     let begin = term.from.max(certificate.valid_from());
     held.valid_today |= touches(
         reading.today,
@@ -143,7 +169,11 @@ fn read_certificate(
     if held.last.as_ref().is_none_or(|(last, _)| *last < end) {
         held.last = Some((end, position));
     }
-    let pin = Pin { certificate, term };
+    let pin = Pin {
+        certificate,
+        ml_kem: ml_kem_key,
+        term,
+    };
     match holder {
         Holder::Custodian(id) => pins.signing.entry(id).or_default().push(pin),
         Holder::Participant(id) => pins.encryption.entry(id).or_default().push(pin),
@@ -153,7 +183,7 @@ fn read_certificate(
 /// Who holds a certificate.
 enum Holder {
     Custodian(crate::ids::CustodianId),
-    Participant(crate::ids::BehoerdeId),
+    Participant(BehoerdeId),
 }
 
 impl Display for Holder {
@@ -181,13 +211,34 @@ fn read_holder(value: &Value<'_>, purpose: Purpose, draft: &Draft) -> Option<Hol
 }
 
 /// Only files that were read from the folder can be named; a path is never given to the file system.
-fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Option<Certificate> {
+fn named_file<'a>(value: &Value<'_>, reading: &Reading<'a>) -> Option<(Position, &'a [u8])> {
     let name = value.text()?;
     let Some((path, octets)) = reading.optional(&format!("{FOLDER}{name}")) else {
         value.object(Code::CertificateFileMissing, &[&printable(&name)]);
         return None;
     };
-    let at = Position::start_of(path);
+    Some((Position::start_of(path), octets))
+}
+
+/// The ML-KEM key in a file, if its digest is the entered one.
+fn read_ml_kem(file: &Value<'_>, sha256: &Value<'_>, reading: &Reading<'_>) -> Option<MlKemKey> {
+    let sha256: Option<Digest> = sha256.parse(Code::DigestMalformed);
+    let (at, octets) = named_file(file, reading)?;
+    let parsed = std::str::from_utf8(octets)
+        .map_err(|_| MlKemError::NotPem)
+        .and_then(MlKemKey::from_pem);
+    match parsed {
+        Ok(key) if sha256 == Some(key.sha256()) => return Some(key),
+        Ok(_) if sha256.is_some() => file.object(Code::MlKemWrong, &[&"SHA-256"]),
+        Ok(_) => {}
+        Err(MlKemError::NotPem) => reading.report.add(Code::MlKemWrong, &at, &[&"PEM"]),
+        Err(MlKemError::NotAllowed) => reading.report.add(Code::MlKemWrong, &at, &[&"ML-KEM-768"]),
+    }
+    None
+}
+
+fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Option<Certificate> {
+    let (at, octets) = named_file(value, reading)?;
     let parsed = std::str::from_utf8(octets)
         .map_err(|_| CertificateError::NotPem)
         .and_then(Certificate::from_pem);
@@ -240,10 +291,7 @@ fn read_term(fields: &mut Fields<'_>) -> Option<Term> {
     let from = from_value.as_ref().and_then(Value::instant);
     let until = fields.require("until").and_then(|value| value.instant());
     let (from, until) = (from?, until?);
-    let from = match from {
-        Instant::Day(day) => start_of_day(day)?,
-        Instant::Exact(instant) => instant,
-    };
+    let from = from.begins()?;
     let until = match until {
         // The last day belongs to it.
         Instant::Day(day) => start_of_day(day.tomorrow().ok()?)?,
@@ -275,7 +323,7 @@ fn check_coverage(reading: &Reading<'_>, draft: &Draft, holders: &Holders) {
     let signing = gateways
         .clone()
         .map(|gateway| (gateway.id.to_string(), Purpose::Signing, &gateway.position));
-    let served: std::collections::BTreeSet<_> = gateways.flat_map(|gateway| &gateway.serves).collect();
+    let served: BTreeSet<_> = gateways.flat_map(|gateway| &gateway.serves).collect();
     let encryption = served
         .into_iter()
         .filter_map(|id| draft.participants.get(id))
@@ -298,6 +346,44 @@ fn check_coverage(reading: &Reading<'_>, draft: &Draft, holders: &Holders) {
                     reading
                         .report
                         .add(Code::CertificateEndsSoon, at, &[&id, &purpose, &end]);
+                }
+            }
+        }
+    }
+}
+
+/// Whoever takes profile 2 only needs an ML-KEM key beside the certificate for which its messages are sealed today: its
+/// own and its deputies'.
+fn check_profiles(reading: &Reading<'_>, draft: &Draft, pins: &Pins) {
+    for participant in draft.participants.values() {
+        let LowestProfile { profile, from } = participant.lowest_profile;
+        if profile == Profile::P1 {
+            continue;
+        }
+        let holders: BTreeSet<&BehoerdeId> = participant
+            .all_deliveries()
+            .map(|delivery| delivery.deputy.as_ref().unwrap_or(&participant.id))
+            .collect();
+        for holder in holders {
+            let in_force = pins.encryption.get(holder).into_iter().flatten();
+            let newest = in_force
+                .filter(|pin| touches(reading.today, pin.term))
+                .max_by_key(|pin| pin.term.from);
+            if newest.is_none_or(|pin| pin.ml_kem.is_some()) {
+                continue;
+            }
+            match from.map(day_in_berlin).filter(|from| *from > reading.today) {
+                None => {
+                    let arguments = [&participant.id as &dyn Display, holder];
+                    reading
+                        .report
+                        .add(Code::MlKemMissing, &participant.position, &arguments);
+                }
+                Some(from) => {
+                    let arguments = [&participant.id as &dyn Display, holder, &from];
+                    reading
+                        .report
+                        .add(Code::MlKemMissingSoon, &participant.position, &arguments);
                 }
             }
         }

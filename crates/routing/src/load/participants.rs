@@ -6,14 +6,12 @@ use std::fmt::Display;
 use super::draft::{Draft, Named, Reading, SectionDraft, Sort};
 use super::leistungen::read_urn;
 use crate::catalogue::Code;
-use crate::fields::{Fields, Value};
+use crate::fields::{Fields, Instant, Value};
 use crate::ids::{BehoerdeId, GatewayId, LeistungId};
-use crate::participant::{Delivery, Deputy, Participant, ParticipantKind};
+use crate::participant::{Delivery, Deputy, LowestProfile, Participant, ParticipantKind};
 use crate::position::Position;
 use crate::window::Window;
-use crate::words::Kind;
-
-const PROFILE: u64 = 1;
+use crate::words::{Kind, Profile};
 
 /// Portals and registers of the whole network.
 pub(super) fn read_participants(reading: &Reading<'_>, draft: &mut Draft) {
@@ -103,7 +101,7 @@ fn read_common(
     let name = fields.require("name").and_then(|value| value.text());
     let seat = fields.get("seat").and_then(|value| value.text());
     let contact = fields.get("contact").and_then(|value| value.text());
-    let lowest_profile = fields.get("lowest_profile").and_then(|value| value.number(1, PROFILE));
+    let lowest_profile = read_lowest_profile(&mut fields);
     let authors = fields.get("may_author").and_then(|value| value.items());
     fields.finish();
     let (id, kind) = (id?, kind?);
@@ -117,15 +115,33 @@ fn read_common(
         seat,
         contact,
         kind,
-        lowest_profile: lowest_profile
-            .and_then(|profile| u32::try_from(profile).ok())
-            .unwrap_or(1),
+        lowest_profile,
         position,
         authors,
         leistungen: None,
         deliveries: Vec::new(),
         deputies: Vec::new(),
     })
+}
+
+/// `lowest_profile`, and `lowest_profile_from` for those created since.
+fn read_lowest_profile(fields: &mut Fields<'_>) -> LowestProfile {
+    let most = Profile::ALL.len() as u64;
+    let number = fields.get("lowest_profile").and_then(|value| value.number(1, most));
+    let from = fields.get("lowest_profile_from");
+    let profile = Profile::ALL
+        .iter()
+        .find(|profile| Some(profile.to_string()) == number.map(|n| n.to_string()));
+    let Some(profile) = profile else {
+        if let (Some(from), None) = (from, number) {
+            from.object(Code::LowestProfileFromAlone, &[]);
+        }
+        return LowestProfile::ANY;
+    };
+    LowestProfile {
+        profile: *profile,
+        from: from.and_then(|value| value.instant()).and_then(Instant::begins),
+    }
 }
 
 fn read_kind(value: &Value<'_>, id: &BehoerdeId, holder: ParticipantKind) -> Option<Kind> {

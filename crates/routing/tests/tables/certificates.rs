@@ -1,7 +1,8 @@
 //! Certificates that do not fit their entry, their holder or the day are named.
 
+use aws_lc_rs::kem::{DecapsulationKey, ML_KEM_768};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
-use viereck_routing::{Certificate, CertificateError, PublicKey};
+use viereck_routing::{Certificate, CertificateError, Lang, MlKemKey, Profile, PublicKey};
 
 use crate::fixture::*;
 
@@ -160,4 +161,152 @@ fn an_rsa_key_counts_from_3072_bits_on_and_with_one_exponent_only() {
 fn pem_of(der: &[u8]) -> String {
     let base64 = base64_simd::STANDARD.encode_to_string(der);
     format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+}
+
+fn ml_kem_key() -> MlKemKey {
+    let key = DecapsulationKey::generate(&ML_KEM_768).unwrap();
+    let octets = key.encapsulation_key().unwrap().key_bytes().unwrap();
+    MlKemKey::from_octets(octets.as_ref()).unwrap()
+}
+
+const AUTHORITY: &str = "wgb:010540880000";
+const KEM_FILE: &str = "wgb-010540880000/encryption-1.ml-kem.pem";
+
+/// Tables in which `more` stands with the certificate for encryption of one authority, and `pem` in the file.
+fn with_ml_kem(more: &str, pem: &str) -> Fixture {
+    let fixture = Fixture::certified().with(&format!("certificates/{KEM_FILE}"), pem);
+    let index = String::from_utf8(fixture.0[INDEX].clone()).unwrap();
+    let head = format!("id = \"{AUTHORITY}\"\npurpose = \"encryption\"\n");
+    assert!(index.contains(&head));
+    fixture.with(INDEX, index.replace(&head, &format!("{head}{more}\n")))
+}
+
+fn entry_of(key: &MlKemKey) -> String {
+    format!("ml_kem = \"{KEM_FILE}\"\nml_kem_sha256 = \"{}\"", key.sha256())
+}
+
+fn codes_of(fixture: &Fixture) -> Vec<&'static str> {
+    fixture.findings().iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn an_ml_kem_key_stands_beside_its_certificate() {
+    let key = ml_kem_key();
+    let fixture = with_ml_kem(&entry_of(&key), &key.to_pem());
+    assert!(codes_of(&fixture).is_empty(), "{:?}", fixture.findings());
+    let tables = fixture.load().unwrap().tables;
+    let (authority, other) = (AUTHORITY.parse().unwrap(), "wgb:010540000000".parse().unwrap());
+    let now = "2026-11-23T10:00:00Z".parse().unwrap();
+    let certificate = tables.encryption_certificate(&authority, now).unwrap();
+    assert_eq!(tables.ml_kem_key(&authority, &certificate.sha256()), Some(&key));
+    assert_eq!(tables.ml_kem_key(&other, &certificate.sha256()), None);
+
+    let pair = tables.encryption_key(&authority, &authority, certificate, now);
+    assert_eq!((pair.profile(), pair.lowest()), (Profile::P2, Profile::P1));
+    assert_eq!((pair.certificate(), pair.ml_kem()), (certificate, Some(&key)));
+    let alone = tables.encryption_certificate(&other, now).unwrap();
+    let alone = tables.encryption_key(&other, &other, alone, now);
+    assert_eq!((alone.profile(), alone.ml_kem()), (Profile::P1, None));
+}
+
+#[test]
+fn an_ml_kem_key_that_does_not_fit_its_entry_is_named() {
+    let (key, other) = (ml_kem_key(), ml_kem_key());
+    let entry = entry_of(&key);
+    let pem = key.to_pem();
+    for (more, pem, expected) in [
+        (entry.as_str(), other.to_pem().as_str(), "ml-kem-wrong"),
+        (&entry, "nonsense", "ml-kem-wrong"),
+        (
+            &entry,
+            &pem_of(b"nonsense").replace("CERTIFICATE", "PUBLIC KEY"),
+            "ml-kem-wrong",
+        ),
+        (
+            &entry.replace("encryption-1.ml-kem", "absent"),
+            &pem,
+            "certificate-file-missing",
+        ),
+        (&format!("ml_kem = \"{KEM_FILE}\""), &pem, "key-missing"),
+        (&format!("ml_kem_sha256 = \"{}\"", key.sha256()), &pem, "key-unknown"),
+        (&entry.replace("sha256 = \"", "sha256 = \"x"), &pem, "digest-malformed"),
+    ] {
+        let found = codes_of(&with_ml_kem(more, pem));
+        assert!(found.contains(&expected), "{more}: {found:?}");
+    }
+    // The same key for a second holder.
+    let fixture = with_ml_kem(&entry, &pem);
+    let index = String::from_utf8(fixture.0[INDEX].clone()).unwrap();
+    let head = "id = \"wgb:010540000000\"\npurpose = \"encryption\"\n";
+    let twice = fixture.with(INDEX, index.replace(head, &format!("{head}{entry}\n")));
+    assert_eq!(codes_of(&twice), ["certificate-twice"]);
+    // Beside a key that signs.
+    let fixture = with_ml_kem("", &pem);
+    let index = String::from_utf8(fixture.0[INDEX].clone()).unwrap();
+    let head = "id = \"gw-1\"\npurpose = \"signing\"\n";
+    let signing = fixture.with(INDEX, index.replace(head, &format!("{head}{entry}\n")));
+    assert_eq!(codes_of(&signing), ["ml-kem-without-pair"]);
+}
+
+#[test]
+fn whoever_takes_profile_2_only_needs_an_ml_kem_key() {
+    let key = ml_kem_key();
+    let entered = |more: &str, fixture: Fixture| {
+        let text = String::from_utf8(fixture.0[BEHOERDEN].clone()).unwrap();
+        let head = format!("[\"{AUTHORITY}\"]\n");
+        assert!(text.contains(&head));
+        fixture.with(BEHOERDEN, text.replace(&head, &format!("{head}{more}\n")))
+    };
+    let whole = || with_ml_kem(&entry_of(&key), &key.to_pem());
+    for (more, expected) in [
+        ("lowest_profile = 1", None),
+        ("lowest_profile = 2", Some("ml-kem-missing")),
+        (
+            "lowest_profile = 2\nlowest_profile_from = 2026-11-23",
+            Some("ml-kem-missing"),
+        ),
+        (
+            "lowest_profile = 2\nlowest_profile_from = 2026-11-24",
+            Some("ml-kem-missing-soon"),
+        ),
+        ("lowest_profile_from = 2026-11-24", Some("lowest-profile-from-alone")),
+        ("lowest_profile = 3", Some("number-out-of-range")),
+    ] {
+        let found = codes_of(&entered(more, Fixture::certified()));
+        assert_eq!(found, Vec::from_iter(expected), "{more}");
+    }
+    let warned = entered(
+        "lowest_profile = 2\nlowest_profile_from = 2027-03-01",
+        Fixture::certified(),
+    );
+    let sentence = warned.findings().iter().next().unwrap().sentence(Lang::En);
+    assert!(sentence.contains("from 2027-03-01 on"), "{sentence}");
+
+    let tables = |more: &str| {
+        let fixture = entered(more, whole());
+        assert!(codes_of(&fixture).is_empty(), "{more}");
+        fixture.load().unwrap().tables
+    };
+    let lowest = |more: &str, created: &str| {
+        let tables = tables(more);
+        let participant = tables.participant(&AUTHORITY.parse().unwrap()).unwrap();
+        participant.lowest_profile.of_created_at(created.parse().unwrap())
+    };
+    let always = "lowest_profile = 2";
+    assert_eq!(lowest(always, "2020-01-01T00:00:00Z"), Profile::P2);
+    // The day begins where the offices are.
+    let since = "lowest_profile = 2\nlowest_profile_from = 2027-01-01";
+    assert_eq!(lowest(since, "2026-12-31T22:59:59.999Z"), Profile::P1);
+    assert_eq!(lowest(since, "2026-12-31T23:00:00Z"), Profile::P2);
+    let instant = "lowest_profile = 2\nlowest_profile_from = 2027-01-01T12:00:00Z";
+    assert_eq!(lowest(instant, "2027-01-01T11:59:59.999Z"), Profile::P1);
+    assert_eq!(lowest(instant, "2027-01-01T12:00:00Z"), Profile::P2);
+
+    // What is sealed for the reader keeps to it, also when a deputy without such a key would take it in.
+    let tables = tables(always);
+    let (authority, deputy) = (AUTHORITY.parse().unwrap(), "wgb:010540000000".parse().unwrap());
+    let now = "2026-11-23T10:00:00Z".parse().unwrap();
+    let certificate = tables.encryption_certificate(&deputy, now).unwrap();
+    let key = tables.encryption_key(&authority, &deputy, certificate, now);
+    assert_eq!((key.profile(), key.lowest()), (Profile::P1, Profile::P2));
 }

@@ -117,7 +117,9 @@ pub(super) fn gateway_keys(folder: &Path, id: &GatewayId, tables: &Tables) -> Re
         let (code, exit) = match &error {
             KeysError::GatewayUnknown(_) => ("gateway-unknown", Exit::NotFound),
             KeysError::NoCertificate { .. } => ("certificate-missing", Exit::NotFound),
-            KeysError::Unreadable { .. } | KeysError::NoKey { .. } => ("key-missing", Exit::NotFound),
+            KeysError::Unreadable { .. } | KeysError::NoKey { .. } | KeysError::NoMlKemKey { .. } => {
+                ("key-missing", Exit::NotFound)
+            }
             KeysError::NotAKey { error, .. } => (error.code(), Exit::Findings),
             KeysError::NotHex(_) => ("key-malformed", Exit::Findings),
         };

@@ -127,7 +127,8 @@ fn sealed(tables: &Tables, pem: &str, number: usize) -> Result<Bytes, String> {
         .current_signing_certificate(&gateway, now)
         .ok_or("no certificate")?;
     let signer = Signer::new(signing.clone(), pem).map_err(|error| text(&error))?;
-    let encryption = tables.encryption_certificate(&reader, now).ok_or("no certificate")?;
+    let certificate = tables.encryption_certificate(&reader, now).ok_or("no certificate")?;
+    let encryption = tables.encryption_key(&reader, &reader, certificate, now);
     let millisecond = Timestamp::from_millisecond(now.as_millisecond()).map_err(|error| text(&error))?;
     let draft = Draft {
         environment: Environment::Test,
@@ -162,7 +163,7 @@ fn sealed(tables: &Tables, pem: &str, number: usize) -> Result<Bytes, String> {
             }],
         },
     };
-    let sealed = seal(draft, encryption, &signer, now).map_err(|error| text(&error))?;
+    let sealed = seal(draft, &encryption, &signer, now).map_err(|error| text(&error))?;
     Ok(sealed.bytes().clone())
 }
 
