@@ -63,12 +63,17 @@ pub(crate) fn references(text: &str) -> Vec<&str> {
 
 /// What the key in the document says that it is bound to: attributes or an element, with their values.
 pub(crate) fn stated_binding(text: &str) -> &str {
-    let (begin, end) = match text.contains("<xenc:OAEPparams>") {
-        true => ("<xenc:OAEPparams>", "</xenc:OAEPparams>"),
-        false => ("PartyUInfo=\"", ">"),
+    let (begin, last, end) = match text.contains("<xenc:OAEPparams>") {
+        true => ("<xenc:OAEPparams>", "<xenc:OAEPparams>", "<"),
+        false => ("PartyUInfo=\"", " PartyVInfo=\"", "\""),
     };
     let start = text.find(begin).unwrap();
-    &text[start..start + text[start..].find(end).unwrap()]
+    let value = text.find(last).unwrap() + last.len();
+    let length = text[value..].find(end).unwrap();
+    match begin == last {
+        true => &text[start..value + length],
+        false => &text[start..=value + length],
+    }
 }
 
 /// What it has to say for these: author and message, reader and certificate.

@@ -16,7 +16,7 @@ pub(crate) fn variants(genuine: &Genuine<'_>) -> (String, Vec<Variant>) {
     let mut variants = respelled(text);
     match genuine.scene.kind {
         Kind::Rsa3072 | Kind::Rsa4096 => {}
-        Kind::P256 => variants.push(Variant {
+        Kind::P256 | Kind::Hybrid => variants.push(Variant {
             name: "the other s".to_owned(),
             text: other_s(text),
         }),

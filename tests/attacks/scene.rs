@@ -17,9 +17,12 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA
 use viereck_custody::authorise;
 use viereck_envelope::{
     Content, Draft, File, KeepKey, MessageType, OpenError, Pins, ReaderKeys, Refused, Role, SealedEnvelope, Signer,
-    open, seal_keeping, verify, verify_batch,
+    new_ml_kem_key, open, seal_keeping, verify, verify_batch,
 };
-use viereck_routing::{CaseId, Certificate, Digest, Environment, GatewayId, Kind as MessageKind, MessageId};
+use viereck_routing::{
+    BehoerdeId, CaseId, Certificate, Digest, EncryptionKey, Environment, GatewayId, Kind as MessageKind, MessageId,
+    MlKemKey,
+};
 
 use crate::case::Refusal;
 use crate::craft;
@@ -46,23 +49,26 @@ pub(crate) enum Kind {
     Rsa3072,
     /// RSA of 4096 bits: PSS with SHA-512, and OAEP.
     Rsa4096,
+    /// ECDSA on P-256; ECDH-ES on P-256 and ML-KEM-768 together: profile 2.
+    Hybrid,
 }
 
 impl Kind {
-    pub(crate) const ALL: &[Kind] = &[Kind::P256, Kind::Rsa3072, Kind::Rsa4096];
+    pub(crate) const ALL: &[Kind] = &[Kind::P256, Kind::Rsa3072, Kind::Rsa4096, Kind::Hybrid];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::P256 => "P-256",
             Kind::Rsa3072 => "RSA-3072",
             Kind::Rsa4096 => "RSA-4096",
+            Kind::Hybrid => "hybrid",
         }
     }
 
     /// A kind whose algorithms are others.
     fn another(self) -> Kind {
         match self {
-            Kind::P256 => Kind::Rsa3072,
+            Kind::P256 | Kind::Hybrid => Kind::Rsa3072,
             Kind::Rsa3072 | Kind::Rsa4096 => Kind::P256,
         }
     }
@@ -70,7 +76,7 @@ impl Kind {
     fn key(self) -> KeyPair {
         let rsa = |size| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size);
         let key = match self {
-            Kind::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            Kind::P256 | Kind::Hybrid => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
             Kind::Rsa3072 => rsa(RsaKeySize::_3072),
             Kind::Rsa4096 => rsa(RsaKeySize::_4096),
         };
@@ -84,6 +90,8 @@ pub(crate) struct Identity {
     pub(crate) certificate: Certificate,
     pub(crate) certificate_pem: String,
     key: KeyPair,
+    /// Beside the key, for hybrid encryption: the public half and the private one in PEM.
+    ml_kem: Option<(MlKemKey, String)>,
 }
 
 impl Identity {
@@ -103,6 +111,34 @@ impl Identity {
             certificate: Certificate::from_pem(&certificate_pem).unwrap(),
             certificate_pem,
             key,
+            ml_kem: (kind == Kind::Hybrid).then(|| {
+                let (public, private) = new_ml_kem_key().unwrap();
+                (public, private.to_string())
+            }),
+        }
+    }
+
+    /// What is sealed for this identity.
+    pub(crate) fn encryption_key(&self) -> EncryptionKey {
+        match &self.ml_kem {
+            None => EncryptionKey::classical(self.certificate.clone()),
+            Some((public, _)) => EncryptionKey::hybrid(self.certificate.clone(), public.clone()).unwrap(),
+        }
+    }
+
+    /// The octets of the public ML-KEM key.
+    pub(crate) fn ml_kem(&self) -> &[u8] {
+        self.ml_kem.as_ref().unwrap().0.octets()
+    }
+
+    /// Adds its private keys to those of `reader`.
+    fn give_to(&self, reader: &str, keys: &mut ReaderKeys) {
+        let reader: BehoerdeId = reader.parse().unwrap();
+        let pem = self.key.serialize_pem();
+        keys.add(reader.clone(), self.certificate.clone(), &pem).unwrap();
+        if let Some((public, private)) = &self.ml_kem {
+            let certificate = self.certificate.sha256();
+            keys.add_ml_kem(&reader, &certificate, public.clone(), private).unwrap();
         }
     }
 
@@ -120,7 +156,7 @@ impl Identity {
     /// judged by itself.
     pub(crate) fn method(&self) -> &'static str {
         match self.kind {
-            Kind::P256 => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
+            Kind::P256 | Kind::Hybrid => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
             Kind::Rsa3072 => "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1",
             Kind::Rsa4096 => "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1",
         }
@@ -129,7 +165,7 @@ impl Identity {
     /// The signature over `octets` in the form of XML Signature.
     pub(crate) fn sign(&self, octets: &[u8]) -> Vec<u8> {
         match self.kind {
-            Kind::P256 => {
+            Kind::P256 | Kind::Hybrid => {
                 let key =
                     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.key.serialize_der()).unwrap();
                 key.sign(&SystemRandom::new(), octets).unwrap().as_ref().to_vec()
@@ -213,9 +249,7 @@ impl Scene {
             (READER, &reader_of_other_kind),
             (OTHER_READER, &other_reader),
         ] {
-            let pem = identity.key.serialize_pem();
-            keys.add(id.parse().unwrap(), identity.certificate.clone(), &pem)
-                .unwrap();
+            identity.give_to(id, &mut keys);
         }
         Self {
             kind,
@@ -267,7 +301,7 @@ impl Scene {
     /// Seals for a reader, and keeps the content key, as a sender gateway does.
     fn seal(&self, draft: Draft, reader: &Identity, sender: &Identity) -> (SealedEnvelope, [u8; 32]) {
         let keep = KeepKey::derived_from(&[9; 32]);
-        let (sealed, kept) = seal_keeping(draft, &reader.certificate, &sender.signer(), &keep, now()).unwrap();
+        let (sealed, kept) = seal_keeping(draft, &reader.encryption_key(), &sender.signer(), &keep, now()).unwrap();
         let content_key = craft::recall(&sealed, kept.octets(), &[9; 32]);
         (sealed, content_key)
     }

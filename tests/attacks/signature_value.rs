@@ -21,7 +21,7 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
     algorithms(&mut cases, genuine);
     values(&mut cases, genuine);
     match genuine.scene.kind {
-        Kind::P256 => elliptic(&mut cases, genuine),
+        Kind::P256 | Kind::Hybrid => elliptic(&mut cases, genuine),
         Kind::Rsa3072 | Kind::Rsa4096 => rsa(&mut cases, genuine),
     }
     cases

@@ -209,7 +209,7 @@ impl Running {
         let message = answer.header().message_id;
         until(Duration::from_secs(40), "the answer ends", async || {
             let view = self.journal.message(&message).await.unwrap()?;
-            view.terminal.then(|| (view.status, view.reasons))
+            view.terminal.then_some((view.status, view.reasons))
         })
         .await
     }
