@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -25,13 +25,6 @@ use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Tables, day_in_
 
 use crate::failure::{Exit, Failure};
 use crate::{output, routes};
-
-/// `viereck keys`.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Make keys, certificates and tokens for everyone in a routing table
-    New(New),
-}
 
 /// `viereck keys new`.
 #[derive(Debug, Args)]
@@ -124,9 +117,8 @@ pub struct Made {
     pub until: Date,
 }
 
-/// Runs `viereck keys …`.
-pub fn run(command: &Command) -> Result<(), Failure> {
-    let Command::New(args) = command;
+/// Runs `viereck keys new`.
+pub(super) fn run(args: &New) -> Result<(), Failure> {
     let made = new(&args.table, &args.out, args.wanted, Timestamp::now())?;
     if args.json {
         return output::json(&made);
