@@ -36,7 +36,7 @@ pub use content::{Content, File, Role};
 pub use header::{Header, MessageType};
 pub use inspect::{Claims, inspect};
 pub use keep::{KeepKey, KeptKey};
-pub use keys::{KeyError, Pins, ReaderKeys, Signer};
+pub use keys::{KeyError, OwnOctets, Pins, ReaderKeys, Signer};
 pub use open::{OpenError, OpenedEnvelope, open, open_kept};
 pub use receipt::{
     BatchDraft, BatchHead, Event, Reason, SealedBatch, Stage, Subject, UnknownWord, VerifiedBatch, seal_batch,

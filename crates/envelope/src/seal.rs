@@ -10,7 +10,7 @@ use aws_lc_rs::rand;
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_routing::{
-    BehoerdeId, CaseId, Certificate, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Region,
+    BehoerdeId, CaseId, Certificate, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, NotSealable, Region,
 };
 
 use crate::content::Content;
@@ -74,6 +74,15 @@ pub enum SealError {
     /// The reader's certificate is not valid now.
     #[error("the reader's encryption certificate is not valid now")]
     ReaderCertificateNotValid,
+    /// The signer's certificate was revoked.
+    #[error("the signing certificate was revoked")]
+    SigningCertificateRevoked,
+    /// The reader's certificate was revoked.
+    #[error("the reader's encryption certificate was revoked")]
+    ReaderCertificateRevoked,
+    /// For longer than the grace nobody can say whether the reader's certificate was revoked.
+    #[error("it is not known whether the reader's encryption certificate was revoked")]
+    RevocationUnknown,
     /// ObsoleteAfter is not within 90 days after now.
     #[error("the time until which the message has a purpose is not within the next 90 days")]
     ObsoleteAfterOutOfRange,
@@ -94,6 +103,9 @@ impl SealError {
         match self {
             SealError::SigningCertificateNotValid => "signing-certificate-not-valid",
             SealError::ReaderCertificateNotValid => "reader-certificate-expired",
+            SealError::SigningCertificateRevoked => "signing-certificate-revoked",
+            SealError::ReaderCertificateRevoked => "reader-certificate-revoked",
+            SealError::RevocationUnknown => "revocation-unknown",
             SealError::ObsoleteAfterOutOfRange => "obsolete-after-out-of-range",
             SealError::InvalidValue => "invalid-value",
             SealError::TooLarge => "too-large",
@@ -279,6 +291,16 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], SealError> {
     let mut octets = [0; N];
     rand::fill(&mut octets)?;
     Ok(octets)
+}
+
+impl From<NotSealable> for SealError {
+    fn from(why: NotSealable) -> Self {
+        match why {
+            NotSealable::NoneValid => SealError::ReaderCertificateNotValid,
+            NotSealable::Revoked => SealError::ReaderCertificateRevoked,
+            NotSealable::RevocationUnknown => SealError::RevocationUnknown,
+        }
+    }
 }
 
 impl From<Unspecified> for SealError {

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use viereck_custody::{Case, Idempotency, Promise, Promised, lanes};
-use viereck_envelope::{Content, Draft, File, MessageType, SealError};
+use viereck_envelope::{Content, Draft, File, MessageType};
 use viereck_observe::{Span, SpanName};
 use viereck_routing::{CaseId, Kind, MessageId, day_in_berlin};
 
@@ -230,10 +230,8 @@ impl Reply {
         let delivery = tables.delivery(&case.author, &case.leistung, day_in_berlin(now));
         let delivery = delivery.ok_or_else(|| Problem::of(Code::NoRoute).with("reason", "no-delivery"))?;
         let key_holder = delivery.deputy.as_ref().unwrap_or(&case.author);
-        let certificate = tables.encryption_certificate(key_holder, now);
-        let certificate = certificate
-            .ok_or_else(|| unsealable(SealError::ReaderCertificateNotValid))?
-            .clone();
+        let certificate = tables.sealable_certificate(key_holder, now);
+        let certificate = certificate.map_err(|why| unsealable(why.into()))?.clone();
         let message_id = MessageId::random();
         span.of_message(message_id);
         let trace = span.trace();
