@@ -21,8 +21,12 @@ use rcgen::{
     RsaKeySize,
 };
 use serde::Serialize;
+use viereck_gateway::key_files::Passphrase;
 use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Tables, day_in_berlin};
+use zeroize::Zeroizing;
 
+use super::make;
+use crate::config::key_file;
 use crate::failure::{Exit, Failure};
 use crate::{output, routes};
 
@@ -37,6 +41,9 @@ pub struct New {
     out: PathBuf,
     #[command(flatten)]
     wanted: Wanted,
+    /// A file whose first line protects the private keys: they are written encrypted
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -82,7 +89,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    fn generate(self) -> Result<KeyPair, rcgen::Error> {
+    pub(super) fn generate(self) -> Result<KeyPair, rcgen::Error> {
         match self {
             Algorithm::EcP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
             Algorithm::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
@@ -119,7 +126,15 @@ pub struct Made {
 
 /// Runs `viereck keys new`.
 pub(super) fn run(args: &New) -> Result<(), Failure> {
-    let made = new(&args.table, &args.out, args.wanted, Timestamp::now())?;
+    let passphrase = args.passphrase_file.as_deref().map(Passphrase::read).transpose();
+    let passphrase = passphrase.map_err(|error| key_file(&error))?;
+    let made = protected(
+        &args.table,
+        &args.out,
+        args.wanted,
+        passphrase.as_ref(),
+        Timestamp::now(),
+    )?;
     if args.json {
         return output::json(&made);
     }
@@ -140,6 +155,17 @@ pub(super) fn run(args: &New) -> Result<(), Failure> {
 /// `table-invalid` (findings) when the table does not load; `keys-exist` (conflict) when there are certificates in the
 /// table or anything at `out`.
 pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<Made, Failure> {
+    protected(table, out, wanted, None, now)
+}
+
+/// The same, with private keys that a passphrase protects.
+fn protected(
+    table: &Path,
+    out: &Path,
+    wanted: Wanted,
+    passphrase: Option<&Passphrase>,
+    now: Timestamp,
+) -> Result<Made, Failure> {
     let certificates = table.join("certificates");
     for taken in [&certificates, &out.to_owned()] {
         if taken.exists() {
@@ -156,6 +182,7 @@ pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<M
         public: &public,
         validity: Validity::new(now, wanted.days)?,
         algorithm: wanted.algorithm,
+        passphrase,
         index: INDEX_HEAD.to_owned(),
         made: Made {
             keys: out.to_owned(),
@@ -191,6 +218,7 @@ struct NewKeys<'a> {
     public: &'a Staged,
     validity: Validity,
     algorithm: Algorithm,
+    passphrase: Option<&'a Passphrase>,
     index: String,
     made: Made,
 }
@@ -218,7 +246,7 @@ impl NewKeys<'_> {
         for broker in tables.brokers() {
             self.signing(&broker.id)?;
         }
-        let mut encryption: BTreeMap<&BehoerdeId, String> = BTreeMap::new();
+        let mut encryption: BTreeMap<&BehoerdeId, Zeroizing<String>> = BTreeMap::new();
         for gateway in tables.gateways() {
             self.signing(&gateway.id)?;
             for reader in gateway.served() {
@@ -244,7 +272,7 @@ impl NewKeys<'_> {
         Ok(())
     }
 
-    fn encryption(&mut self, reader: &BehoerdeId) -> Result<String, Failure> {
+    fn encryption(&mut self, reader: &BehoerdeId) -> Result<Zeroizing<String>, Failure> {
         self.made.encryption += 1;
         self.certificate(
             reader.as_str(),
@@ -261,7 +289,7 @@ impl NewKeys<'_> {
         folder: &str,
         purpose: &str,
         usage: KeyUsagePurpose,
-    ) -> Result<String, Failure> {
+    ) -> Result<Zeroizing<String>, Failure> {
         let (key, certificate) = self.self_signed(id, usage).map_err(|error| {
             Failure::new(
                 Exit::Unexpected,
@@ -277,7 +305,7 @@ impl NewKeys<'_> {
             "\n[[certificate]]\nid = \"{id}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n\
              from = {from}T00:00:00Z\nuntil = {until}T00:00:00Z\nsha256 = \"{sha256}\"\n"
         ));
-        Ok(key.serialize_pem())
+        make::protected(&key.serialize_pem(), self.passphrase)
     }
 
     fn self_signed(&self, id: &str, usage: KeyUsagePurpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
@@ -331,7 +359,7 @@ pub fn folder_name(participant: &BehoerdeId) -> String {
     participant.as_str().replace(':', "-")
 }
 
-fn random() -> Result<[u8; 32], Failure> {
+pub(super) fn random() -> Result<[u8; 32], Failure> {
     let mut octets = [0; 32];
     SystemRandom::new()
         .fill(&mut octets)
