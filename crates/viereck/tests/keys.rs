@@ -23,14 +23,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Table and keys in a folder.
 struct Site {
     folder: tempfile::TempDir,
-    prepared: Prepared,
 }
 
 impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let prepared = Prepared::prepare(folder.path()).unwrap();
-        Self { folder, prepared }
+        Prepared::prepare(folder.path()).unwrap();
+        Self { folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
