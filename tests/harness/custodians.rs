@@ -132,10 +132,10 @@ impl Custodians {
     }
 
     fn seal(&self, draft: Draft, now: Timestamp) -> SealedEnvelope {
-        let certificate = self.tables.encryption_certificate(&draft.reader, now).expect("pinned");
         let key = self
             .tables
-            .encryption_key(&draft.reader, &draft.reader, certificate, now);
+            .sealable_key(&draft.reader, &draft.reader, now)
+            .expect("pinned");
         let signer = self.signer(draft.gateway.as_str());
         seal(draft, &key, &signer, now).expect("it seals")
     }

@@ -65,7 +65,7 @@ impl Middle {
             tables: in_force,
             link: link.clone(),
             journal: journal.clone(),
-            signer: Arc::new(custodians.signer("broker")),
+            signer: watch::channel(Arc::new(custodians.signer("broker"))).1,
         };
         let running = tokio::spawn(viereck_broker::run(config, inputs, stop.clone()));
         let to_reader = link.consume(&Queue::Gateway(id("gw-sh-2")), 8).await.expect("a queue");

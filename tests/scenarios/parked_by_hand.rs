@@ -211,10 +211,11 @@ async fn what_its_author_was_told_is_refused_stays_refused() {
     };
     parking.link.reconcile(&topology).await.unwrap();
     let stop = CancellationToken::new();
+    let signer = Arc::new(parking.right.signer("broker"));
     let telling = tokio::spawn(receipts::run_out(
         journal.clone(),
         parking.link.clone(),
-        Arc::new(parking.right.signer("broker")),
+        move || Arc::clone(&signer),
         receipts::Road::Direct,
         receipts::Config::default(),
         stop.clone(),

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use viereck_custody::{CurrentTables, JOURNAL_PAUSE, Journal, JournalError, Room, deadlines, inbox, ledger, retention};
@@ -47,8 +47,8 @@ pub struct Inputs {
     pub link: Link,
     /// The broker's journal, made for its name.
     pub journal: Journal,
-    /// With what it signs its receipts.
-    pub signer: Arc<Signer>,
+    /// With what it signs its receipts, and each later key.
+    pub signer: watch::Receiver<Arc<Signer>>,
 }
 
 /// What ends a broker before it is told to end.
@@ -104,7 +104,7 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let telling = viereck_custody::receipts::run_out(
         broker.journal.clone(),
         broker.link.clone(),
-        signer,
+        move || Arc::clone(&signer.borrow()),
         viereck_custody::receipts::Road::Direct,
         config.receipts(),
         stop_telling.clone(),

@@ -13,7 +13,8 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair, RsaKeyPair, RsaSignatureEncoding};
-use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, MlKemKey, PublicKey, Tables};
+use jiff::Timestamp;
+use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, MlKemKey, PublicKey, Standing, Tables};
 use x509_parser::pem::Pem;
 
 use crate::ml_kem::MlKemPrivateKey;
@@ -52,11 +53,31 @@ impl KeyError {
 pub trait Pins {
     /// The certificate of `custodian` whose DER has the digest `sha256`, if it is pinned now.
     fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate>;
+
+    /// Whether the certificate is known at `now` to be revoked. Validity is judged at SigningTime, revocation now: who
+    /// has a stolen key writes any time into what it signs.
+    fn is_revoked(&self, _certificate: &Certificate, _now: Timestamp) -> bool {
+        false
+    }
+}
+
+/// The directory for what a gateway signed itself and kept: it was verified while its key counted, and a key that was
+/// revoked since is no reason to lose an application.
+pub struct OwnOctets<'a>(pub &'a Tables);
+
+impl Pins for OwnOctets<'_> {
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
+        Tables::signing_certificate(self.0, custodian, sha256)
+    }
 }
 
 impl Pins for Tables {
     fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
         Tables::signing_certificate(self, custodian, sha256)
+    }
+
+    fn is_revoked(&self, certificate: &Certificate, now: Timestamp) -> bool {
+        self.standing(&certificate.sha256(), now) == Standing::Revoked
     }
 }
 

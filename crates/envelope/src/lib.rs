@@ -39,7 +39,7 @@ pub use content::{Content, File, Role};
 pub use header::{Header, MessageType};
 pub use inspect::{Claims, inspect};
 pub use keep::{KeepKey, KeptKey};
-pub use keys::{KeyError, Pins, ReaderKeys, Signer};
+pub use keys::{KeyError, OwnOctets, Pins, ReaderKeys, Signer};
 pub use ml_kem::new_ml_kem_key;
 pub use open::{OpenError, OpenedEnvelope, open, open_kept};
 pub use receipt::{

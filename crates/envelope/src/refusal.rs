@@ -105,6 +105,8 @@ refusals! {
     CertificateNotPinned = "certificate-not-pinned", "the certificate is not pinned for this custodian", T002;
     /// The certificate was not valid at SigningTime.
     CertificateExpired = "certificate-expired", "the certificate was not valid when the document was signed", T000;
+    /// The certificate was revoked since, or before.
+    CertificateRevoked = "certificate-revoked", "the certificate was revoked", T001;
     /// The signed properties name another certificate or time.
     WrongSignedProperties = "wrong-signed-properties", "the signed properties do not fit the document", T011;
     /// A digest does not fit what it covers.

@@ -10,7 +10,8 @@ use aws_lc_rs::rand;
 use bytes::Bytes;
 use jiff::Timestamp;
 use viereck_routing::{
-    BehoerdeId, CaseId, Digest, EncryptionKey, Environment, GatewayId, Kind, LeistungId, MessageId, Profile, Region,
+    BehoerdeId, CaseId, Digest, EncryptionKey, Environment, GatewayId, Kind, LeistungId, MessageId, NotSealable,
+    Profile, Region,
 };
 
 use crate::content::Content;
@@ -77,6 +78,15 @@ pub enum SealError {
     /// The reader takes no message of the profile that its keys allow.
     #[error("the reader takes messages of a higher profile only, and no key for that is entered")]
     ProfileTooLow,
+    /// The signer's certificate was revoked.
+    #[error("the signing certificate was revoked")]
+    SigningCertificateRevoked,
+    /// The reader's certificate was revoked.
+    #[error("the reader's encryption certificate was revoked")]
+    ReaderCertificateRevoked,
+    /// For longer than the grace nobody can say whether the reader's certificate was revoked.
+    #[error("it is not known whether the reader's encryption certificate was revoked")]
+    RevocationUnknown,
     /// ObsoleteAfter is not within 90 days after now.
     #[error("the time until which the message has a purpose is not within the next 90 days")]
     ObsoleteAfterOutOfRange,
@@ -98,6 +108,9 @@ impl SealError {
             SealError::SigningCertificateNotValid => "signing-certificate-not-valid",
             SealError::ReaderCertificateNotValid => "reader-certificate-expired",
             SealError::ProfileTooLow => "profile-too-low",
+            SealError::SigningCertificateRevoked => "signing-certificate-revoked",
+            SealError::ReaderCertificateRevoked => "reader-certificate-revoked",
+            SealError::RevocationUnknown => "revocation-unknown",
             SealError::ObsoleteAfterOutOfRange => "obsolete-after-out-of-range",
             SealError::InvalidValue => "invalid-value",
             SealError::TooLarge => "too-large",
@@ -293,6 +306,16 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], SealError> {
     let mut octets = [0; N];
     rand::fill(&mut octets)?;
     Ok(octets)
+}
+
+impl From<NotSealable> for SealError {
+    fn from(why: NotSealable) -> Self {
+        match why {
+            NotSealable::NoneValid => SealError::ReaderCertificateNotValid,
+            NotSealable::Revoked => SealError::ReaderCertificateRevoked,
+            NotSealable::RevocationUnknown => SealError::RevocationUnknown,
+        }
+    }
 }
 
 impl From<Unspecified> for SealError {

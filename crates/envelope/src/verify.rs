@@ -57,6 +57,9 @@ pub fn verify(
     let pinned = pins
         .signing_certificate(&header.gateway, &signature.certificate_sha256())
         .ok_or(Refused::CertificateNotPinned)?;
+    if pins.is_revoked(pinned, now) {
+        return Err(Refused::CertificateRevoked);
+    }
     if signature.signing_time() != header.created {
         return Err(Refused::WrongSignedProperties);
     }

@@ -15,7 +15,7 @@ use crate::http::quota::Quotas;
 use crate::metrics::Measured;
 use crate::status::waiting::Waiting;
 use crate::webhooks::Calls;
-use crate::{Config, Keys};
+use crate::{Config, CurrentKeys, Keys};
 
 /// Octets above which sealing and opening leave the threads that serve connections.
 const LONG_WORK: usize = 64 << 10;
@@ -27,7 +27,7 @@ const OCTETS_A_PERMIT: usize = 1024;
 pub(crate) struct Gateway {
     pub(crate) config: Config,
     pub(crate) journal: Journal,
-    pub(crate) keys: Keys,
+    keys: CurrentKeys,
     pub(crate) access: Access,
     pub(crate) quotas: Quotas,
     pub(crate) webhooks: Calls,
@@ -46,17 +46,18 @@ impl Gateway {
     pub(crate) fn new(
         config: Config,
         journal: Journal,
-        keys: Keys,
+        keys: CurrentKeys,
         access: Access,
         tables: CurrentTables,
         draining: CancellationToken,
     ) -> Result<Self, reqwest::Error> {
+        let webhooks = Calls::new(&config, &keys.borrow().fingerprint)?;
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Self {
             in_flight: Arc::new(Semaphore::new(config.limits.bytes_in_flight / OCTETS_A_PERMIT)),
             processors: Arc::new(Semaphore::new(processors)),
             quotas: Quotas::default(),
-            webhooks: Calls::new(&config, &keys.fingerprint)?,
+            webhooks,
             waiting: Waiting::new(config.limits.waiting),
             measured: Measured::of(&config.id),
             config,
@@ -71,6 +72,11 @@ impl Gateway {
     /// The routing table in force at this moment; one piece of work keeps the one it began with.
     pub(crate) fn tables(&self) -> Arc<Tables> {
         self.tables.borrow().clone()
+    }
+
+    /// The private keys at this moment; one piece of work keeps those it began with.
+    pub(crate) fn keys(&self) -> Keys {
+        self.keys.borrow().clone()
     }
 
     /// Room for a request of `octets`, given back when dropped; `None` when there is none at this moment.

@@ -1,22 +1,34 @@
-//! The private keys of one gateway, read once at the start.
+//! The private keys of one gateway, read at the start and whenever the routing table or the day has others.
 //!
 //! Every key is bound to the certificate that the routing table pins for it: a key without one, or of another one, stops
 //! the start with a sentence instead of failing on the first message. Does not make keys, and shows none in `Debug`.
 //!
 //! The folder: `<gateway>/signing-<n>.key.pem`, `<gateway>/<behoerde, ':' as '-'>/encryption-<n>.key.pem` for each
 //! participant that it serves (or stands in for as deputy), `encryption-<n>.ml-kem.key.pem` beside it where the table enters
-//! an ML-KEM key with the certificate, `<gateway>/reply-token.key` and `<gateway>/fingerprint.key`
-//! as 64 hexadecimal digits. Of several numbers every one that a pinned certificate fits is used, so that what was
-//! sealed before a change of keys still opens. What the gateway seals for itself stands under the key for reply tokens, or
+//! an ML-KEM key with the certificate, `<gateway>/reply-token.key` and `<gateway>/fingerprint.key` as 64 hexadecimal
+//! digits. Of several numbers every one is used that a pinned certificate fits and that may still be needed, so that what
+//! was sealed before a change of keys still opens ([`NEEDED_DAYS`]). What the gateway seals for itself stands under the key
+//! for reply tokens, or
 //! under one derived from it: mailbox handles, and the content keys with which it can seal anew.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 use viereck_envelope::{KeepKey, KeyError, ReaderKeys, ReplyTokenKey, Signer};
-use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, Tables};
+use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, Purpose, Tables};
+use zeroize::Zeroizing;
+
+use crate::key_files::{KeyFileError, Passphrase, read_key, read_secret};
+
+/// For how many days after a certificate has ended its key may still be needed: the longest time until ObsoleteAfter
+/// (90 days), and 30 in which a message may be known again by its id and be handed back from an operator.
+pub const NEEDED_DAYS: i64 = 90 + 30;
+
+/// The keys at this moment, and each later set: a change of keys needs no restart.
+pub type CurrentKeys = watch::Receiver<Keys>;
 
 /// The keys of one gateway. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +59,7 @@ pub enum KeysError {
         /// Who should have one.
         whose: String,
     },
-    /// A file cannot be read.
+    /// A folder cannot be read.
     #[error("key-unreadable: {file}: {error}")]
     Unreadable {
         /// Which.
@@ -55,6 +67,9 @@ pub enum KeysError {
         /// Why.
         error: std::io::Error,
     },
+    /// A file with a secret is not used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// No key in the folder belongs to the certificate.
     #[error("key-missing: no {purpose}-<n>.key.pem in {folder} belongs to the certificate pinned for {whose}")]
     NoKey {
@@ -91,11 +106,27 @@ pub enum KeysError {
 
 impl Keys {
     /// Reads the keys of gateway `id` below `folder` and binds them to the certificates that `tables` pins now.
+    ///
+    /// # Errors
+    /// What is missing, malformed or open to others; an encrypted key, for there is no passphrase.
     pub fn load(folder: &Path, id: &GatewayId, tables: &Tables) -> Result<Self, KeysError> {
+        Self::unlock(folder, id, tables, None, Timestamp::now())
+    }
+
+    /// The same with what opens encrypted keys, as at the instant `now`.
+    ///
+    /// # Errors
+    /// What is missing, malformed or open to others, or does not open.
+    pub fn unlock(
+        folder: &Path,
+        id: &GatewayId,
+        tables: &Tables,
+        passphrase: Option<&Passphrase>,
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
         let gateway = tables
             .gateway(id)
             .ok_or_else(|| KeysError::GatewayUnknown(id.clone()))?;
-        let now = Timestamp::now();
         let own = folder.join(id.as_str());
         let certificate = tables
             .current_signing_certificate(id, now)
@@ -103,11 +134,16 @@ impl Keys {
                 purpose: "signing",
                 whose: id.to_string(),
             })?;
-        let signer = signer(&own, id, certificate)?;
+        let signer = signer(&own, id, certificate, passphrase)?;
         let mut readers = ReaderKeys::new();
+        let bound = Bound {
+            tables,
+            passphrase,
+            now,
+        };
         for reader in gateway.served() {
             for holder in key_holders(tables, id, reader) {
-                add_reader(&mut readers, &own, reader, holder, tables, now)?;
+                bound.add_reader(&mut readers, &own, reader, holder)?;
             }
         }
         let own_secret = octets(&own.join("reply-token.key"))?;
@@ -118,6 +154,24 @@ impl Keys {
             reply_tokens: Arc::new(ReplyTokenKey::from_octets(own_secret)),
             fingerprint: octets(&own.join("fingerprint.key"))?,
         })
+    }
+}
+
+impl Keys {
+    /// The same with the signing and decryption keys of `fresh`. The other secrets are for what this gateway sealed for
+    /// itself, and stay those of the start.
+    #[must_use]
+    pub fn renewed(&self, fresh: Keys) -> Self {
+        Self {
+            signer: fresh.signer,
+            readers: fresh.readers,
+            ..self.clone()
+        }
+    }
+
+    /// These keys for good, for whoever never changes them.
+    pub fn unchanging(self) -> CurrentKeys {
+        watch::channel(self).1
     }
 }
 
@@ -145,8 +199,13 @@ fn key_holders<'a>(tables: &'a Tables, id: &GatewayId, reader: &'a BehoerdeId) -
     holders
 }
 
-fn signer(folder: &Path, id: &GatewayId, certificate: &Certificate) -> Result<Signer, KeysError> {
-    for (file, pem) in key_files(folder, "signing", ".key.pem")? {
+fn signer(
+    folder: &Path,
+    id: &GatewayId,
+    certificate: &Certificate,
+    passphrase: Option<&Passphrase>,
+) -> Result<Signer, KeysError> {
+    for (file, pem) in key_files(folder, "signing", ".key.pem", passphrase)? {
         match Signer::new(certificate.clone(), &pem) {
             Ok(signer) => return Ok(signer),
             // an older or a newer key
@@ -161,77 +220,106 @@ fn signer(folder: &Path, id: &GatewayId, certificate: &Certificate) -> Result<Si
     })
 }
 
-/// Adds every key of `holder` that one of its pinned certificates fits; the current one has to be among them.
-fn add_reader(
-    readers: &mut ReaderKeys,
-    own: &Path,
-    reader: &BehoerdeId,
-    holder: &BehoerdeId,
-    tables: &Tables,
+/// What keys are bound to.
+struct Bound<'a> {
+    tables: &'a Tables,
+    passphrase: Option<&'a Passphrase>,
     now: Timestamp,
-) -> Result<(), KeysError> {
-    let current = tables
-        .encryption_certificate(holder, now)
-        .ok_or_else(|| KeysError::NoCertificate {
-            purpose: "encryption",
-            whose: holder.to_string(),
-        })?
-        .sha256();
-    let folder = own.join(holder.as_str().replace(':', "-"));
-    let mut current_found = false;
-    for (file, pem) in key_files(&folder, "encryption", ".key.pem")? {
-        for certificate in tables.encryption_certificates(holder) {
-            match readers.add(reader.clone(), certificate.clone(), &pem) {
-                Ok(()) => {
-                    let whole = add_ml_kem(readers, &folder, reader, holder, certificate, tables)?;
-                    let is_current = certificate.sha256() == current;
-                    if is_current && !whole {
-                        return Err(KeysError::NoMlKemKey {
-                            folder,
-                            whose: holder.to_string(),
-                        });
+}
+
+impl Bound<'_> {
+    /// Adds every key of `holder` that one of its pinned certificates fits and that may still be needed; the current one
+    /// has to be among them.
+    fn add_reader(
+        &self,
+        readers: &mut ReaderKeys,
+        own: &Path,
+        reader: &BehoerdeId,
+        holder: &BehoerdeId,
+    ) -> Result<(), KeysError> {
+        let current = self
+            .tables
+            .encryption_certificate(holder, self.now)
+            .ok_or_else(|| KeysError::NoCertificate {
+                purpose: "encryption",
+                whose: holder.to_string(),
+            })?
+            .sha256();
+        let folder = own.join(folder_of(holder));
+        let needed = |ended: Timestamp| ended + SignedDuration::from_hours(24 * NEEDED_DAYS) >= self.now;
+        let pinned: Vec<_> = self
+            .tables
+            .pinned_certificates()
+            .filter(|pin| pin.purpose == Purpose::Encryption && pin.holder == holder.as_str() && needed(pin.until))
+            .collect();
+        let mut current_found = false;
+        for (file, pem) in key_files(&folder, "encryption", ".key.pem", self.passphrase)? {
+            for certificate in pinned.iter().map(|pin| pin.certificate) {
+                match readers.add(reader.clone(), certificate.clone(), &pem) {
+                    Ok(()) => {
+                        let whole = self.add_ml_kem(readers, &folder, reader, holder, certificate)?;
+                        let is_current = certificate.sha256() == current;
+                        if is_current && !whole {
+                            return Err(KeysError::NoMlKemKey {
+                                folder,
+                                whose: holder.to_string(),
+                            });
+                        }
+                        current_found |= is_current;
                     }
-                    current_found |= is_current;
+                    Err(KeyError::NotOfCertificate) => {}
+                    Err(error) => return Err(KeysError::NotAKey { file, error }),
                 }
+            }
+        }
+        match current_found {
+            true => Ok(()),
+            false => Err(KeysError::NoKey {
+                purpose: "encryption",
+                folder,
+                whose: holder.to_string(),
+            }),
+        }
+    }
+
+    /// Puts the ML-KEM key that is entered beside `certificate` beside its private key too; says whether the pair is whole.
+    fn add_ml_kem(
+        &self,
+        readers: &mut ReaderKeys,
+        folder: &Path,
+        reader: &BehoerdeId,
+        holder: &BehoerdeId,
+        certificate: &Certificate,
+    ) -> Result<bool, KeysError> {
+        let Some(public) = self.tables.ml_kem_key(holder, &certificate.sha256()) else {
+            return Ok(true);
+        };
+        for (file, pem) in key_files(folder, "encryption", ".ml-kem.key.pem", self.passphrase)? {
+            match readers.add_ml_kem(reader, &certificate.sha256(), public.clone(), &pem) {
+                Ok(()) => return Ok(true),
                 Err(KeyError::NotOfCertificate) => {}
                 Err(error) => return Err(KeysError::NotAKey { file, error }),
             }
         }
-    }
-    match current_found {
-        true => Ok(()),
-        false => Err(KeysError::NoKey {
-            purpose: "encryption",
-            folder,
-            whose: holder.to_string(),
-        }),
+        Ok(false)
     }
 }
 
-/// Puts the ML-KEM key that is entered beside `certificate` beside its private key too; says whether the pair is whole.
-fn add_ml_kem(
-    readers: &mut ReaderKeys,
-    folder: &Path,
-    reader: &BehoerdeId,
-    holder: &BehoerdeId,
-    certificate: &Certificate,
-    tables: &Tables,
-) -> Result<bool, KeysError> {
-    let Some(public) = tables.ml_kem_key(holder, &certificate.sha256()) else {
-        return Ok(true);
-    };
-    for (file, pem) in key_files(folder, "encryption", ".ml-kem.key.pem")? {
-        match readers.add_ml_kem(reader, &certificate.sha256(), public.clone(), &pem) {
-            Ok(()) => return Ok(true),
-            Err(KeyError::NotOfCertificate) => {}
-            Err(error) => return Err(KeysError::NotAKey { file, error }),
-        }
-    }
-    Ok(false)
+/// A participant's identifier as the name of its folder.
+pub fn folder_of(participant: &BehoerdeId) -> String {
+    participant.as_str().replace(':', "-")
 }
+
+/// A file and what is in it.
+type KeyFile = (PathBuf, Zeroizing<String>);
 
 /// The files `<purpose>-<n><ending>` of a folder with their text, in the order of their names.
-fn key_files(folder: &Path, purpose: &str, ending: &str) -> Result<Vec<(PathBuf, String)>, KeysError> {
+fn key_files(
+    folder: &Path,
+    purpose: &str,
+    ending: &str,
+    passphrase: Option<&Passphrase>,
+) -> Result<Vec<KeyFile>, KeysError> {
     let unreadable = |error| KeysError::Unreadable {
         file: folder.to_owned(),
         error,
@@ -249,23 +337,17 @@ fn key_files(folder: &Path, purpose: &str, ending: &str) -> Result<Vec<(PathBuf,
     files.sort();
     files
         .into_iter()
-        .map(|file| read(&file).map(|pem| (file, pem)))
+        .map(|file| Ok((read_key(&file, passphrase)?, file)))
+        .map(|read: Result<_, KeysError>| read.map(|(pem, file)| (file, pem)))
         .collect()
 }
 
 pub(crate) fn octets(file: &Path) -> Result<[u8; 32], KeysError> {
-    let text = read(file)?;
+    let text = read_secret(file)?;
     // a secret of 32 octets is spelled as a digest is
     let digits: Digest = text
         .trim_end()
         .parse()
         .map_err(|_| KeysError::NotHex(file.to_owned()))?;
     Ok(*digits.octets())
-}
-
-fn read(file: &Path) -> Result<String, KeysError> {
-    std::fs::read_to_string(file).map_err(|error| KeysError::Unreadable {
-        file: file.to_owned(),
-        error,
-    })
 }

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use viereck_custody::{Case, Idempotency, Promise, Promised, lanes};
-use viereck_envelope::{Content, Draft, File, MessageType, SealError};
+use viereck_envelope::{Content, Draft, File, MessageType};
 use viereck_observe::{Span, SpanName};
 use viereck_routing::{CaseId, Kind, MessageId, day_in_berlin};
 
@@ -96,7 +96,7 @@ impl Posted {
         let fingerprint = fingerprint(gateway, &[case_id.as_bytes(), &form.digest_input()]);
         let idempotency = Idempotency {
             owner: format!("fachverfahren:{}", fachverfahren.name),
-            key: reference::digest_of_key(&gateway.keys.fingerprint, &key).to_string(),
+            key: reference::digest_of_key(&gateway.keys().fingerprint, &key).to_string(),
             fingerprint,
         };
         let posted = Self {
@@ -238,9 +238,8 @@ impl Reply {
         let delivery = tables.delivery(&case.author, &case.leistung, day_in_berlin(now));
         let delivery = delivery.ok_or_else(|| Problem::of(Code::NoRoute).with("reason", "no-delivery"))?;
         let key_holder = delivery.deputy.as_ref().unwrap_or(&case.author);
-        let certificate = tables.encryption_certificate(key_holder, now);
-        let certificate = certificate.ok_or_else(|| unsealable(SealError::ReaderCertificateNotValid))?;
-        let key = tables.encryption_key(&case.author, key_holder, certificate, now);
+        let key = tables.sealable_key(&case.author, key_holder, now);
+        let key = key.map_err(|why| unsealable(why.into()))?;
         let message_id = MessageId::random();
         span.of_message(message_id);
         let trace = span.trace();

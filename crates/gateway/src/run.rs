@@ -24,7 +24,7 @@ use crate::http::serve::Listening;
 use crate::http::tls::{TlsError, TlsServer};
 use crate::http::{router, serve};
 use crate::sealing_anew::{self, SealingAnew};
-use crate::{Config, Finding, Keys, webhooks};
+use crate::{Config, CurrentKeys, Finding, webhooks};
 
 /// What a gateway is given.
 pub struct Inputs {
@@ -34,8 +34,8 @@ pub struct Inputs {
     pub link: Link,
     /// Its journal.
     pub journal: Journal,
-    /// Its private keys.
-    pub keys: Keys,
+    /// Its private keys, and each later set.
+    pub keys: CurrentKeys,
     /// Where its HTTP interface listens; bound already, so that a port in use shows before anything starts.
     pub listener: TcpListener,
     /// TLS of that interface, where the caller has read it already and may read it again.
@@ -177,7 +177,8 @@ pub async fn run(config: Config, inputs: Inputs, shutdown: CancellationToken) ->
     let publish = outbox::run(journal.clone(), link.clone(), outbox, telling.clone());
     tellers.spawn(publish.instrument(span.clone()));
     let (road, receipts) = (receipts::Road::ThroughBroker, config.receipts.config());
-    let state = receipts::run_out(journal, link, keys.signer, road, receipts, telling.clone());
+    let sign = move || Arc::clone(&keys.borrow().signer);
+    let state = receipts::run_out(journal, link, sign, road, receipts, telling.clone());
     tellers.spawn(state.instrument(span.clone()));
 
     let (router, closed) = (router(gateway), stages.closed.clone());

@@ -3,13 +3,11 @@
 //! Guarantees: long content is sealed away from the threads that serve connections; what a client is told about a
 //! failure says whose turn it is and nothing about the content.
 
-use std::sync::Arc;
-
 use aws_lc_rs::hmac;
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::Idempotency;
 use viereck_envelope::{Draft, File, KeptKey, Role, SealError, SealedEnvelope, seal_keeping};
-use viereck_routing::{Digest, EncryptionKey};
+use viereck_routing::{Digest, EncryptionKey, Standing};
 
 use crate::gateway::Gateway;
 use crate::http::form::{Part, to_the_millisecond};
@@ -25,7 +23,7 @@ pub(crate) async fn earlier_answer(gateway: &Gateway, repeat: &Idempotency) -> R
 
 /// A keyed digest: whoever reads the journal learns nothing about a content that could be guessed.
 pub(crate) fn fingerprint(gateway: &Gateway, parts: &[&[u8]]) -> Digest {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &gateway.keys.fingerprint));
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &gateway.keys().fingerprint));
     for part in parts {
         context.update(part);
     }
@@ -70,7 +68,11 @@ pub(crate) async fn sealed(
     now: Timestamp,
 ) -> Result<(SealedEnvelope, KeptKey), Problem> {
     let octets = draft.content.files.iter().map(|file| file.octets.len()).sum();
-    let (signer, keep) = (Arc::clone(&gateway.keys.signer), Arc::clone(&gateway.keys.keep));
+    let keys = gateway.keys();
+    let (signer, keep) = (keys.signer, keys.keep);
+    if gateway.tables().standing(&signer.certificate().sha256(), now) == Standing::Revoked {
+        return Err(unsealable(SealError::SigningCertificateRevoked));
+    }
     gateway
         .work(octets, move || seal_keeping(draft, &reader, &signer, &keep, now))
         .await
@@ -82,15 +84,16 @@ pub(crate) fn unsealable(error: SealError) -> Problem {
     match error {
         SealError::TooLarge => Problem::of(Code::TooLarge),
         SealError::InvalidValue => Problem::of(Code::PayloadInvalid),
-        SealError::ReaderCertificateNotValid => {
+        SealError::ReaderCertificateNotValid | SealError::ReaderCertificateRevoked | SealError::RevocationUnknown => {
             tracing::error!(
                 code = error.code(),
                 alarm = "certificate",
                 "nothing can be sealed for this reader"
             );
-            Problem::of(Code::NotConnected)
-                .with("reason", error.code())
-                .with("text", "Das Zertifikat der Behörde ist zurzeit nicht gültig.")
+            Problem::of(Code::NotConnected).with("reason", error.code()).with(
+                "text",
+                "Das Zertifikat der Behörde ist zurzeit nicht gültig oder nicht prüfbar.",
+            )
         }
         SealError::ProfileTooLow => {
             tracing::error!(
@@ -103,7 +106,10 @@ pub(crate) fn unsealable(error: SealError) -> Problem {
                 "Für die Behörde ist kein Schlüssel eingetragen, der ihrem Profil genügt.",
             )
         }
-        SealError::SigningCertificateNotValid | SealError::ObsoleteAfterOutOfRange | SealError::Cryptography => {
+        SealError::SigningCertificateNotValid
+        | SealError::SigningCertificateRevoked
+        | SealError::ObsoleteAfterOutOfRange
+        | SealError::Cryptography => {
             tracing::error!(code = error.code(), alarm = "sealing", "nothing can be sealed");
             Problem::of(Code::Internal)
         }

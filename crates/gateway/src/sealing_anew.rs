@@ -17,13 +17,13 @@ use viereck_custody::audit::{Actor, StatedReason};
 use viereck_custody::replace::{Order, ReplaceError, Replaceable, Replacement};
 use viereck_custody::{CurrentTables, Entry, Journal, JournalError, MessageKey, aside, lanes};
 use viereck_envelope::{
-    Draft, KeptKey, OpenedEnvelope, ReplyToken, SealError, SealedEnvelope, Stage, VerifiedEnvelope, open_kept,
-    seal_keeping, verify,
+    Draft, KeptKey, OpenedEnvelope, OwnOctets, ReplyToken, SealError, SealedEnvelope, Stage, VerifiedEnvelope,
+    open_kept, seal_keeping, verify,
 };
-use viereck_routing::{BehoerdeId, EncryptionKey, MessageId, Tables, day_in_berlin};
+use viereck_routing::{BehoerdeId, EncryptionKey, MessageId, Standing, Tables, day_in_berlin};
 
 use crate::http::form::to_the_millisecond;
-use crate::{Config, Keys};
+use crate::{Config, CurrentKeys};
 
 /// How many are looked at in one go.
 const PAGE: usize = 64;
@@ -32,7 +32,7 @@ const PAGE: usize = 64;
 #[derive(Clone)]
 pub struct SealingAnew {
     journal: Journal,
-    keys: Keys,
+    keys: CurrentKeys,
     tables: CurrentTables,
     /// How long the new message has a purpose.
     purpose: SignedDuration,
@@ -75,7 +75,7 @@ impl From<JournalError> for SealAnewError {
 
 impl SealingAnew {
     /// For the gateway of this configuration and what it is given.
-    pub fn new(config: &Config, journal: Journal, keys: Keys, tables: CurrentTables) -> Self {
+    pub fn new(config: &Config, journal: Journal, keys: CurrentKeys, tables: CurrentTables) -> Self {
         Self {
             journal,
             keys,
@@ -128,7 +128,7 @@ impl SealingAnew {
     async fn verified(&self, found: &Replaceable, tables: &Arc<Tables>) -> Result<VerifiedEnvelope, SealAnewError> {
         let (bytes, pins, environment) = (found.bytes.clone(), Arc::clone(tables), self.journal.environment());
         let verified = aside(found.bytes.len(), move || {
-            verify(bytes, pins.as_ref(), environment, Timestamp::now())
+            verify(bytes, &OwnOctets(&pins), environment, Timestamp::now())
         });
         verified
             .await
@@ -181,14 +181,18 @@ impl SealingAnew {
         key: &EncryptionKey,
         tables: &Tables,
     ) -> Result<((SealedEnvelope, KeptKey), Option<ReplyToken>), SealAnewError> {
-        let opened = open_kept(verified, content_key, &self.keys.keep);
+        let keys = self.keys.borrow().clone();
+        let opened = open_kept(verified, content_key, &keys.keep);
         let opened = opened.map_err(|error| SealAnewError::Unreadable(error.code()))?;
         let now = Timestamp::now();
         let mut draft = Draft::anew(&opened, id, reader, to_the_millisecond(now + self.purpose));
         draft.routing_table = Some(tables.release());
         draft.content.reply_token = self.token(&opened, &draft, now)?;
         let token = draft.content.reply_token.clone();
-        let sealed = seal_keeping(draft, key, &self.keys.signer, &self.keys.keep, now)?;
+        if tables.standing(&keys.signer.certificate().sha256(), now) == Standing::Revoked {
+            return Err(SealError::SigningCertificateRevoked.into());
+        }
+        let sealed = seal_keeping(draft, key, &keys.signer, &keys.keep, now)?;
         Ok((sealed, token))
     }
 
@@ -197,11 +201,12 @@ impl SealingAnew {
         let Some(token) = &opened.content().reply_token else {
             return Ok(None);
         };
-        let Ok(mut channel) = self.keys.reply_tokens.open(token, now) else {
+        let keys = self.keys.borrow().clone();
+        let Ok(mut channel) = keys.reply_tokens.open(token, now) else {
             return Ok(Some(token.clone()));
         };
         (channel.message_id, channel.reader) = (draft.message_id, draft.reader.clone());
-        self.keys.reply_tokens.seal(&channel).map(Some)
+        keys.reply_tokens.seal(&channel).map(Some)
     }
 }
 
@@ -221,9 +226,7 @@ fn encryption_key(
     });
     let delivery = delivery.ok_or_else(|| SealAnewError::NoDelivery(reader.clone()))?;
     let holder = delivery.deputy.as_ref().unwrap_or(reader);
-    let certificate = tables.encryption_certificate(holder, now);
-    let certificate = certificate.ok_or(SealError::ReaderCertificateNotValid)?;
-    Ok(tables.encryption_key(reader, holder, certificate, now))
+    Ok(tables.sealable_key(reader, holder, now).map_err(SealError::from)?)
 }
 
 /// Seals anew by rule, whenever something was rejected or the table has changed, until `shutdown`.

@@ -20,9 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use viereck_custody::{Case, Idempotency, Promise, Promised, lanes};
-use viereck_envelope::{
-    Content, Draft, File, KeptKey, MessageType, ReplyChannel, ReplyToken, SealError, SealedEnvelope, Stage,
-};
+use viereck_envelope::{Content, Draft, File, KeptKey, MessageType, ReplyChannel, ReplyToken, SealedEnvelope, Stage};
 use viereck_observe::{Span, SpanName, Trace};
 use viereck_routing::{BehoerdeId, CaseId, Class, Client, Digest, Kind, MessageId, Region, Tables};
 
@@ -161,7 +159,7 @@ impl Posted {
         let fingerprint = fingerprint(gateway, &[&form.digest_input()]);
         let idempotency = Idempotency {
             owner: format!("client:{}", client.id),
-            key: reference::digest_of_key(&gateway.keys.fingerprint, &key).to_string(),
+            key: reference::digest_of_key(&gateway.keys().fingerprint, &key).to_string(),
             fingerprint,
         };
         let posted = Self {
@@ -214,10 +212,9 @@ impl Routed {
             room,
         } = submission;
         let now = Timestamp::now();
-        let certificate = tables
-            .encryption_certificate(&key_holder, now)
-            .ok_or_else(|| unsealable(SealError::ReaderCertificateNotValid))?;
-        let key = tables.encryption_key(&reader, &key_holder, certificate, now);
+        let key = tables
+            .sealable_key(&reader, &key_holder, now)
+            .map_err(|why| unsealable(why.into()))?;
         let (message_id, case_id) = (MessageId::random(), CaseId::random());
         let reply_token = reply_token(gateway, &metadata, message_id, &reader, filed_at)?;
         let case = Case {
@@ -233,7 +230,7 @@ impl Routed {
         };
         let answer = Accepted::new(&case, &files).to_json();
         let reference = metadata.client_reference.as_deref();
-        let reference = reference.map(|text| reference::digest(&gateway.keys.fingerprint, text));
+        let reference = reference.map(|text| reference::digest(&gateway.keys().fingerprint, text));
         let draft = Draft {
             environment: tables.environment(),
             message_id,
@@ -362,7 +359,7 @@ fn reply_token(
             reader: reader.clone(),
             expires: form::to_the_millisecond(filed_at + REPLIES),
         };
-        gateway.keys.reply_tokens.seal(&channel).map_err(unsealable)
+        gateway.keys().reply_tokens.seal(&channel).map_err(unsealable)
     };
     metadata.reply_channel.as_ref().map(seal).transpose()
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -221,6 +222,7 @@ impl Network {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2099, 12, 31);
+        named(&mut params, reader, "encryption");
         let certificate = params.self_signed(&key).unwrap();
         let file = format!("{name}/encryption-{number}.pem");
         write(&table.join("certificates").join(&file), &certificate.pem());
@@ -262,7 +264,15 @@ impl Network {
             .await
             .unwrap();
         let access = Access::load(&config).unwrap();
-        let gateway = Gateway::new(config, journal, keys, access, tables, CancellationToken::new()).unwrap();
+        let gateway = Gateway::new(
+            config,
+            journal,
+            keys.unchanging(),
+            access,
+            tables,
+            CancellationToken::new(),
+        )
+        .unwrap();
         Arc::new(gateway)
     }
 
@@ -313,8 +323,7 @@ impl Network {
             },
         };
         change(&mut draft);
-        let certificate = tables.encryption_certificate(&draft.reader, now).unwrap();
-        let reader = tables.encryption_key(&draft.reader, &draft.reader, certificate, now);
+        let reader = tables.sealable_key(&draft.reader, &draft.reader, now).unwrap();
         let signer = self.keys(draft.gateway.as_str()).signer;
         seal(draft, &reader, &signer, now).unwrap()
     }
@@ -354,6 +363,7 @@ fn certificate(table: &Path, index: &mut String, id: &str, purpose: &str) -> Str
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2099, 12, 31);
+    named(&mut params, id, purpose);
     let certificate = params.self_signed(&key).unwrap();
     let file = format!("{}/{purpose}-1.pem", id.replace(':', "-"));
     write(&table.join("certificates").join(&file), &certificate.pem());
@@ -364,9 +374,21 @@ fn certificate(table: &Path, index: &mut String, id: &str, purpose: &str) -> Str
     key.serialize_pem()
 }
 
+/// The subject and the key usage that a certificate of `id` for `purpose` has to have.
+fn named(params: &mut CertificateParams, id: &str, purpose: &str) {
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, id);
+    params.key_usages = vec![match purpose {
+        "signing" => rcgen::KeyUsagePurpose::DigitalSignature,
+        _ => rcgen::KeyUsagePurpose::KeyAgreement,
+    }];
+}
+
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
+    // private keys are only read when nobody else may
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 pub(crate) fn file(role: Role, name: &str, media_type: &str, octets: &'static [u8]) -> File {

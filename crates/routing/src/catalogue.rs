@@ -374,6 +374,42 @@ catalogue! {
         de: "lowest_profile_from sagt ohne lowest_profile nichts.", "lowest_profile = 2 eintragen oder die Zeile streichen.";
         en: "lowest_profile_from says nothing without lowest_profile.", "Enter lowest_profile = 2 or remove the line.";
     }
+    Error CertificateSubjectDiffers "certificate-subject-differs" {
+        de: "Der Name im Zertifikat, {0}, ist nicht {1}.", "Ein Zertifikat verwenden, dessen einziger Common Name die Kennung ist, oder den Namen mit subject = \"…\" im Eintrag festhalten.";
+        en: "The name in the certificate, {0}, is not {1}.", "Use a certificate whose only common name is the identifier, or commit the name with subject = \"…\" in the entry.";
+    }
+    Error CertificateKeyUsage "certificate-key-usage" {
+        de: "Die Schlüsselverwendung des Zertifikats passt nicht zum Zweck {0}.", "signing braucht digitalSignature, encryption braucht keyAgreement (EC) oder keyEncipherment (RSA).";
+        en: "The key usage of the certificate does not fit the purpose {0}.", "signing needs digitalSignature, encryption needs keyAgreement (EC) or keyEncipherment (RSA).";
+    }
+    Error CertificateNotTrusted "certificate-not-trusted" {
+        de: "Das Zertifikat führt zu keinem Vertrauensanker: {0}.", "Die Zertifikate dazwischen unter issuers in [trust] eintragen; der Aussteller muss unter anchors stehen.";
+        en: "The certificate leads to no trust anchor: {0}.", "Enter the certificates between under issuers in [trust]; the authority has to stand under anchors.";
+    }
+    Warning CertificateRevoked "certificate-revoked" {
+        de: "Das Zertifikat ist gesperrt und zählt nicht mehr.", "Einen Nachfolger eintragen; den Eintrag stehen lassen, solange Nachrichten damit zu öffnen sind.";
+        en: "The certificate was revoked and does not count any more.", "Enter a successor; leave the entry while there are messages to open with it.";
+    }
+    Error AuthorityWrong "authority-wrong" {
+        de: "Die Datei enthält nicht genau ein Zertifikat einer Zertifizierungsstelle im Format PEM.", "Für jede Stelle eine Datei mit ihrem Zertifikat ablegen.";
+        en: "The file does not hold exactly one certificate of a certification authority as PEM.", "Put the certificate of each authority into a file of its own.";
+    }
+    Error RevocationSourceAmbiguous "revocation-source-ambiguous" {
+        de: "Eine Sperrliste hat entweder url oder file.", "Eines von beiden eintragen.";
+        en: "A revocation list has either url or file.", "Enter one of the two.";
+    }
+    Error RevocationUrlMalformed "revocation-url-malformed" {
+        de: "`{0}` ist keine Adresse einer Sperrliste.", "Mit http:// oder https:// beginnen; die Liste selbst ist signiert.";
+        en: "`{0}` is no address of a revocation list.", "Begin with http:// or https://; the list itself is signed.";
+    }
+    Error RevocationListWrong "revocation-list-wrong" {
+        de: "Die Sperrliste zählt nicht: {0}.", "Die Liste des Ausstellers unverändert ablegen.";
+        en: "The revocation list does not count: {0}.", "Put the issuer's list there unchanged.";
+    }
+    Warning IssuerWithoutList "issuer-without-list" {
+        de: "Für den Aussteller {0} ist keine Sperrliste eingetragen: Sperrungen bleiben unbemerkt.", "In [[trust.list]] eintragen, wo er sie veröffentlicht.";
+        en: "No revocation list is entered for the issuer {0}: what it revokes stays unseen.", "Enter in [[trust.list]] where it publishes it.";
+    }
     Error CertificateTwice "certificate-twice" {
         de: "Dasselbe Zertifikat ist schon in {0} eingetragen.", "Jeder Schlüssel gehört genau einem Beteiligten und einem Zweck.";
         en: "The same certificate is entered at {0} already.", "Each key belongs to exactly one participant and one purpose.";

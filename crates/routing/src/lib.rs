@@ -24,7 +24,9 @@ mod position;
 mod region;
 mod report;
 mod resolve;
+mod revocation;
 mod tables;
+mod trust;
 mod window;
 mod words;
 
@@ -39,9 +41,12 @@ pub use ids::{BehoerdeId, CaseId, ClientId, CustodianId, GatewayId, InvalidId, L
 pub use leistung::{Class, Fallback, Leistung, ReplySchema, Schema};
 pub use ml_kem::{MlKemError, MlKemKey};
 pub use participant::{Delivery, LowestProfile, Participant, ParticipantKind};
+pub use pins::NotSealable;
 pub use places::Municipality;
 pub use position::Position;
 pub use region::{Ags, Ars, Place, Region};
-pub use tables::{Binding, Loaded, Tables};
+pub use revocation::{ListError, ListSource, ListState, Standing};
+pub use tables::{Binding, Loaded, PinnedCertificate, Tables};
+pub use trust::Purpose;
 pub use window::{Window, day_in_berlin};
 pub use words::{Environment, Kind, Profile};

@@ -9,6 +9,8 @@ use crate::certificate::Certificate;
 use crate::digest::Digest;
 use crate::ids::{BehoerdeId, ClientId, CustodianId};
 use crate::ml_kem::MlKemKey;
+use crate::revocation::{Revocations, Standing};
+use crate::trust::{Issued, Purpose, Trust};
 
 /// From when until when an entry counts; the first instant belongs to it, the last does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +25,17 @@ impl Term {
     }
 }
 
-/// A pinned certificate and its term.
+/// A pinned certificate, its term, and who issued it.
 #[derive(Debug, Clone)]
 pub(crate) struct Pin {
     pub(crate) certificate: Certificate,
     /// The ML-KEM key that stands beside a certificate for encryption.
     pub(crate) ml_kem: Option<MlKemKey>,
     pub(crate) term: Term,
+    /// From the holder up to the anchor; empty where the table names no anchors.
+    pub(crate) chain: Vec<Issued>,
+    /// The file below `certificates/`.
+    pub(crate) file: String,
 }
 
 /// The SHA-256 of what a client shows, its bearer token or its certificate, and its term.
@@ -47,6 +53,19 @@ pub(crate) struct Pins {
     pub(crate) encryption: BTreeMap<BehoerdeId, Vec<Pin>>,
     pub(crate) tokens: Vec<ClientPin>,
     pub(crate) client_certificates: Vec<ClientPin>,
+    pub(crate) trust: Trust,
+    pub(crate) revocations: Revocations,
+}
+
+/// Why nothing can be sealed for a reader at this instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSealable {
+    /// No certificate for encryption is in force.
+    NoneValid,
+    /// Every one in force was revoked.
+    Revoked,
+    /// Nobody can say at present whether it was revoked.
+    RevocationUnknown,
 }
 
 impl Pins {
@@ -71,6 +90,35 @@ impl Pins {
         pin.ml_kem.as_ref()
     }
 
+    /// The pin in force that began last and may be sealed for: one that was revoked gives way to the one before.
+    pub(crate) fn sealable(&self, participant: &BehoerdeId, at: Timestamp) -> Result<&Pin, NotSealable> {
+        let mut why = NotSealable::NoneValid;
+        let pins = self.encryption.get(participant).ok_or(why)?;
+        let mut in_force: Vec<&Pin> = pins.iter().filter(|pin| pin.is_in_force(at)).collect();
+        in_force.sort_by_key(|pin| std::cmp::Reverse(pin.term.from));
+        for pin in in_force {
+            match self.revocations.standing(&pin.chain, at) {
+                Standing::Good => return Ok(pin),
+                Standing::Unknown => return Err(NotSealable::RevocationUnknown),
+                Standing::Revoked => why = NotSealable::Revoked,
+            }
+        }
+        Err(why)
+    }
+
+    /// Every pin with its purpose, by holder.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, Purpose, &Pin)> {
+        let signing = self
+            .signing
+            .iter()
+            .flat_map(|(holder, pins)| pins.iter().map(move |pin| (holder.as_str(), Purpose::Signing, pin)));
+        let encryption = self
+            .encryption
+            .iter()
+            .flat_map(|(holder, pins)| pins.iter().map(move |pin| (holder.as_str(), Purpose::Encryption, pin)));
+        signing.chain(encryption)
+    }
+
     /// Compares with every entry, in constant time each, so that the time taken tells nothing about a near miss.
     pub(crate) fn client_of(&self, token: &str, at: Timestamp) -> Option<&ClientId> {
         let presented = Digest::of(token.as_bytes());
@@ -92,10 +140,21 @@ impl Pins {
     }
 }
 
+impl Pin {
+    pub(crate) fn is_in_force(&self, at: Timestamp) -> bool {
+        self.term.contains(at) && self.certificate.valid_at(at)
+    }
+
+    /// The last instant at which it can be used.
+    pub(crate) fn ends(&self) -> Timestamp {
+        self.term.until.min(self.certificate.valid_until())
+    }
+}
+
 /// The certificate in force that began last: a successor is used as soon as it counts.
 fn newest(pins: &[Pin], at: Timestamp) -> Option<&Certificate> {
     pins.iter()
-        .filter(|pin| pin.term.contains(at) && pin.certificate.valid_at(at))
+        .filter(|pin| pin.is_in_force(at))
         .max_by_key(|pin| pin.term.from)
         .map(|pin| &pin.certificate)
 }

@@ -1,7 +1,8 @@
 //! One loaded version of the routing tables: immutable, shared between threads, asked for everything that depends on
 //! who is who.
 //!
-//! A value exists only if the whole folder loaded without an error, so nobody behind it checks references again.
+//! A value exists only if the whole folder loaded without an error, so nobody behind it checks references again. One
+//! thing grows after the load: what issuers have revoked, which is fetched while the table is in force.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,9 +19,11 @@ use crate::ids::{BehoerdeId, ClientId, CustodianId, GatewayId, LeistungId};
 use crate::leistung::Leistung;
 use crate::ml_kem::MlKemKey;
 use crate::participant::{Delivery, Participant};
-use crate::pins::Pins;
+use crate::pins::{NotSealable, Pins};
 use crate::places::{Municipality, Places};
 use crate::region::{Ars, Place};
+use crate::revocation::{List, ListError, ListSource, ListState, Standing};
+use crate::trust::Purpose;
 use crate::words::{Environment, Profile};
 
 /// One version of the routing tables.
@@ -67,6 +70,23 @@ pub(crate) struct Section {
 pub(crate) struct NamedList {
     pub(crate) file: std::sync::Arc<str>,
     pub(crate) list: CompetenceList,
+}
+
+/// One pinned certificate, for whoever looks at all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct PinnedCertificate<'a> {
+    /// The gateway, broker or participant.
+    pub holder: &'a str,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The certificate.
+    pub certificate: &'a Certificate,
+    /// From when on it can be used: entry and certificate both hold.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Its file below `certificates/`.
+    pub file: &'a str,
 }
 
 /// That messages for a Behörde, or for one of its Leistungen, go to a gateway's queue.
@@ -242,28 +262,100 @@ impl Tables {
         self.pins.as_ref()?.current_encryption(participant, at)
     }
 
-    /// What a message for `reader`, sealed at this instant, is encrypted for: a certificate of `holder`, itself or its
-    /// deputy, with the ML-KEM key beside it, and the lowest profile that the reader takes.
-    pub fn encryption_key(
+    /// What a message for `reader` may be encrypted for at this instant: the newest key of `holder`, itself or its deputy,
+    /// that is in force and was not revoked, with the ML-KEM key beside it, and the lowest profile that the reader takes.
+    ///
+    /// # Errors
+    /// Why there is none: nothing may be sealed for this reader then, and nothing has been sent.
+    pub fn sealable_key(
         &self,
         reader: &BehoerdeId,
         holder: &BehoerdeId,
-        certificate: &Certificate,
         at: Timestamp,
-    ) -> EncryptionKey {
+    ) -> Result<EncryptionKey, NotSealable> {
+        let pins = self.pins.as_ref().ok_or(NotSealable::NoneValid)?;
+        let pin = pins.sealable(holder, at)?;
         let lowest = self
             .participant(reader)
             .map_or(Profile::P1, |reader| reader.lowest_profile.of_created_at(at));
-        let ml_kem = self.ml_kem_key(holder, &certificate.sha256()).cloned();
-        let hybrid = ml_kem.and_then(|ml_kem| EncryptionKey::hybrid(certificate.clone(), ml_kem).ok());
-        hybrid
-            .unwrap_or_else(|| EncryptionKey::classical(certificate.clone()))
-            .at_least(lowest)
+        let hybrid = pin
+            .ml_kem
+            .clone()
+            .and_then(|ml_kem| EncryptionKey::hybrid(pin.certificate.clone(), ml_kem).ok());
+        Ok(hybrid
+            .unwrap_or_else(|| EncryptionKey::classical(pin.certificate.clone()))
+            .at_least(lowest))
     }
 
     /// The ML-KEM key that is entered beside this participant's certificate with this digest.
     pub fn ml_kem_key(&self, participant: &BehoerdeId, certificate: &Digest) -> Option<&MlKemKey> {
         self.pins.as_ref()?.ml_kem(participant, certificate)
+    }
+
+    /// What is known of the revocation of a pinned certificate; of one that is not pinned, nothing.
+    pub fn standing(&self, sha256: &Digest, at: Timestamp) -> Standing {
+        let Some(pins) = self.pins.as_ref().filter(|pins| !pins.revocations.sources.is_empty()) else {
+            return Standing::Good;
+        };
+        let mut all = pins.all();
+        match all.find(|(_, _, pin)| pin.certificate.sha256() == *sha256) {
+            Some((_, _, pin)) => pins.revocations.standing(&pin.chain, at),
+            None => Standing::Good,
+        }
+    }
+
+    /// Every pinned certificate, in force or not.
+    pub fn pinned_certificates(&self) -> impl Iterator<Item = PinnedCertificate<'_>> {
+        let all = self.pins.iter().flat_map(|pins| pins.all());
+        all.map(|(holder, purpose, pin)| PinnedCertificate {
+            holder,
+            purpose,
+            certificate: &pin.certificate,
+            from: pin.term.from.max(pin.certificate.valid_from()),
+            until: pin.ends(),
+            file: &pin.file,
+        })
+    }
+
+    /// Whether the table names anchors, so that every certificate in it has a chain to one of them.
+    pub fn has_anchors(&self) -> bool {
+        self.pins.as_ref().is_some_and(|pins| !pins.trust.anchors.is_empty())
+    }
+
+    /// The issuers whose revocation lists count.
+    pub fn list_sources(&self) -> &[ListSource] {
+        self.pins.as_ref().map_or(&[], |pins| &pins.revocations.sources)
+    }
+
+    /// Takes a revocation list, PEM or DER, as it was `fetched`.
+    ///
+    /// # Errors
+    /// It is not a list of this issuer that counts; what was known before stays.
+    pub fn take_list(&self, issuer: &Digest, octets: &[u8], fetched: Timestamp) -> Result<ListState, ListError> {
+        let pins = self.pins.as_ref().ok_or(ListError::IssuerUnknown)?;
+        let authority = pins.trust.authority(issuer).ok_or(ListError::IssuerUnknown)?;
+        let list = List::read(octets, authority, fetched)?;
+        pins.revocations.take(issuer, list, Some(fetched))?;
+        self.list_state(issuer).ok_or(ListError::IssuerUnknown)
+    }
+
+    /// That a revocation list has been asked for since then: for the grace from that instant its absence changes nothing.
+    pub fn await_list(&self, issuer: &Digest, since: Timestamp) {
+        if let Some(pins) = &self.pins {
+            pins.revocations.await_list(issuer, since);
+        }
+    }
+
+    /// The list of an issuer that is at hand.
+    pub fn list_state(&self, issuer: &Digest) -> Option<ListState> {
+        self.pins.as_ref()?.revocations.state(issuer)
+    }
+
+    /// Whether revocation of this issuer's certificates can be judged at `at`.
+    pub fn list_is_reliable(&self, issuer: &Digest, at: Timestamp) -> bool {
+        self.pins
+            .as_ref()
+            .is_some_and(|pins| pins.revocations.is_reliable(issuer, at))
     }
 
     /// Every certificate entered for encryption to this participant, in force or not.

@@ -8,6 +8,7 @@
 
 pub mod commands;
 mod journal;
+mod keys;
 mod layer;
 pub mod layers;
 
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use viereck_custody::{Finding, Place, Severity};
 use viereck_routing::{Environment, GatewayId};
 
+pub use self::keys::{Keys, Revocation};
+pub(crate) use self::keys::{key_file, passphrase};
 use self::layers::{BUILT_IN, Layers, Sources};
 use crate::failure::{Exit, Failure};
 use crate::{operations, telemetry};
@@ -35,6 +38,10 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The folder of the routing table.
     pub table: PathBuf,
+    /// What opens encrypted keys.
+    pub keys: Keys,
+    /// Where revocation lists are kept.
+    pub revocation: Revocation,
     /// How the roles reach each other.
     pub link: Link,
     /// The broker, if this process has one.
@@ -147,6 +154,9 @@ struct Root {
     log: Log,
     telemetry: Telemetry,
     table: TableSection,
+    #[serde(default)]
+    keys: Keys,
+    revocation: Revocation,
     link: LinkSection,
 }
 
@@ -219,11 +229,15 @@ impl Config {
         if let Some(Err(error)) = root.telemetry.otlp.as_deref().map(telemetry::otlp::address) {
             return Err(layers.refuse("telemetry.otlp", &error));
         }
+        root.keys.check(layers)?;
+        root.revocation.check(layers)?;
         let config = Config {
             environment: root.environment,
             log: root.log,
             telemetry: root.telemetry,
             table: root.table.folder,
+            keys: root.keys,
+            revocation: root.revocation,
             link: read_link(layers, root.link)?,
             broker,
             gateways: gateways.unwrap_or_default(),

@@ -26,6 +26,7 @@ mod output;
 pub mod parked;
 pub mod pauses;
 pub mod report;
+mod revocation;
 pub mod routes;
 pub mod run;
 pub mod send;

@@ -8,7 +8,9 @@
 //!
 //! Does not listen to signals and does not read configuration files; `run` does.
 
+mod expiry;
 mod prepared;
+mod rebind;
 mod sampling;
 mod secured;
 
@@ -33,10 +35,12 @@ use viereck_transport::Link;
 use crate::config::{self, Config};
 use crate::failure::{Exit, Failure};
 use crate::operations::{self, Operations};
-use crate::{link, telemetry};
+use crate::{link, revocation, telemetry};
 
+use self::expiry::Expiry;
 pub use self::prepared::Prepared;
-use self::prepared::{Sources, gateway_keys};
+use self::prepared::Sources;
+use self::rebind::InForce;
 use self::sampling::Sampling;
 use self::secured::{Listener, Secured};
 
@@ -52,6 +56,7 @@ pub struct Network {
     /// TLS of the listeners.
     secured: Secured,
     tables: watch::Sender<Arc<Tables>>,
+    keys: InForce,
     roles: JoinSet<(CustodianId, Result<(), Failure>)>,
     /// Looks at what the roles do, and ends with them.
     sampling: JoinSet<()>,
@@ -141,6 +146,7 @@ impl Network {
             link,
             secured,
             tables: watch::Sender::new(Arc::new(tables)),
+            keys: InForce::default(),
             roles: JoinSet::new(),
             sampling: JoinSet::new(),
             gateways: operations::Gateways::default(),
@@ -158,6 +164,7 @@ impl Network {
             network.spawn_gateway(gateway, keys, listener)?;
         }
         network.spawn_jobs();
+        network.spawn_watches(&whole)?;
         if let Some(listener) = operations {
             network.spawn_operations(whole, listener)?;
         }
@@ -169,6 +176,30 @@ impl Network {
         let watch = network.secured.clone().watch(network.shutdown.child_token());
         network.sampling.spawn(watch);
         Ok(network)
+    }
+
+    /// What looks after keys, revocation lists and certificates that end.
+    fn spawn_watches(&mut self, config: &Config) -> Result<(), Failure> {
+        let (keys, sources) = (self.keys.clone(), self.sources.clone());
+        self.sampling
+            .spawn(keys.follow(sources, self.tables.subscribe(), self.shutdown.child_token()));
+        let lists = revocation::Watch::new(config.revocation.clone(), self.tables.subscribe()).map_err(|error| {
+            let sentence = format!("No client for revocation lists can be made: {error}.");
+            Failure::new(Exit::Unexpected, "tls-failed", sentence)
+        })?;
+        self.sampling.spawn(lists.run(self.shutdown.child_token()));
+        let detail = match config.telemetry.behoerden {
+            true => Detail::PerBehoerde,
+            false => Detail::Sums,
+        };
+        let link = match &config.link {
+            config::Link::Amqp(_, Some(tls)) => tls.certificate.clone(),
+            config::Link::Amqp(_, None) | config::Link::Embedded(_) => None,
+        };
+        let expiry = Expiry::new(self.journals.keys().cloned().collect(), detail, link);
+        self.sampling
+            .spawn(expiry.run(self.tables.subscribe(), self.shutdown.child_token()));
+        Ok(())
     }
 
     /// What operators started goes on wherever its journal is open.
@@ -225,6 +256,12 @@ impl Network {
 
     fn spawn_broker(&mut self, settings: viereck_broker::Config, signer: Arc<Signer>) -> Result<(), Failure> {
         let id = settings.id.clone();
+        let signer = {
+            let sender = watch::Sender::new(signer);
+            let current = sender.subscribe();
+            self.keys.broker = Some((id.clone(), sender));
+            current
+        };
         let inputs = viereck_broker::Inputs {
             tables: self.tables.subscribe(),
             link: self.link.clone(),
@@ -251,6 +288,12 @@ impl Network {
             )
         })?;
         self.addresses.insert(id.clone(), address);
+        let keys = {
+            let sender = watch::Sender::new(keys);
+            let current = sender.subscribe();
+            self.keys.gateways.insert(id.clone(), sender);
+            current
+        };
         let anew = SealingAnew::new(&settings, self.opened(&id)?, keys.clone(), self.tables.subscribe());
         self.gateways.anew.insert(id.clone(), anew);
         let inputs = viereck_gateway::Inputs {
@@ -306,20 +349,17 @@ impl Network {
         self.tables.borrow().clone()
     }
 
-    /// Reads the table and its certificates again and puts them in force in one step.
+    /// Reads the table, its certificates and the own keys again and puts them in force.
     ///
     /// # Errors
     /// The old table stays in force when the new one does not load or is for another environment.
     pub async fn reload(&self) -> Result<Digest, Failure> {
-        let sources = self.sources.clone();
+        let (sources, keys) = (self.sources.clone(), self.keys.clone());
         let read = tokio::task::spawn_blocking(move || {
             let tables = sources.load()?;
-            // A key that does not fit the new certificates is an alarm, not a reason to go on with old rights.
-            for (id, folder) in &sources.keys {
-                if let Err(failure) = gateway_keys(folder, id, &tables) {
-                    tracing::error!(gateway = %id, code = failure.code, "own keys do not fit the table: {failure}");
-                }
-            }
+            // A key that does not fit the new certificates is an alarm, not a reason to go on with old rights. New keys
+            // come first: what is sealed for them by others, who may have the table already, can be opened then.
+            keys.rebind(&sources, &tables);
             Ok::<_, Failure>(tables)
         });
         let tables = read.await.map_err(|panicked| {

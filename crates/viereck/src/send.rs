@@ -178,6 +178,7 @@ impl Gateway {
         let field = |name: &str| body.get(name).and_then(Value::as_str);
         let told = field("detail").or(field("title")).unwrap_or("no further word");
         let code = field("code").unwrap_or("no code");
+        let code = field("reason").map_or_else(|| code.to_owned(), |reason| format!("{code}: {reason}"));
         let sentence = format!("The gateway answered {} ({code}): {told}", status.as_u16());
         let failure = Failure::new(exit(status), "gateway-refused", sentence);
         Err(match field("hint") {

@@ -169,7 +169,7 @@ impl Running {
             tables,
             link: link.clone(),
             journal: journal.clone(),
-            keys,
+            keys: keys.unchanging(),
             listener: bind().await.unwrap(),
             backlogs: viereck_gateway::Backlogs::default(),
             tls: None,

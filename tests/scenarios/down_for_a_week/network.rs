@@ -81,7 +81,7 @@ impl Network {
             tables: tables.clone(),
             link: link.clone(),
             journal: broker.clone(),
-            signer: Arc::new(custodians.signer(BROKER)),
+            signer: watch::channel(Arc::new(custodians.signer(BROKER))).1,
         };
         let config = json!({ "id": BROKER, "keys": ".", "receipt_gather_ms": GATHER_MS });
         let config = serde_json::from_value(config).unwrap();
@@ -109,7 +109,9 @@ impl Network {
             }))
             .unwrap();
             let inputs = Inputs {
-                keys: Keys::load(&custodians.site.keys(), &id(gateway), &custodians.tables).unwrap(),
+                keys: Keys::load(&custodians.site.keys(), &id(gateway), &custodians.tables)
+                    .unwrap()
+                    .unchanging(),
                 listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
                 backlogs,
                 tables: tables.clone(),

@@ -83,10 +83,12 @@ enum Source {
 /// # Errors
 /// Only of the journal, and only what does not pass by itself. A certificate that has ended is alarmed and waited for:
 /// nobody's work depends on a receipt.
+///
+/// `signer` is asked for each batch: keys change while it runs.
 pub async fn run(
     journal: Journal,
     link: Link,
-    signer: Arc<Signer>,
+    signer: impl Fn() -> Arc<Signer> + Send + Sync + 'static,
     road: Road,
     config: Config,
     shutdown: CancellationToken,
@@ -95,7 +97,7 @@ pub async fn run(
     let sender = Sender {
         journal,
         link,
-        signer,
+        signer: Box::new(signer),
         road,
         config,
     };
@@ -167,7 +169,7 @@ enum Sent {
 struct Sender {
     journal: Journal,
     link: Link,
-    signer: Arc<Signer>,
+    signer: Box<dyn Fn() -> Arc<Signer> + Send + Sync>,
     road: Road,
     config: Config,
 }
@@ -207,7 +209,11 @@ impl Sender {
     async fn one(&self, to: &GatewayId) -> Result<Sent, JournalError> {
         let batch = match self.journal.unconfirmed_batch(to).await? {
             Some(batch) => batch,
-            None => match self.journal.make_batch(to, &self.signer, self.config.largest).await? {
+            None => match self
+                .journal
+                .make_batch(to, &(self.signer)(), self.config.largest)
+                .await?
+            {
                 Some(batch) => batch,
                 None => return Ok(Sent::Nothing),
             },

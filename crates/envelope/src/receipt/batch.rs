@@ -202,6 +202,9 @@ pub fn verify_batch(
     let pinned = pins
         .signing_certificate(&head.custodian, &signature.certificate_sha256())
         .ok_or(Refused::CertificateNotPinned)?;
+    if pins.is_revoked(pinned, now) {
+        return Err(Refused::CertificateRevoked);
+    }
     let head_digest = signature.check(&[head_octets], pinned)?;
     if is_in_future(signature.signing_time(), now) {
         return Err(Refused::CreatedInFuture);

@@ -141,7 +141,7 @@ async fn open(
     message: &GivenOut,
     octets: Bytes,
 ) -> Result<OpenedEnvelope, Stop> {
-    let readers = Arc::clone(&gateway.keys.readers);
+    let readers = Arc::clone(&gateway.keys().readers);
     let environment = gateway.journal.environment();
     let (id, length) = (message.key.message_id, octets.len());
     // a clock that was set back since does not make it a message from the future
@@ -181,7 +181,7 @@ async fn act(
                 InCase::Belongs(case) => Some(case),
                 InCase::Opens(_) | InCase::Nowhere => None,
             };
-            postfach::hand_over(endpoint, &message, case, &gateway.keys.reply_tokens, tables).await
+            postfach::hand_over(endpoint, &message, case, &gateway.keys().reply_tokens, tables).await
         }
         Adapter::Directory(directory) => {
             let (directory, key) = (directory.clone(), key.clone());

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use viereck_custody::MessageKey;
 use viereck_custody::content::{ContentError, KeptContent};
-use viereck_envelope::{File, OpenedEnvelope, Role, open_kept, verify};
+use viereck_envelope::{File, OpenedEnvelope, OwnOctets, Role, open_kept, verify};
 use viereck_routing::MessageId;
 
 use super::find;
@@ -94,11 +94,11 @@ async fn named(gateway: &Gateway, id: &str, asking: &Asking, scope: Scope) -> Re
 
 /// Opens our own octets; the code of what went wrong where that does not work.
 async fn opened(gateway: &Gateway, kept: KeptContent) -> Result<OpenedEnvelope, &'static str> {
-    let (tables, keep) = (gateway.tables(), Arc::clone(&gateway.keys.keep));
+    let (tables, keep) = (gateway.tables(), Arc::clone(&gateway.keys().keep));
     let environment = gateway.journal.environment();
     let opening = move || {
         let KeptContent { bytes, content_key } = kept;
-        let verified = verify(bytes, tables.as_ref(), environment, Timestamp::now());
+        let verified = verify(bytes, &OwnOctets(&tables), environment, Timestamp::now());
         let verified = verified.map_err(|refused| refused.code())?;
         open_kept(&verified, &content_key, &keep).map_err(|error| error.code())
     };
@@ -148,7 +148,7 @@ fn metadata(gateway: &Gateway, opened: &OpenedEnvelope) -> Value {
     let payload = content.files.iter().find(|file| file.role == Role::Payload);
     // the handle is the client's own: however old it is, it goes back to where it came from
     let channel = content.reply_token.as_ref();
-    let channel = channel.and_then(|token| gateway.keys.reply_tokens.open(token, header.filed_at).ok());
+    let channel = channel.and_then(|token| gateway.keys().reply_tokens.open(token, header.filed_at).ok());
     let given = [
         ("mediaType", payload.map(|file| json!(file.media_type))),
         (

@@ -139,7 +139,7 @@ async fn what_expired_goes_back_to_its_client_and_can_be_filed_again() {
     let sealed = gateway.journal.replaceable(&order).await.unwrap();
     let tables = gateway.tables();
     let verified = viereck_envelope::verify(sealed.bytes, tables.as_ref(), tables.environment(), Timestamp::now());
-    let opened = viereck_envelope::open_kept(&verified.unwrap(), &sealed.content_key, &gateway.keys.keep).unwrap();
+    let opened = viereck_envelope::open_kept(&verified.unwrap(), &sealed.content_key, &gateway.keys().keep).unwrap();
     let found = opened.content();
     let files: Vec<_> = found
         .files
@@ -175,7 +175,7 @@ async fn what_expired_goes_back_to_its_client_and_can_be_filed_again() {
         assert_eq!(json(text), filed[key]);
     }
     let channel = gateway
-        .keys
+        .keys()
         .reply_tokens
         .open(found.reply_token.as_ref().unwrap(), Timestamp::now())
         .unwrap();

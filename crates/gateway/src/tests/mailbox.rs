@@ -138,7 +138,7 @@ async fn a_mailbox_that_refuses_is_told_to_the_authority() {
 async fn without_a_good_token_nothing_reaches_any_mailbox() {
     let here = Fixture::new([], true).await;
     assert_eq!(here.ends(None, Stage::Rejected).await, [Reason::NoMailbox]);
-    let key = &here.gateway.keys.reply_tokens;
+    let key = here.gateway.keys().reply_tokens;
     let channel = |message_id: MessageId, reader: &str, hours: i64| ReplyChannel {
         mailbox: "somebody-else".to_owned(),
         level: 3,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use viereck_custody::Journal;
 use viereck_transport::{Link, Queue, Topology};
 
 use super::submissions::{answer, form, metadata};
-use crate::testing::{Network, SENDER, config, token};
+use crate::testing::{BEHOERDE, Network, RECEIVER, SENDER, config, token};
 use crate::{AdapterError, Error, Inputs, Keys, KeysError, run};
 
 async fn inputs(network: &Network, link: Link) -> (Inputs, String) {
@@ -27,7 +28,7 @@ async fn inputs(network: &Network, link: Link) -> (Inputs, String) {
             tables,
             link,
             journal,
-            keys: network.keys(SENDER),
+            keys: network.keys(SENDER).unchanging(),
             listener,
             tls: None,
             backlogs: crate::Backlogs::default(),
@@ -127,4 +128,31 @@ fn a_missing_or_foreign_key_is_one_clear_sentence() {
     ));
     std::fs::remove_dir_all(folder.join("gw-r/wgb-010010000000")).unwrap();
     assert!(matches!(load("gw-r"), KeysError::Unreadable { .. }));
+}
+
+#[test]
+fn a_key_opens_until_nothing_sealed_for_it_can_be_on_its_way() {
+    let network = Network::new();
+    let sealed = network.sealed(|_| {});
+    network.another_key(RECEIVER, BEHOERDE);
+    // the first certificate of the authority ends tomorrow
+    let now = Timestamp::now();
+    let end = now + SignedDuration::from_hours(24);
+    let index = "certificates/certificates.toml";
+    let text = std::fs::read_to_string(network.folder.path().join("table").join(index)).unwrap();
+    let mut entries = text.split("[[certificate]]");
+    let entry = entries.find(|entry| entry.contains(BEHOERDE)).unwrap();
+    let ending = entry.replace("until = 2099-12-31", &format!("until = {end:.0}"));
+    let tables = network.changed(index, entry, &ending);
+
+    let verified = viereck_envelope::verify(sealed.bytes().clone(), tables.as_ref(), tables.environment(), now);
+    let verified = verified.unwrap();
+    let folder = network.folder.path().join("keys");
+    let opens = |days: i64| {
+        let at = end + SignedDuration::from_hours(24 * days);
+        let keys = Keys::unlock(&folder, &RECEIVER.parse().unwrap(), &tables, None, at).unwrap();
+        viereck_envelope::open(&verified, &keys.readers).is_ok()
+    };
+    assert!(opens(-1) && opens(1) && opens(crate::NEEDED_DAYS - 1));
+    assert!(!opens(crate::NEEDED_DAYS + 1));
 }

@@ -43,7 +43,7 @@ impl Here {
         let anew = SealingAnew::new(
             &gateway.config,
             gateway.journal.clone(),
-            gateway.keys.clone(),
+            gateway.keys().unchanging(),
             network.in_force.subscribe(),
         );
         Self {
@@ -157,7 +157,7 @@ async fn what_was_never_published_is_sealed_anew_with_its_content_and_case() {
 
     // the answer finds its way: token and case name the message that the authority will know
     let token = after.content().reply_token.as_ref().unwrap();
-    let channel = here.gateway.keys.reply_tokens.open(token, Timestamp::now()).unwrap();
+    let channel = here.gateway.keys().reply_tokens.open(token, Timestamp::now()).unwrap();
     assert_eq!((channel.message_id, channel.mailbox.as_str()), (second, "0b9c7d4e"));
     let case = here
         .gateway

@@ -106,7 +106,7 @@ async fn an_application_is_promised_and_only_its_reader_opens_it() {
     assert_eq!(case.author.as_str(), PORTAL);
     let channel = here
         .gateway
-        .keys
+        .keys()
         .reply_tokens
         .open(case.reply_token.as_ref().unwrap(), jiff::Timestamp::now())
         .unwrap();

@@ -11,6 +11,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::draft::{Draft, Reading, Sort};
 use super::programs::check_environment;
+use super::trust as anchors;
 use crate::catalogue::Code;
 use crate::certificate::{Certificate, CertificateError, PublicKey};
 use crate::digest::Digest;
@@ -21,28 +22,14 @@ use crate::ml_kem::{MlKemError, MlKemKey};
 use crate::participant::LowestProfile;
 use crate::pins::{ClientPin, Pin, Pins, Term};
 use crate::position::Position;
+use crate::trust::{self, Issued, Purpose};
 use crate::window::{day_in_berlin, start_of_day};
 use crate::words::Profile;
 
-const FOLDER: &str = "certificates/";
+pub(super) const FOLDER: &str = "certificates/";
 const INDEX: &str = "certificates/certificates.toml";
 /// How long before its end a certificate without a successor is reported.
 const SOON_DAYS: i64 = 30;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Purpose {
-    Signing,
-    Encryption,
-}
-
-impl Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Purpose::Signing => "signing",
-            Purpose::Encryption => "encryption",
-        })
-    }
-}
 
 /// What is entered for one holder and purpose.
 #[derive(Default)]
@@ -69,7 +56,12 @@ pub(super) fn read(reading: &Reading<'_>, draft: &mut Draft) {
     };
     let mut fields = document.fields(reading.report);
     check_environment(&mut fields, draft.environment);
-    let mut pins = Pins::default();
+    let (trust, revocations) = anchors::read(&mut fields, reading);
+    let mut pins = Pins {
+        trust,
+        revocations,
+        ..Pins::default()
+    };
     let mut holders = Holders::new();
     let mut keys = BTreeMap::new();
     for entry in fields.get("certificate").iter().flat_map(Value::tables) {
@@ -107,11 +99,13 @@ fn read_certificate(
         Some(_) => fields.require("ml_kem_sha256"),
         None => None,
     };
+    let subject = fields.get("subject").and_then(|value| value.text());
     let term = read_term(&mut fields);
     let sha256 = fields
         .require("sha256")
         .and_then(|value| value.parse::<Digest>(Code::DigestMalformed));
-    let certificate = file.and_then(|file| read_file(&file, reading));
+    let certificate = file.as_ref().and_then(|file| read_file(file, reading));
+    let file = file.and_then(|file| file.text()).unwrap_or_default();
     let ml_kem_key = match (&ml_kem, ml_kem_sha256) {
         (Some(file), Some(sha256)) => read_ml_kem(file, &sha256, reading),
         _ => None,
@@ -158,6 +152,15 @@ fn read_certificate(
         }
         keys.insert(key.to_vec(), (holder.to_string(), purpose, sha256, position.clone()));
     }
+    let judged = Judged {
+        certificate: &certificate,
+        holder: &holder.to_string(),
+        purpose,
+        subject: subject.as_deref(),
+    };
+    let Some(chain) = judge(&judged, pins, &position, reading) else {
+        return;
+    };
     let begin = term.from.max(certificate.valid_from());
     held.valid_today |= touches(
         reading.today,
@@ -173,10 +176,61 @@ fn read_certificate(
         certificate,
         ml_kem: ml_kem_key,
         term,
+        chain,
+        file,
     };
     match holder {
         Holder::Custodian(id) => pins.signing.entry(id).or_default().push(pin),
         Holder::Participant(id) => pins.encryption.entry(id).or_default().push(pin),
+    }
+}
+
+/// A certificate and what it is entered for.
+struct Judged<'a> {
+    certificate: &'a Certificate,
+    holder: &'a str,
+    purpose: Purpose,
+    /// The distinguished name that was committed for this entry, where it does not bear the holder's identifier.
+    subject: Option<&'a str>,
+}
+
+/// Whether a certificate may stand for its holder and purpose: its subject, its key usage and, where there are anchors,
+/// its chain. All that is wrong is told at once.
+fn judge(judged: &Judged<'_>, pins: &Pins, position: &Position, reading: &Reading<'_>) -> Option<Vec<Issued>> {
+    let Judged {
+        certificate,
+        holder,
+        purpose,
+        subject,
+    } = judged;
+    let named = match subject {
+        Some(subject) => certificate.subject() == *subject,
+        None => trust::names(certificate, holder),
+    };
+    let subject = printable(certificate.subject());
+    if !named {
+        let arguments = [&subject as &dyn Display, holder];
+        reading
+            .report
+            .add(Code::CertificateSubjectDiffers, position, &arguments);
+    }
+    let allowed = trust::allows(certificate, *purpose);
+    if !allowed {
+        reading.report.add(Code::CertificateKeyUsage, position, &[purpose]);
+    }
+    let chain = match pins.trust.anchors.is_empty() {
+        true => Ok(Vec::new()),
+        false => pins.trust.chain(certificate, anchors::instant_of(reading)),
+    };
+    match chain {
+        Ok(chain) => {
+            anchors::tell_revoked(&pins.revocations, &chain, position, reading);
+            (named && allowed).then_some(chain)
+        }
+        Err(why) => {
+            reading.report.add(Code::CertificateNotTrusted, position, &[&why]);
+            None
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod link;
 mod participants;
 mod places;
 mod programs;
+mod trust;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -201,11 +201,10 @@ fn an_ml_kem_key_stands_beside_its_certificate() {
     assert_eq!(tables.ml_kem_key(&authority, &certificate.sha256()), Some(&key));
     assert_eq!(tables.ml_kem_key(&other, &certificate.sha256()), None);
 
-    let pair = tables.encryption_key(&authority, &authority, certificate, now);
+    let pair = tables.sealable_key(&authority, &authority, now).unwrap();
     assert_eq!((pair.profile(), pair.lowest()), (Profile::P2, Profile::P1));
     assert_eq!((pair.certificate(), pair.ml_kem()), (certificate, Some(&key)));
-    let alone = tables.encryption_certificate(&other, now).unwrap();
-    let alone = tables.encryption_key(&other, &other, alone, now);
+    let alone = tables.sealable_key(&other, &other, now).unwrap();
     assert_eq!((alone.profile(), alone.ml_kem()), (Profile::P1, None));
 }
 
@@ -306,7 +305,6 @@ fn whoever_takes_profile_2_only_needs_an_ml_kem_key() {
     let tables = tables(always);
     let (authority, deputy) = (AUTHORITY.parse().unwrap(), "wgb:010540000000".parse().unwrap());
     let now = "2026-11-23T10:00:00Z".parse().unwrap();
-    let certificate = tables.encryption_certificate(&deputy, now).unwrap();
-    let key = tables.encryption_key(&authority, &deputy, certificate, now);
+    let key = tables.sealable_key(&authority, &deputy, now).unwrap();
     assert_eq!((key.profile(), key.lowest()), (Profile::P1, Profile::P2));
 }

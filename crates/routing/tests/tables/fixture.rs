@@ -121,6 +121,7 @@ impl Fixture {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2028, 1, 1);
+        named(&mut params, id, purpose);
         let certificate = params.self_signed(&key).unwrap();
         let file = format!("{}/{purpose}-{number}.pem", id.replace(':', "-"));
         self.put(&format!("certificates/{file}"), certificate.pem());
@@ -150,4 +151,14 @@ impl Fixture {
             format!("[[token]]\nclient = \"dienst\"\nfrom = 2026-01-01\nuntil = 2026-12-31\nsha256 = \"{sha256}\"\n");
         fixture.and(INDEX, &token)
     }
+}
+
+/// The subject and the key usage that a certificate of `id` for `purpose` has to have.
+pub(crate) fn named(params: &mut CertificateParams, id: &str, purpose: &str) {
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, id);
+    params.key_usages = vec![match purpose {
+        "signing" => rcgen::KeyUsagePurpose::DigitalSignature,
+        _ => rcgen::KeyUsagePurpose::KeyAgreement,
+    }];
 }

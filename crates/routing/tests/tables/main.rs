@@ -12,3 +12,5 @@ mod fixture;
 mod resolve;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod trust;

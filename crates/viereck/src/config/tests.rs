@@ -398,6 +398,12 @@ fn what_a_broker_is_told_of_deadlines_and_retention_is_read_and_checked_as_at_a_
             "broker.retention.case_days",
             "from 1 to",
         ),
+        (
+            "[revocation]\nrefresh_minutes = 0",
+            "revocation.refresh_minutes",
+            "from 1 to",
+        ),
+        ("[keys]\npassphrase = \"x\"", "keys", "passphrase"),
         ("[broker.deadlines]\nexpire = 9", "broker.deadlines", "expire"),
     ] {
         let refused = with(wrong).refused();
@@ -430,6 +436,7 @@ fn every_key_of_the_reference_is_known() {
             _ => line,
         })
         .filter(|line| !line.starts_with("url_file") && !line.starts_with("journal_url_file"))
+        .filter(|line| !line.starts_with("passphrase_credential"))
         .flat_map(|line| [line, "\n"])
         .collect();
     // with the files of TLS in force the address has to be one of TLS

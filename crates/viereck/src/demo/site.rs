@@ -121,7 +121,10 @@ impl Site {
     /// The beginning of every configuration: environment, table, and the link as `link` says.
     pub fn head(&self, link: &str) -> String {
         let folder = self.folder.display();
-        format!("environment = \"test\"\n[table]\nfolder = \"{folder}/table\"\n[link]\n{link}\n")
+        format!(
+            "environment = \"test\"\n[table]\nfolder = \"{folder}/table\"\n\
+             [revocation]\nfolder = \"{folder}/var/revocation\"\n[link]\n{link}\n"
+        )
     }
 
     /// The section of the broker.

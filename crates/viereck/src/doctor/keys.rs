@@ -1,17 +1,23 @@
 //! Table, certificates, own keys: whether they load, fit together, and for how long.
 
 use jiff::{SignedDuration, Timestamp};
+use viereck_custody::list::Filter;
+use viereck_custody::{Journal, JournalError};
 use viereck_routing::{Certificate, CustodianId, Tables};
 
-use super::{Chart, Severity};
+use super::{Chart, Patient, Severity};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::keys;
 use crate::network::Prepared;
+
+/// Messages in flight that are counted for one key.
+const ENOUGH: usize = 1000;
 
 /// How long before its end a certificate is spoken of, and how long before it is an error not to have the next.
 const SOON: [(SignedDuration, Severity); 2] = [
     (SignedDuration::from_hours(24 * 7), Severity::Error),
-    (SignedDuration::from_hours(24 * 30), Severity::Warning),
+    (SignedDuration::from_hours(24 * 60), Severity::Warning),
 ];
 
 /// The table that a start would load now.
@@ -36,10 +42,72 @@ pub(super) async fn examine(config: &Config, chart: &mut Chart) -> Option<Tables
     None
 }
 
+/// Keys whose successor counts: whether anything still needs them.
+pub(super) async fn worn(patient: &Patient<'_>, chart: &mut Chart) {
+    let config = patient.config.clone();
+    // what cannot be read is told by the look at table and keys
+    let Ok(Ok(worn)) = tokio::task::spawn_blocking(move || keys::worn(&config, Timestamp::now())).await else {
+        return;
+    };
+    for key in worn {
+        let mut in_flight = 0;
+        let mut asked = 0;
+        for journal in patient.journals.values() {
+            let filter = Filter {
+                reader: Some(key.reader.clone()),
+                until: Some(key.superseded),
+                in_flight: true,
+                ..Filter::default()
+            };
+            if let Ok(count) = count(journal, filter).await {
+                asked += 1;
+                in_flight += count;
+            }
+        }
+        let subject = key.file.display().to_string();
+        let since = key.superseded;
+        match (in_flight, key.not_needed_from <= Timestamp::now()) {
+            (0, false) => {}
+            (0, true) => chart.add(
+                Severity::Note,
+                "key-not-needed",
+                subject,
+                format!("Its successor counts since {since:.0}; no message in {asked} journals here can need it."),
+                "Destroy the file, here and in its copies; the certificate stays in the table.",
+            ),
+            (messages, _) => chart.add(
+                Severity::Note,
+                "key-still-needed",
+                subject,
+                format!("Its successor counts since {since:.0}; {messages} messages from before are in flight."),
+                "Keep it until they have ended.",
+            ),
+        }
+    }
+}
+
+/// How many there are, up to a bound that says enough.
+async fn count(journal: &Journal, filter: Filter) -> Result<usize, JournalError> {
+    let mut found = 0;
+    let mut after = None;
+    while found < ENOUGH {
+        let page = journal.list(filter.clone(), after, 200).await?;
+        found += page.messages.len();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 fn certificates(config: &Config, tables: &Tables, chart: &mut Chart) {
     let now = Timestamp::now();
     for (custodian, _) in config.journals() {
-        if let Some(certificate) = tables.current_signing_certificate(custodian, now) {
+        let last = tables
+            .signing_certificates(custodian)
+            .max_by_key(|one| one.valid_until());
+        if let Some(certificate) = last {
             ends(&format!("signing certificate of {custodian}"), certificate, now, chart);
         }
     }
@@ -49,7 +117,10 @@ fn certificates(config: &Config, tables: &Tables, chart: &mut Chart) {
         .filter_map(|gateway| tables.gateway(&gateway.settings.id))
         .flat_map(|gateway| gateway.served());
     for reader in served {
-        if let Some(certificate) = tables.encryption_certificate(reader, now) {
+        let last = tables
+            .encryption_certificates(reader)
+            .max_by_key(|one| one.valid_until());
+        if let Some(certificate) = last {
             ends(&format!("encryption certificate of {reader}"), certificate, now, chart);
         }
     }

@@ -190,6 +190,7 @@ async fn examine_from_here(config: &Config) -> Report {
 
 async fn examine(patient: &Patient<'_>, chart: &mut Chart) {
     let tables = keys::examine(patient.config, chart).await;
+    keys::worn(patient, chart).await;
     journals::examine(patient, chart).await;
     link::examine(patient, tables.map(Arc::new), chart).await;
     disk::examine(patient.config, chart);

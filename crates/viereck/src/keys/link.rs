@@ -18,7 +18,7 @@ use rcgen::{
 use serde::Serialize;
 use viereck_routing::day_in_berlin;
 
-use super::{Staged, Validity};
+use super::new::{Staged, Validity};
 use crate::failure::{Exit, Failure};
 use crate::{output, routes};
 

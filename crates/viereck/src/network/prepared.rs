@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use viereck_envelope::{KeyError, Signer};
+use viereck_gateway::key_files::{Passphrase, read_key};
 use viereck_gateway::{Keys, KeysError};
 use viereck_routing::{CustodianId, Environment, GatewayId, Lang, Tables, day_in_berlin};
 
 use super::secured::Secured;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::failure::{Exit, Failure};
-use crate::routes;
+use crate::{revocation, routes};
 
 /// A configuration whose table, certificates and keys were read and fit together.
 pub struct Prepared {
@@ -30,7 +31,10 @@ pub struct Prepared {
 pub(super) struct Sources {
     environment: Environment,
     table: PathBuf,
-    pub(super) keys: Vec<(GatewayId, PathBuf)>,
+    gateways: Vec<(GatewayId, PathBuf)>,
+    broker: Option<(CustodianId, PathBuf)>,
+    passphrase: config::Keys,
+    revocation: PathBuf,
 }
 
 impl Prepared {
@@ -38,15 +42,8 @@ impl Prepared {
     pub fn new(config: Config) -> Result<Self, Failure> {
         let sources = Sources::of(&config);
         let tables = sources.load()?;
-        let broker = config
-            .broker
-            .as_ref()
-            .map(|broker| broker_signer(&broker.settings.keys, &broker.settings.id, &tables))
-            .transpose()?;
-        let gateways = sources
-            .keys
-            .iter()
-            .map(|(id, folder)| gateway_keys(folder, id, &tables));
+        let broker = sources.broker(&tables)?;
+        let gateways = sources.gateways.iter().map(|(id, _)| sources.gateway(id, &tables));
         let gateways = gateways.collect::<Result<_, Failure>>()?;
         for gateway in &config.gateways {
             viereck_gateway::readable(&gateway.settings).map_err(|error| {
@@ -80,8 +77,34 @@ impl Sources {
         Self {
             environment: config.environment,
             table: config.table.clone(),
-            keys: keys.collect(),
+            gateways: keys.collect(),
+            broker: config
+                .broker
+                .as_ref()
+                .map(|broker| (broker.settings.id.clone(), broker.settings.keys.clone())),
+            passphrase: config.keys.clone(),
+            revocation: config.revocation.folder.clone(),
         }
+    }
+
+    /// The keys of one of the gateways, as they are on disk now.
+    pub(super) fn gateway(&self, id: &GatewayId, tables: &Tables) -> Result<Keys, Failure> {
+        let own = self.gateways.iter().find(|(other, _)| other == id);
+        let (_, folder) = own.ok_or_else(|| {
+            let sentence = format!("The configuration has no gateway {id}.");
+            Failure::new(Exit::Unexpected, "gateway-unknown", sentence)
+        })?;
+        let passphrase = config::passphrase(&self.passphrase)?;
+        gateway_keys(folder, id, tables, passphrase.as_ref())
+    }
+
+    /// The broker's key as it is on disk now, if there is a broker.
+    pub(super) fn broker(&self, tables: &Tables) -> Result<Option<Arc<Signer>>, Failure> {
+        let Some((id, folder)) = &self.broker else {
+            return Ok(None);
+        };
+        let passphrase = config::passphrase(&self.passphrase)?;
+        broker_signer(folder, id, tables, passphrase.as_ref()).map(Some)
     }
 
     pub(super) fn load(&self) -> Result<Tables, Failure> {
@@ -91,6 +114,7 @@ impl Sources {
             tracing::warn!(code = warning.code, place, "{}", warning.sentence(Lang::En));
         }
         let tables = loaded.tables;
+        revocation::restore(&self.revocation, &tables, Timestamp::now());
         if tables.environment() != self.environment {
             let sentence = format!(
                 "The table {} is for {}, the configuration for {}.",
@@ -107,12 +131,20 @@ impl Sources {
 
 /// The keys of a gateway from its own folder; the gateway crate names that folder by its parent and the gateway's id,
 /// which the configuration guarantees to be the same.
-pub(super) fn gateway_keys(folder: &Path, id: &GatewayId, tables: &Tables) -> Result<Keys, Failure> {
+fn gateway_keys(
+    folder: &Path,
+    id: &GatewayId,
+    tables: &Tables,
+    passphrase: Option<&Passphrase>,
+) -> Result<Keys, Failure> {
     let parent = folder
         .parent()
         .filter(|parent| *parent != Path::new(""))
         .unwrap_or(Path::new("."));
-    Keys::load(parent, id, tables).map_err(|error| {
+    Keys::unlock(parent, id, tables, passphrase, Timestamp::now()).map_err(|error| {
+        if let KeysError::File(error) = &error {
+            return config::key_file(error);
+        }
         let text = error.to_string();
         let (code, exit) = match &error {
             KeysError::GatewayUnknown(_) => ("gateway-unknown", Exit::NotFound),
@@ -121,6 +153,7 @@ pub(super) fn gateway_keys(folder: &Path, id: &GatewayId, tables: &Tables) -> Re
                 ("key-missing", Exit::NotFound)
             }
             KeysError::NotAKey { error, .. } => (error.code(), Exit::Findings),
+            KeysError::File(error) => (error.code(), Exit::NotPermitted),
             KeysError::NotHex(_) => ("key-malformed", Exit::Findings),
         };
         // The gateway's texts begin with their code; here it stands in front already.
@@ -130,7 +163,12 @@ pub(super) fn gateway_keys(folder: &Path, id: &GatewayId, tables: &Tables) -> Re
 }
 
 /// The broker's key: the first of its folder that belongs to the certificate pinned for it now.
-fn broker_signer(folder: &Path, id: &CustodianId, tables: &Tables) -> Result<Arc<Signer>, Failure> {
+fn broker_signer(
+    folder: &Path,
+    id: &CustodianId,
+    tables: &Tables,
+    passphrase: Option<&Passphrase>,
+) -> Result<Arc<Signer>, Failure> {
     if tables.broker(id).is_none() {
         let sentence = format!("The routing table has no broker {id}.");
         return Err(
@@ -154,7 +192,7 @@ fn broker_signer(folder: &Path, id: &CustodianId, tables: &Tables) -> Result<Arc
         name.is_some_and(|name| name.starts_with("signing-") && name.ends_with(".key.pem"))
     };
     for file in files.iter().filter(is_signing_key) {
-        let pem = std::fs::read_to_string(file).map_err(|error| Failure::of_file("read the key", file, &error))?;
+        let pem = read_key(file, passphrase).map_err(|error| config::key_file(&error))?;
         match Signer::new(certificate.clone(), &pem) {
             Ok(signer) => return Ok(Arc::new(signer)),
             // An older or a newer one.

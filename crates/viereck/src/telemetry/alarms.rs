@@ -24,6 +24,10 @@ pub const ALARMS: &[(&str, &str)] = &[
     ),
     ("certificate", "The own certificate does not allow to seal or to sign."),
     (
+        "certificate-ends",
+        "The last certificate of a holder ends in less than 60, 30, 14 or 7 days.",
+    ),
+    (
         "clock-jumped",
         "The clock has run further than the time that has passed: nothing is ended or deleted by it.",
     ),
@@ -105,6 +109,10 @@ pub const ALARMS: &[(&str, &str)] = &[
         "Receipts wait, for they cannot be signed or published.",
     ),
     ("refused", "Octets do not verify and are parked, or will come again."),
+    (
+        "revocation",
+        "Nobody can say what an issuer has revoked, or a list cannot be kept: nothing is sealed for its keys.",
+    ),
     ("sealing", "Nothing can be sealed."),
     (
         "store-unavailable",

@@ -127,8 +127,9 @@ fn sealed(tables: &Tables, pem: &str, number: usize) -> Result<Bytes, String> {
         .current_signing_certificate(&gateway, now)
         .ok_or("no certificate")?;
     let signer = Signer::new(signing.clone(), pem).map_err(|error| text(&error))?;
-    let certificate = tables.encryption_certificate(&reader, now).ok_or("no certificate")?;
-    let encryption = tables.encryption_key(&reader, &reader, certificate, now);
+    let encryption = tables
+        .sealable_key(&reader, &reader, now)
+        .map_err(|why| format!("{why:?}"))?;
     let millisecond = Timestamp::from_millisecond(now.as_millisecond()).map_err(|error| text(&error))?;
     let draft = Draft {
         environment: Environment::Test,

@@ -5,8 +5,6 @@
 //! names: both folders are written beside their places and renamed once they are complete. Meant for tests and trials;
 //! in production certificates come from the Verwaltungs-PKI and are committed to the table by its operators.
 
-pub mod link;
-
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::{DirBuilder, OpenOptions};
@@ -15,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -25,21 +23,14 @@ use rcgen::{
 };
 use serde::Serialize;
 use viereck_envelope::new_ml_kem_key;
+use viereck_gateway::key_files::Passphrase;
 use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Tables, day_in_berlin};
-
 use zeroize::Zeroizing;
 
+use super::make;
+use crate::config::key_file;
 use crate::failure::{Exit, Failure};
 use crate::{output, routes};
-
-/// `viereck keys`.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Make keys, certificates and tokens for everyone in a routing table
-    New(New),
-    /// Make an authority for the link alone, and certificates for RabbitMQ and everyone in a routing table
-    Link(link::Link),
-}
 
 /// `viereck keys new`.
 #[derive(Debug, Args)]
@@ -52,6 +43,9 @@ pub struct New {
     out: PathBuf,
     #[command(flatten)]
     wanted: Wanted,
+    /// A file whose first line protects the private keys: they are written encrypted
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -101,7 +95,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    fn generate(self) -> Result<KeyPair, rcgen::Error> {
+    pub(super) fn generate(self) -> Result<KeyPair, rcgen::Error> {
         match self {
             Algorithm::EcP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
             Algorithm::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
@@ -136,13 +130,17 @@ pub struct Made {
     pub until: Date,
 }
 
-/// Runs `viereck keys …`.
-pub fn run(command: &Command) -> Result<(), Failure> {
-    let args = match command {
-        Command::New(args) => args,
-        Command::Link(args) => return link::run(args),
-    };
-    let made = new(&args.table, &args.out, args.wanted, Timestamp::now())?;
+/// Runs `viereck keys new`.
+pub(super) fn run(args: &New) -> Result<(), Failure> {
+    let passphrase = args.passphrase_file.as_deref().map(Passphrase::read).transpose();
+    let passphrase = passphrase.map_err(|error| key_file(&error))?;
+    let made = protected(
+        &args.table,
+        &args.out,
+        args.wanted,
+        passphrase.as_ref(),
+        Timestamp::now(),
+    )?;
     if args.json {
         return output::json(&made);
     }
@@ -163,6 +161,17 @@ pub fn run(command: &Command) -> Result<(), Failure> {
 /// `table-invalid` (findings) when the table does not load; `keys-exist` (conflict) when there are certificates in the
 /// table or anything at `out`; `ml-kem-needs-ec` (usage) when ML-KEM keys are wanted beside RSA keys.
 pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<Made, Failure> {
+    protected(table, out, wanted, None, now)
+}
+
+/// The same, with private keys that a passphrase protects.
+fn protected(
+    table: &Path,
+    out: &Path,
+    wanted: Wanted,
+    passphrase: Option<&Passphrase>,
+    now: Timestamp,
+) -> Result<Made, Failure> {
     if wanted.ml_kem && wanted.algorithm != Algorithm::EcP256 {
         let sentence = "An ML-KEM key stands only beside an EC key: both together agree on one key.";
         return Err(Failure::new(Exit::Usage, "ml-kem-needs-ec", sentence).help("Leave out --algorithm, or --ml-kem."));
@@ -183,6 +192,7 @@ pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<M
         public: &public,
         validity: Validity::new(now, wanted.days)?,
         wanted,
+        passphrase,
         index: INDEX_HEAD.to_owned(),
         made: Made {
             keys: out.to_owned(),
@@ -218,6 +228,7 @@ struct NewKeys<'a> {
     public: &'a Staged,
     validity: Validity,
     wanted: Wanted,
+    passphrase: Option<&'a Passphrase>,
     index: String,
     made: Made,
 }
@@ -229,13 +240,13 @@ struct EncryptionKeys {
 }
 
 /// Whole days in UTC. The first is yesterday, so that a host whose clock is behind can use the keys at once.
-struct Validity {
+pub(super) struct Validity {
     from: Date,
-    until: Date,
+    pub(super) until: Date,
 }
 
 impl Validity {
-    fn new(now: Timestamp, days: u16) -> Result<Self, Failure> {
+    pub(super) fn new(now: Timestamp, days: u16) -> Result<Self, Failure> {
         let today = TimeZone::UTC.to_datetime(now).date();
         let shifted = today
             .yesterday()
@@ -246,7 +257,7 @@ impl Validity {
     }
 
     /// Enters it in a certificate to be.
-    fn limit(&self, params: &mut CertificateParams) {
+    pub(super) fn limit(&self, params: &mut CertificateParams) {
         let midnight = |day: Date| rcgen::date_time_ymd(day.year().into(), day.month() as u8, day.day() as u8);
         params.not_before = midnight(self.from);
         params.not_after = midnight(self.until);
@@ -297,10 +308,7 @@ impl NewKeys<'_> {
             true => Some(self.ml_kem(reader, &folder)?),
             false => None,
         };
-        Ok(EncryptionKeys {
-            of_certificate: Zeroizing::new(of_certificate),
-            ml_kem,
-        })
+        Ok(EncryptionKeys { of_certificate, ml_kem })
     }
 
     /// Makes an ML-KEM key, enters it with the certificate that was entered last, and returns the private half as PEM.
@@ -314,7 +322,7 @@ impl NewKeys<'_> {
         let sha256 = public.sha256();
         self.index
             .push_str(&format!("ml_kem = \"{file}\"\nml_kem_sha256 = \"{sha256}\"\n"));
-        Ok(private)
+        make::protected(&private, self.passphrase)
     }
 
     /// Makes a key, enters its certificate and returns the key as PEM.
@@ -324,7 +332,7 @@ impl NewKeys<'_> {
         folder: &str,
         purpose: &str,
         usage: KeyUsagePurpose,
-    ) -> Result<String, Failure> {
+    ) -> Result<Zeroizing<String>, Failure> {
         let (key, certificate) = self.self_signed(id, usage).map_err(|error| {
             Failure::new(
                 Exit::Unexpected,
@@ -340,7 +348,7 @@ impl NewKeys<'_> {
             "\n[[certificate]]\nid = \"{id}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n\
              from = {from}T00:00:00Z\nuntil = {until}T00:00:00Z\nsha256 = \"{sha256}\"\n"
         ));
-        Ok(key.serialize_pem())
+        make::protected(&key.serialize_pem(), self.passphrase)
     }
 
     fn self_signed(&self, id: &str, usage: KeyUsagePurpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
@@ -392,7 +400,7 @@ pub fn folder_name(participant: &BehoerdeId) -> String {
     participant.as_str().replace(':', "-")
 }
 
-fn random() -> Result<[u8; 32], Failure> {
+pub(super) fn random() -> Result<[u8; 32], Failure> {
     let mut octets = [0; 32];
     SystemRandom::new()
         .fill(&mut octets)
@@ -405,7 +413,7 @@ fn bearer_token() -> Result<String, Failure> {
 }
 
 /// A folder that is written under another name and gets its own when it is complete.
-struct Staged {
+pub(super) struct Staged {
     place: PathBuf,
     /// Removed with all that is in it when it is dropped unfinished.
     staging: tempfile::TempDir,
@@ -413,7 +421,7 @@ struct Staged {
 }
 
 impl Staged {
-    fn new(place: &Path, folder_mode: u32) -> Result<Self, Failure> {
+    pub(super) fn new(place: &Path, folder_mode: u32) -> Result<Self, Failure> {
         let parent = match place.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
@@ -446,7 +454,7 @@ impl Staged {
             .map_err(|error| Failure::of_file("make the folder", path, &error))
     }
 
-    fn write(&self, file: &str, octets: &[u8], mode: u32) -> Result<(), Failure> {
+    pub(super) fn write(&self, file: &str, octets: &[u8], mode: u32) -> Result<(), Failure> {
         let path = self.inner().join(file);
         if let Some(parent) = path.parent() {
             self.folder(parent)?;
@@ -458,7 +466,7 @@ impl Staged {
             .map_err(|error| Failure::of_file("write", &path, &error))
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    pub(super) fn finish(self) -> Result<(), Failure> {
         std::fs::rename(self.inner(), &self.place)
             .map_err(|error| Failure::of_file("rename the finished folder to", &self.place, &error))
     }

@@ -1,0 +1,142 @@
+//! Reads `[trust]` of `certificates/certificates.toml`: anchors, the issuers between, and where revocation lists come
+//! from.
+//!
+//! Without the section pins stand for themselves, as in a network for tests. Only files of the folder can be named.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::certificates::FOLDER;
+use super::draft::Reading;
+use crate::catalogue::Code;
+use crate::fields::{Fields, Value, printable};
+use crate::position::Position;
+use crate::revocation::{List, ListSource, Revocations, Standing};
+use crate::trust::{Authority, Issued, Trust};
+use crate::window::start_of_day;
+
+/// How long a list counts after it should have been replaced.
+const GRACE_HOURS: u64 = 24;
+/// The longest grace: beyond a month a list says nothing any more.
+const LONGEST_GRACE_HOURS: u64 = 24 * 31;
+
+pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Revocations) {
+    let Some(mut section) = fields.get("trust").and_then(|value| value.fields()) else {
+        return (Trust::default(), Revocations::default());
+    };
+    let anchors = section.require("anchors");
+    let between = section.get("issuers");
+    let trust = Trust {
+        anchors: authorities(anchors.as_ref(), reading),
+        between: authorities(between.as_ref(), reading),
+    };
+    let grace = section
+        .get("grace_hours")
+        .and_then(|value| value.number(0, LONGEST_GRACE_HOURS))
+        .unwrap_or(GRACE_HOURS);
+    let grace = SignedDuration::from_hours(i64::try_from(grace).unwrap_or_default());
+    let mut sources: Vec<ListSource> = Vec::new();
+    let mut lists = Vec::new();
+    for mut entry in section.get("list").iter().flat_map(Value::tables) {
+        let position = entry.position().clone();
+        let issuer = entry
+            .require("issuer")
+            .and_then(|value| authority(&value, reading))
+            .filter(|issuer| trust.authority(&issuer.key).is_some());
+        let (url, file) = (entry.get("url"), entry.get("file"));
+        if url.is_some() == file.is_some() {
+            reading.report.add(Code::RevocationSourceAmbiguous, &position, &[]);
+        }
+        let url = url.and_then(|value| {
+            let url = value.text()?;
+            let plain = url.starts_with("http://") || url.starts_with("https://");
+            if !plain {
+                value.object(Code::RevocationUrlMalformed, &[&printable(&url)]);
+            }
+            plain.then_some(url)
+        });
+        entry.finish();
+        let Some(issuer) = issuer else { continue };
+        if let Some(value) = file
+            && let Some(list) = committed(&value, &issuer, reading)
+        {
+            lists.push((issuer.key, list));
+        }
+        sources.push(ListSource {
+            issuer: issuer.key,
+            name: issuer.subject,
+            url,
+        });
+    }
+    section.finish();
+    for (at, authority) in between.iter().filter_map(Value::items).flatten().zip(&trust.between) {
+        unlisted(&at.position(), authority, &sources, reading);
+    }
+    let revocations = Revocations::new(sources, grace);
+    for (issuer, list) in lists {
+        // of two committed lists the newer one counts, whichever stands first
+        let _older = revocations.take(&issuer, list, None);
+    }
+    (trust, revocations)
+}
+
+/// An issuer without a list: what it revokes is not seen.
+fn unlisted(at: &Position, authority: &Authority, sources: &[ListSource], reading: &Reading<'_>) {
+    if !sources.iter().any(|source| source.issuer == authority.key) {
+        reading
+            .report
+            .add(Code::IssuerWithoutList, at, &[&printable(&authority.subject)]);
+    }
+}
+
+fn authorities(value: Option<&Value<'_>>, reading: &Reading<'_>) -> Vec<Authority> {
+    let items = value.and_then(Value::items).unwrap_or_default();
+    items.iter().filter_map(|item| authority(item, reading)).collect()
+}
+
+fn authority(value: &Value<'_>, reading: &Reading<'_>) -> Option<Authority> {
+    let (path, octets) = file(value, reading)?;
+    let parsed = std::str::from_utf8(octets).ok().and_then(Authority::from_pem);
+    if parsed.is_none() {
+        reading.report.add(Code::AuthorityWrong, &Position::start_of(path), &[]);
+    }
+    parsed
+}
+
+fn committed(value: &Value<'_>, issuer: &Authority, reading: &Reading<'_>) -> Option<List> {
+    let (path, octets) = file(value, reading)?;
+    let now = reading.today.tomorrow().ok().and_then(start_of_day);
+    match List::read(octets, issuer, now.unwrap_or(Timestamp::MAX)) {
+        Ok(list) => Some(list),
+        Err(error) => {
+            reading
+                .report
+                .add(Code::RevocationListWrong, &Position::start_of(path), &[&error]);
+            None
+        }
+    }
+}
+
+/// Only files that were read from the folder can be named; a path is never given to the file system.
+fn file<'a>(value: &Value<'_>, reading: &Reading<'a>) -> Option<(&'a Arc<str>, &'a [u8])> {
+    let name = value.text()?;
+    let found = reading.optional(&format!("{FOLDER}{name}"));
+    if found.is_none() {
+        value.object(Code::CertificateFileMissing, &[&printable(&name)]);
+    }
+    found
+}
+
+/// The start of the day on which chains have to hold.
+pub(super) fn instant_of(reading: &Reading<'_>) -> Timestamp {
+    start_of_day(reading.today).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Warns of what a list in the folder revokes; the table loads all the same, for the others go on.
+pub(super) fn tell_revoked(revocations: &Revocations, chain: &[Issued], at: &Position, reading: &Reading<'_>) {
+    let standing = revocations.standing(chain, instant_of(reading));
+    if standing == Standing::Revoked {
+        reading.report.add(Code::CertificateRevoked, at, &[]);
+    }
+}

@@ -1,0 +1,221 @@
+//! `viereck keys check`: rights, pairs, chains, revocation and ends, in one look.
+//!
+//! Findings end with exit 4; what is only worth knowing (a key that nobody needs any more) is told and ends with 0.
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use viereck_gateway::NEEDED_DAYS;
+use viereck_routing::{Purpose, Standing};
+
+use super::stock::{Lists, Place, Stock, days_left};
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// A certificate without a successor that ends sooner is a finding.
+const SOON_DAYS: i64 = 60;
+
+/// `viereck keys check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    place: Place,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Finding,
+    Note,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    code: &'static str,
+    severity: Severity,
+    /// A file, or a holder and purpose.
+    subject: String,
+    sentence: String,
+    next_step: String,
+}
+
+pub(super) fn run(args: &Check) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let stock = args.place.stock(now)?;
+    let mut told = Vec::new();
+    files(&stock, now, &mut told);
+    holders(&stock, now, &mut told);
+    revoked(&stock, now, &mut told);
+    told.sort_by(|a, b| (a.severity, &a.subject).cmp(&(b.severity, &b.subject)));
+    let findings = told.iter().filter(|one| one.severity == Severity::Finding).count();
+    if args.json {
+        output::json(&serde_json::json!({ "sound": findings == 0, "keys": stock.files.len(), "findings": told }))?;
+    } else {
+        let mut text = String::new();
+        for one in &told {
+            let word = if one.severity == Severity::Finding {
+                "error"
+            } else {
+                "note"
+            };
+            let (code, subject) = (one.code, &one.subject);
+            text.push_str(&format!(
+                "{word}[{code}] {subject}: {}\n    next: {}\n",
+                one.sentence, one.next_step
+            ));
+        }
+        text.push_str(&format!("{} keys, {findings} findings\n", stock.files.len()));
+        output::text(&text)?;
+    }
+    match findings {
+        0 => Ok(()),
+        _ => Err(
+            Failure::new(Exit::Findings, "keys-unsound", format!("{findings} findings.")).help("Begin with the first."),
+        ),
+    }
+}
+
+fn files(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
+    for file in &stock.files {
+        let subject = file.path.display().to_string();
+        if let Err(failure) = &file.key {
+            told.push(Told {
+                code: failure.code,
+                severity: Severity::Finding,
+                subject,
+                sentence: failure.sentence.clone(),
+                next_step: failure.help.clone().unwrap_or_default(),
+            });
+            continue;
+        }
+        let Some(pin) = stock.certificate_of(file) else {
+            told.push(Told {
+                code: "key-without-certificate",
+                severity: Severity::Note,
+                subject,
+                sentence: format!(
+                    "No {} certificate of {} in the table is for this key.",
+                    file.purpose, file.holder
+                ),
+                next_step:
+                    "When its certificate was issued: `viereck keys import`. When it is from an old trial: destroy it."
+                        .to_owned(),
+            });
+            continue;
+        };
+        let Some(superseded) = stock.superseded(&pin, now) else {
+            continue;
+        };
+        let needed_until = not_needed_from(file.purpose, superseded);
+        if needed_until <= now {
+            told.push(Told {
+                code: "key-not-needed",
+                severity: Severity::Note,
+                subject,
+                sentence: format!(
+                    "Its successor counts since {superseded:.0}: since {needed_until:.0} nothing needs it."
+                ),
+                next_step:
+                    "`viereck doctor` says whether a message in flight still does; then destroy it. The certificate \
+                            stays in the table."
+                        .to_owned(),
+            });
+        }
+    }
+}
+
+/// When a key whose successor counts since `superseded` can be destroyed: at once when it only signed, else when the
+/// last message sealed for it can have no purpose any more.
+pub(super) fn not_needed_from(purpose: Purpose, superseded: Timestamp) -> Timestamp {
+    match purpose {
+        Purpose::Signing => superseded,
+        Purpose::Encryption => superseded + SignedDuration::from_hours(24 * NEEDED_DAYS),
+    }
+}
+
+/// Every holder whose keys belong here has the key of its certificate in use, and a certificate that lasts.
+fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
+    for (custodian, holder, purpose, folder) in stock.folders() {
+        let subject = format!("{holder} ({purpose})");
+        let end = stock.pins_of(&holder, purpose).map(|pin| pin.until).max();
+        if let Some(end) = end
+            && days_left(end, now) < SOON_DAYS
+        {
+            told.push(Told {
+                code: "certificate-ends-soon",
+                severity: Severity::Finding,
+                subject: subject.clone(),
+                sentence: format!(
+                    "Its last certificate ends in {} days, at {end:.0}.",
+                    days_left(end, now)
+                ),
+                next_step: match stock.tables.has_anchors() {
+                    true => "`viereck keys csr`, have it certified, `viereck keys import`.",
+                    false => "`viereck keys rotate`.",
+                }
+                .to_owned(),
+            });
+        }
+        // a key that cannot be read is told already, and may be the one
+        let of_holder = || {
+            let files = stock.files.iter();
+            files.filter(|file| file.custodian == custodian && file.holder == holder && file.purpose == purpose)
+        };
+        if of_holder().any(|file| file.key.is_err()) {
+            continue;
+        }
+        let Some(in_use) = stock.in_use(&holder, purpose, now) else {
+            told.push(Told {
+                code: "certificate-none-valid",
+                severity: Severity::Finding,
+                subject,
+                sentence: "No certificate of it can be used now.".to_owned(),
+                next_step: "Enter a certificate that is valid and not revoked.".to_owned(),
+            });
+            continue;
+        };
+        let has_key = of_holder().any(|file| {
+            stock
+                .certificate_of(file)
+                .is_some_and(|pin| pin.certificate.sha256() == in_use)
+        });
+        if !has_key {
+            told.push(Told {
+                code: "key-missing",
+                severity: Severity::Finding,
+                subject,
+                sentence: format!("No key in {} belongs to the certificate in use.", folder.display()),
+                next_step: "Bring the key here from where it was made; a lost key needs a new certificate.".to_owned(),
+            });
+        }
+    }
+}
+
+fn revoked(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
+    for pin in stock.tables.pinned_certificates() {
+        let subject = format!("{} ({}), {}", pin.holder, pin.purpose, pin.file);
+        match stock.tables.standing(&pin.certificate.sha256(), now) {
+            Standing::Good => {}
+            Standing::Revoked => told.push(Told {
+                code: "certificate-revoked",
+                severity: Severity::Finding,
+                subject,
+                sentence: "Its issuer has revoked it.".to_owned(),
+                next_step: "Enter a successor; leave the entry while there are messages to open with it.".to_owned(),
+            }),
+            // without the process's lists nothing is known, and that is no finding about a key
+            Standing::Unknown if stock.lists == Lists::NotAsked => {}
+            Standing::Unknown => told.push(Told {
+                code: "revocation-unknown",
+                severity: Severity::Finding,
+                subject,
+                sentence: "There is no revocation list of its issuer that can be relied on.".to_owned(),
+                next_step: "Look at the log of the process for why the list is not had.".to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `viereck keys import`: a certificate that an authority issued, put into the table for the key it belongs to.
+//!
+//! The key says for whom and for what it is; the certificate has to fit both. Certificates of the authorities between
+//! may follow in the file; they have to stand in the table already, for whom to trust decides an operator.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+use viereck_routing::{Certificate, Digest};
+
+use super::make::{self, Entry};
+use super::stock::{Place, public_key};
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// `viereck keys import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The certificate as PEM, first; the chain may follow
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// From when on it counts; its own first instant if left out
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<Timestamp>,
+    /// Commit its distinguished name with the entry, where it does not bear the holder's identifier
+    #[arg(long)]
+    accept_subject: bool,
+    #[command(flatten)]
+    place: Place,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Import) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let stock = args.place.stock(now)?;
+    let text = std::fs::read_to_string(&args.file).map_err(|error| Failure::of_file("read", &args.file, &error))?;
+    let malformed = || {
+        let sentence = format!(
+            "{} does not begin with a certificate that can be used.",
+            args.file.display()
+        );
+        Failure::new(Exit::Findings, "certificate-wrong", sentence)
+            .help("Expected is X.509 as PEM, the holder's certificate first, with a key that is allowed.")
+    };
+    let first = x509_parser::pem::Pem::iter_from_buffer(text.as_bytes())
+        .next()
+        .and_then(Result::ok)
+        .filter(|block| block.label == "CERTIFICATE")
+        .map(|block| block.contents)
+        .ok_or_else(malformed)?;
+    let certificate = Certificate::from_der(first).map_err(|_| malformed())?;
+    let public = public_key(certificate.der());
+    let file = stock
+        .files
+        .iter()
+        .find(|file| file.key.as_ref().is_ok_and(|key| Some(key.public) == public))
+        .ok_or_else(|| {
+            let sentence = format!("No key below {} belongs to this certificate.", stock.keys.display());
+            Failure::new(Exit::NotFound, "key-missing", sentence)
+                .help("Import it where `viereck keys csr` made the key, with its passphrase if it has one.")
+        })?;
+    let (holder, purpose) = (&file.holder, file.purpose);
+    if let Some(pin) = stock
+        .tables
+        .pinned_certificates()
+        .find(|pin| pin.certificate == &certificate)
+    {
+        let sentence = format!("The table has this certificate already, as {}.", pin.file);
+        return Err(Failure::new(Exit::Conflict, "certificate-exists", sentence).help("Nothing is left to do."));
+    }
+    if certificate.valid_until() <= now {
+        let sentence = format!("It ended at {:.0}.", certificate.valid_until());
+        return Err(Failure::new(Exit::Findings, "certificate-expired", sentence).help("Ask for a new one."));
+    }
+    let pem = pem_of(&certificate);
+    let entry = Entry {
+        holder,
+        purpose,
+        number: file.number,
+        pem: &pem,
+        sha256: Digest::of(certificate.der()),
+        from: args
+            .from
+            .unwrap_or(certificate.valid_from())
+            .max(certificate.valid_from()),
+        until: certificate.valid_until(),
+        subject: args.accept_subject.then(|| certificate.subject()),
+    };
+    let entered = make::enter(&args.place.table, &entry, now)?;
+    if args.json {
+        return output::json(&serde_json::json!({
+            "holder": holder, "purpose": purpose.as_str(), "number": file.number, "certificate": entered,
+            "sha256": entry.sha256, "from": entry.from, "until": entry.until, "key": file.path,
+        }));
+    }
+    output::text(&format!(
+        "{holder} ({purpose}): {entered} counts from {:.0} until {:.0}\nrelease the table, and send SIGHUP to the processes\n",
+        entry.from, entry.until
+    ))
+}
+
+fn pem_of(certificate: &Certificate) -> String {
+    let base64 = base64_simd::STANDARD.encode_to_string(certificate.der());
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}

@@ -1,0 +1,166 @@
+//! Making the next key: its file beside the old ones, its certificate or request, its entry in the table.
+//!
+//! Guarantees: nothing is overwritten and nothing deleted; a key file is 0600 from its first octet and complete before
+//! anything names it; an entry that the table does not load with is taken back, so a table that loaded still loads.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose};
+use viereck_gateway::key_files::Passphrase;
+use viereck_routing::{Digest, Purpose, day_in_berlin};
+use zeroize::Zeroizing;
+
+use super::stock::Stock;
+use crate::failure::{Exit, Failure};
+use crate::routes;
+
+/// The subject and the key usage of a certificate, or of a request for one.
+pub(super) fn params(holder: &str, purpose: Purpose, key: &KeyPair) -> CertificateParams {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, holder);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = name;
+    let is_rsa = key.is_compatible(&rcgen::PKCS_RSA_SHA256) || key.is_compatible(&rcgen::PKCS_RSA_SHA512);
+    params.key_usages = vec![match (purpose, is_rsa) {
+        (Purpose::Signing, _) => KeyUsagePurpose::DigitalSignature,
+        (Purpose::Encryption, true) => KeyUsagePurpose::KeyEncipherment,
+        (Purpose::Encryption, false) => KeyUsagePurpose::KeyAgreement,
+    }];
+    params
+}
+
+/// A key as it is written: encrypted when there is a passphrase.
+pub(super) fn protected(pem: &str, passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>, Failure> {
+    let Some(passphrase) = passphrase else {
+        return Ok(Zeroizing::new(pem.to_owned()));
+    };
+    let random = || -> Result<[u8; 16], Failure> {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&super::new::random()?[..16]);
+        Ok(octets)
+    };
+    passphrase.encrypt(pem, random()?, random()?).map_err(|error| {
+        let sentence = format!("The key cannot be encrypted: {error}.");
+        Failure::new(Exit::Unexpected, "key-failed", sentence)
+    })
+}
+
+/// Where the next key of a holder goes: one file for each custodian of this host that needs it.
+pub(super) fn places(stock: &Stock, holder: &str, purpose: Purpose) -> Result<(u32, Vec<PathBuf>), Failure> {
+    let number = stock.next_number(holder, purpose);
+    let folders = stock.folders();
+    let places: Vec<PathBuf> = folders
+        .into_iter()
+        .filter(|(_, other, of, _)| other == holder && *of == purpose)
+        .map(|(.., folder)| folder.join(format!("{purpose}-{number}.key.pem")))
+        .collect();
+    if places.is_empty() {
+        let sentence = format!("Nobody below {} has {purpose} keys of {holder}.", stock.keys.display());
+        return Err(Failure::new(Exit::NotFound, "holder-unknown", sentence).help(
+            "signing belongs to gateways and brokers, encryption to those whom a gateway of this host reads for.",
+        ));
+    }
+    Ok((number, places))
+}
+
+/// Writes a key to all its places; what was written before a failure is taken back.
+pub(super) fn write_keys(pem: &str, places: &[PathBuf]) -> Result<(), Failure> {
+    let mut written: Vec<&PathBuf> = Vec::new();
+    for place in places {
+        if let Err(failure) = write_new(place, pem.as_bytes(), 0o600) {
+            take_back(written);
+            return Err(failure);
+        }
+        written.push(place);
+    }
+    Ok(())
+}
+
+pub(super) fn take_back<'a>(written: impl IntoIterator<Item = &'a PathBuf>) {
+    for file in written {
+        // nothing refers to it; what cannot be removed is found by `keys check`
+        let _left = std::fs::remove_file(file);
+    }
+}
+
+/// Writes a file that is not there yet.
+pub(super) fn write_new(path: &Path, octets: &[u8], mode: u32) -> Result<(), Failure> {
+    let refuse = |error| Failure::of_file("write", path, &error);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(refuse)?;
+    }
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(refuse)?;
+    file.write_all(octets).and_then(|()| file.sync_all()).map_err(refuse)
+}
+
+/// A certificate that is to be entered in a table.
+pub(super) struct Entry<'a> {
+    pub(super) holder: &'a str,
+    pub(super) purpose: Purpose,
+    pub(super) number: u32,
+    pub(super) pem: &'a str,
+    pub(super) sha256: Digest,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    /// The distinguished name, where it does not bear the holder's identifier.
+    pub(super) subject: Option<&'a str>,
+}
+
+/// Puts a certificate into the table's folder and index. The file below `certificates/`.
+///
+/// # Errors
+/// Nothing has changed then: `table-invalid` when the table would not load with it.
+pub(super) fn enter(table: &Path, entry: &Entry<'_>, now: Timestamp) -> Result<String, Failure> {
+    let (holder, purpose) = (entry.holder, entry.purpose);
+    let file = format!("{}/{purpose}-{}.pem", holder.replace(':', "-"), entry.number);
+    let certificates = table.join("certificates");
+    let index = certificates.join("certificates.toml");
+    let before = std::fs::read_to_string(&index).map_err(|error| Failure::of_file("read", &index, &error))?;
+    let subject = entry
+        .subject
+        .map(|subject| format!("subject = {subject:?}\n"))
+        .unwrap_or_default();
+    let (from, until, sha256) = (entry.from, entry.until, entry.sha256);
+    let after = format!(
+        "{}\n\n[[certificate]]\nid = \"{holder}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n{subject}\
+         from = {from:.0}\nuntil = {until:.0}\nsha256 = \"{sha256}\"\n",
+        before.trim_end()
+    );
+    let path = certificates.join(&file);
+    write_new(&path, entry.pem.as_bytes(), 0o644)?;
+    let entered = replace(&index, &after).and_then(|()| routes::load(table, day_in_berlin(now)));
+    match entered {
+        Ok(_) => Ok(file),
+        Err(failure) => {
+            replace(&index, &before)?;
+            take_back([&path]);
+            Err(failure)
+        }
+    }
+}
+
+fn replace(file: &Path, text: &str) -> Result<(), Failure> {
+    let refuse = |error| Failure::of_file("write", file, &error);
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut fresh = tempfile::Builder::new()
+        .prefix(".certificates-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(refuse)?;
+    fresh
+        .write_all(text.as_bytes())
+        .and_then(|()| fresh.as_file().sync_all())
+        .map_err(refuse)?;
+    fresh.persist(file).map_err(|error| refuse(error.error))?;
+    Ok(())
+}

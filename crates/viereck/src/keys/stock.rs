@@ -1,0 +1,263 @@
+//! What there is: the certificates of a table beside the private keys of a folder.
+//!
+//! The folder is laid out as a gateway reads it (`<custodian>/signing-<n>.key.pem`,
+//! `<gateway>/<behoerde>/encryption-<n>.key.pem`). Changes nothing. Guarantees: every key is read through the one
+//! function that refuses wide rights; a key that cannot be read is an entry with its failure, not the end of the look.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::Timestamp;
+use rcgen::{KeyPair, PublicKeyData};
+use viereck_gateway::folder_of;
+use viereck_gateway::key_files::{Passphrase, read_key};
+use viereck_routing::{CustodianId, Digest, PinnedCertificate, Purpose, Tables, day_in_berlin};
+use zeroize::Zeroizing;
+
+use crate::config::{self, key_file};
+use crate::failure::{Exit, Failure};
+use crate::{revocation, routes};
+
+/// Where a table and the keys beside it lie.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The routing table
+    #[arg(long, value_name = "FOLDER", default_value = "routing-tables")]
+    pub(super) table: PathBuf,
+    /// The folder of the private keys, with one folder for each gateway and broker of this host
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) keys: PathBuf,
+    /// A file whose first line opens, and protects, encrypted keys
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+    /// Where the process keeps revocation lists: revocation.folder of its configuration
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) revocation: Option<PathBuf>,
+}
+
+/// One private key file.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    pub(super) path: PathBuf,
+    pub(super) custodian: CustodianId,
+    pub(super) holder: String,
+    pub(super) purpose: Purpose,
+    pub(super) number: u32,
+    pub(super) key: Result<Readable, Failure>,
+}
+
+/// A key that could be read.
+#[derive(Debug)]
+pub(super) struct Readable {
+    /// In the words of `keys new --algorithm`.
+    pub(super) algorithm: String,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub(super) public: Digest,
+}
+
+/// The table, and what lies in the folder.
+pub(super) struct Stock {
+    pub(super) tables: Tables,
+    pub(super) files: Vec<KeyFile>,
+    pub(super) passphrase: Option<Passphrase>,
+    /// Whether the lists of a process are at hand; without them nothing is known of revocation, for good or bad.
+    pub(super) lists: Lists,
+    pub(super) keys: PathBuf,
+    pub(super) table: PathBuf,
+}
+
+/// What is known of revocation lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lists {
+    AtHand,
+    NotAsked,
+}
+
+impl Place {
+    /// Loads the table and reads every key.
+    ///
+    /// # Errors
+    /// The table does not load, the folder is not there, or the passphrase cannot be read.
+    pub(super) fn stock(&self, now: Timestamp) -> Result<Stock, Failure> {
+        let settings = config::Keys {
+            passphrase_file: self.passphrase_file.clone(),
+            ..config::Keys::default()
+        };
+        self.stock_with(config::passphrase(&settings)?, now)
+    }
+
+    /// The same with a passphrase that was read already.
+    pub(super) fn stock_with(&self, passphrase: Option<Passphrase>, now: Timestamp) -> Result<Stock, Failure> {
+        let tables = routes::load(&self.table, day_in_berlin(now))?.tables;
+        let lists = match &self.revocation {
+            Some(folder) => {
+                revocation::restore(folder, &tables, now);
+                Lists::AtHand
+            }
+            None => Lists::NotAsked,
+        };
+        if !self.keys.is_dir() {
+            let sentence = format!("There is no folder {}.", self.keys.display());
+            return Err(Failure::new(Exit::NotFound, "keys-missing", sentence)
+                .help("Name the folder above those of gateways and broker, as `viereck keys new --out` made it."));
+        }
+        let mut stock = Stock {
+            tables,
+            files: Vec::new(),
+            passphrase,
+            lists,
+            keys: self.keys.clone(),
+            table: self.table.clone(),
+        };
+        stock.read()?;
+        Ok(stock)
+    }
+}
+
+impl Stock {
+    /// Whose keys lie where: for each custodian of this host its own, and those of everyone it reads for.
+    pub(super) fn folders(&self) -> Vec<(CustodianId, String, Purpose, PathBuf)> {
+        let mut folders = Vec::new();
+        for broker in self.tables.brokers() {
+            let folder = self.keys.join(broker.id.as_str());
+            folders.push((broker.id.clone(), broker.id.to_string(), Purpose::Signing, folder));
+        }
+        for gateway in self.tables.gateways() {
+            let own = self.keys.join(gateway.id.as_str());
+            folders.push((
+                gateway.id.clone(),
+                gateway.id.to_string(),
+                Purpose::Signing,
+                own.clone(),
+            ));
+            for reader in gateway.served() {
+                let folder = own.join(folder_of(reader));
+                folders.push((gateway.id.clone(), reader.to_string(), Purpose::Encryption, folder));
+            }
+        }
+        folders.retain(|(custodian, ..)| self.keys.join(custodian.as_str()).is_dir());
+        folders
+    }
+
+    fn read(&mut self) -> Result<(), Failure> {
+        for (custodian, holder, purpose, folder) in self.folders() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Failure::of_file("read the keys in", &folder, &error)),
+            };
+            for entry in entries {
+                let path = entry
+                    .map_err(|error| Failure::of_file("read the keys in", &folder, &error))?
+                    .path();
+                let Some(number) = number_of(&path, purpose, ".key.pem") else {
+                    continue;
+                };
+                let key = read_key(&path, self.passphrase.as_ref()).map_err(|error| key_file(&error));
+                self.files.push(KeyFile {
+                    custodian: custodian.clone(),
+                    holder: holder.clone(),
+                    purpose,
+                    number,
+                    key: key.and_then(|pem| readable(&path, &pem)),
+                    path,
+                });
+            }
+        }
+        self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(())
+    }
+
+    /// The pinned certificate that a key belongs to.
+    pub(super) fn certificate_of(&self, file: &KeyFile) -> Option<PinnedCertificate<'_>> {
+        let key = file.key.as_ref().ok()?;
+        self.pins_of(&file.holder, file.purpose)
+            .find(|pin| public_key(pin.certificate.der()) == Some(key.public))
+    }
+
+    /// What is pinned for a holder and purpose.
+    pub(super) fn pins_of<'a>(&'a self, holder: &str, purpose: Purpose) -> impl Iterator<Item = PinnedCertificate<'a>> {
+        self.tables
+            .pinned_certificates()
+            .filter(move |pin| pin.holder == holder && pin.purpose == purpose)
+    }
+
+    /// The certificate in use: sealed for, or signed with.
+    pub(super) fn in_use(&self, holder: &str, purpose: Purpose, now: Timestamp) -> Option<Digest> {
+        let certificate = match (purpose, self.lists) {
+            (Purpose::Signing, _) => self.tables.current_signing_certificate(&holder.parse().ok()?, now)?,
+            (Purpose::Encryption, Lists::AtHand) => {
+                let holder = holder.parse().ok()?;
+                let key = self.tables.sealable_key(&holder, &holder, now).ok()?;
+                return Some(key.certificate().sha256());
+            }
+            (Purpose::Encryption, Lists::NotAsked) => self.tables.encryption_certificate(&holder.parse().ok()?, now)?,
+        };
+        Some(certificate.sha256())
+    }
+
+    /// When a successor of this certificate began to be used, if that has happened by `now`.
+    pub(super) fn superseded(&self, pin: &PinnedCertificate<'_>, now: Timestamp) -> Option<Timestamp> {
+        self.pins_of(pin.holder, pin.purpose)
+            .map(|other| other.from)
+            .filter(|from| *from > pin.from && *from <= now)
+            .min()
+    }
+
+    /// The next free number for a holder and purpose: no key and no certificate bears it.
+    pub(super) fn next_number(&self, holder: &str, purpose: Purpose) -> u32 {
+        let files = self
+            .files
+            .iter()
+            .filter(|file| file.holder == holder && file.purpose == purpose)
+            .map(|file| file.number);
+        let certificates = self.table.join("certificates").join(holder.replace(':', "-"));
+        let pinned = std::fs::read_dir(certificates).into_iter().flatten().flatten();
+        let pinned = pinned.filter_map(|entry| number_of(&entry.path(), purpose, ".pem"));
+        files.chain(pinned).max().unwrap_or_default() + 1
+    }
+}
+
+/// The number in `<purpose>-<n><ending>`.
+fn number_of(path: &Path, purpose: Purpose, ending: &str) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    let number = name
+        .strip_prefix(purpose.as_str())?
+        .strip_prefix('-')?
+        .strip_suffix(ending)?;
+    number.parse().ok()
+}
+
+fn readable(path: &Path, pem: &Zeroizing<String>) -> Result<Readable, Failure> {
+    let key = KeyPair::from_pem(pem).map_err(|_| {
+        let sentence = format!("{} holds no private key in PKCS#8.", path.display());
+        Failure::new(Exit::Findings, "key-not-allowed", sentence).help("A P-256 or RSA key as PEM is expected.")
+    })?;
+    Ok(Readable {
+        algorithm: algorithm_of(&key.subject_public_key_info()),
+        public: Digest::of(&key.subject_public_key_info()),
+    })
+}
+
+fn algorithm_of(spki: &[u8]) -> String {
+    use x509_parser::prelude::FromDer;
+    use x509_parser::public_key::PublicKey;
+    use x509_parser::x509::SubjectPublicKeyInfo;
+    let parsed = SubjectPublicKeyInfo::from_der(spki).ok();
+    match parsed.as_ref().and_then(|(_, key)| key.parsed().ok()) {
+        Some(PublicKey::EC(point)) => format!("ec-p{}", point.key_size()),
+        Some(PublicKey::RSA(key)) => format!("rsa-{}", key.key_size()),
+        _ => "not allowed".to_owned(),
+    }
+}
+
+/// SHA-256 of the SubjectPublicKeyInfo of a certificate.
+pub(super) fn public_key(der: &[u8]) -> Option<Digest> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    Some(Digest::of(certificate.public_key().raw))
+}
+
+/// Whole days from `now` to `end`; negative when it has passed.
+pub(super) fn days_left(end: Timestamp, now: Timestamp) -> i64 {
+    end.duration_since(now).as_hours().div_euclid(24)
+}

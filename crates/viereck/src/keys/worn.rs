@@ -1,0 +1,53 @@
+//! Encryption keys that have a successor: which there are, and until when messages may need them.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use viereck_routing::{BehoerdeId, Purpose};
+
+use super::check::not_needed_from;
+use super::stock::Place;
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// A decryption key whose successor counts.
+#[derive(Debug)]
+pub(crate) struct Worn {
+    pub(crate) file: PathBuf,
+    pub(crate) reader: BehoerdeId,
+    /// Since when others seal for the next one.
+    pub(crate) superseded: Timestamp,
+    /// From when on no message can need it.
+    pub(crate) not_needed_from: Timestamp,
+}
+
+/// The keys of this configuration's gateways that have a successor. Blocks while it reads.
+pub(crate) fn worn(config: &Config, now: Timestamp) -> Result<Vec<Worn>, Failure> {
+    let mut worn = Vec::new();
+    for gateway in &config.gateways {
+        // the folder bears the gateway's name; above it lie those of all
+        let place = Place {
+            table: config.table.clone(),
+            keys: gateway.keys.parent().map(PathBuf::from).unwrap_or_default(),
+            passphrase_file: None,
+            revocation: None,
+        };
+        let stock = place.stock_with(config.passphrase()?, now)?;
+        let own = stock
+            .files
+            .iter()
+            .filter(|file| file.custodian == gateway.settings.id && file.purpose == Purpose::Encryption);
+        for file in own {
+            let superseded = stock.certificate_of(file).and_then(|pin| stock.superseded(&pin, now));
+            if let (Some(superseded), Ok(reader)) = (superseded, file.holder.parse()) {
+                worn.push(Worn {
+                    file: file.path.clone(),
+                    reader,
+                    superseded,
+                    not_needed_from: not_needed_from(Purpose::Encryption, superseded),
+                });
+            }
+        }
+    }
+    Ok(worn)
+}
