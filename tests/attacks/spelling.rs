@@ -530,8 +530,8 @@ pub(crate) fn cases<'a>(genuine: &Genuine<'a>) -> Cases<'a> {
     );
     case(
         "an element with two colons",
-        "<Profile>1</Profile>",
-        "<ds:a:Profile>1</ds:a:Profile>",
+        "<Kind>application</Kind>",
+        "<ds:a:Kind>application</ds:a:Kind>",
         Refused::NotWellFormed,
     );
 
