@@ -40,7 +40,7 @@ pub use header::{Header, MessageType};
 pub use inspect::{Claims, inspect};
 pub use keep::{KeepKey, KeptKey};
 pub use keys::{KeyError, OwnOctets, Pins, ReaderKeys, Signer};
-pub use ml_kem::new_ml_kem_key;
+pub use ml_kem::{ml_kem_key_of, new_ml_kem_key};
 pub use open::{OpenError, OpenedEnvelope, open, open_kept};
 pub use receipt::{
     BatchDraft, BatchHead, Event, Reason, SealedBatch, Stage, Subject, UnknownWord, VerifiedBatch, seal_batch,

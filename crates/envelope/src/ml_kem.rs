@@ -77,6 +77,19 @@ pub(crate) fn encapsulate(recipient: &MlKemKey) -> Result<([u8; CIPHERTEXT], Sha
     Ok((ciphertext.as_ref().try_into().map_err(|_| Unspecified)?, secret))
 }
 
+/// The public half of a private key, PKCS#8 as PEM.
+///
+/// # Errors
+/// It is no unencrypted ML-KEM-768 key in the form of RFC 9935 that holds the expanded key.
+pub fn ml_kem_key_of(pkcs8_pem: &str) -> Result<MlKemKey, KeyError> {
+    let der = private_key_der(pkcs8_pem)?;
+    let octets = der.strip_prefix(&PREFIX).filter(|octets| octets.len() == LENGTH);
+    let public = octets.and_then(|octets| octets.get(PUBLIC)).ok_or(KeyError::NotMlKem)?;
+    let public = MlKemKey::from_octets(public).map_err(|_| KeyError::NotMlKem)?;
+    MlKemPrivateKey::new(public.clone(), pkcs8_pem)?;
+    Ok(public)
+}
+
 /// Makes a key pair: the public half, and the private half as PEM.
 ///
 /// # Errors

@@ -279,6 +279,62 @@ fn rotating_makes_the_next_pair_and_deletes_nothing() {
 }
 
 #[test]
+fn a_pair_of_profile_2_is_made_entered_and_missed_when_half_of_it_is_lost() {
+    let site = Site::new();
+    let pair = ["rotate", READER, "--purpose", "encryption", "--from", "now", "--ml-kem"];
+    let rotated = site.json(&pair);
+    let keys: Vec<PathBuf> = rotated["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| site.path("").join(key.as_str().unwrap()))
+        .collect();
+    let (beside, own): (Vec<_>, Vec<_>) = keys
+        .iter()
+        .partition(|key| key.to_str().unwrap().ends_with("encryption-2.ml-kem.key.pem"));
+    assert!(!own.is_empty() && own.len() == beside.len(), "{keys:?}");
+    assert!(keys.iter().all(|key| mode(key) == 0o600));
+
+    let today = viereck_routing::day_in_berlin(jiff::Timestamp::now());
+    let tables = viereck::routes::load(&site.path("table"), today).unwrap().tables;
+    let reader = READER.parse().unwrap();
+    let sealable = tables.sealable_key(&reader, &reader, jiff::Timestamp::now()).unwrap();
+    assert_eq!(sealable.certificate().sha256().to_string(), rotated["sha256"]);
+    assert_eq!(sealable.profile(), viereck_routing::Profile::P2);
+    assert_eq!(site.findings(&[]), (0, vec![]));
+
+    fs::rename(beside[0], site.path("elsewhere")).unwrap();
+    assert_eq!(site.findings(&[]), (4, vec!["key-missing".to_owned()]));
+    fs::rename(site.path("elsewhere"), beside[0]).unwrap();
+    // the next key is an ordinary one again
+    site.json(&["rotate", READER, "--purpose", "encryption", "--from", "now"]);
+    assert_eq!(site.findings(&[]), (0, vec![]));
+
+    for wrong in [
+        [
+            "rotate",
+            "gw-sh-2",
+            "--purpose",
+            "signing",
+            "--ml-kem",
+            "--algorithm",
+            "ec-p256",
+        ],
+        [
+            "rotate",
+            READER,
+            "--purpose",
+            "encryption",
+            "--ml-kem",
+            "--algorithm",
+            "rsa-3072",
+        ],
+    ] {
+        assert_refused(&site.keys(&wrong), 2, "ml-kem-needs-ec");
+    }
+}
+
+#[test]
 fn a_lost_key_and_a_certificate_that_ends_are_findings() {
     let site = Site::new();
     let key = site.path("keys/gw-sh-2").join(IN_FOLDER).join("encryption-1.key.pem");
@@ -317,15 +373,22 @@ fn a_request_is_made_certified_and_imported() {
         "anchors-configured",
     );
 
-    let made = site.json(&["csr", READER, "--purpose", "encryption", "--out", "request.pem"]);
+    let request = [
+        "csr",
+        READER,
+        "--purpose",
+        "encryption",
+        "--ml-kem",
+        "--out",
+        "request.pem",
+    ];
+    let made = site.json(&request);
     assert_eq!(made["number"], 2);
-    assert_refused(
-        &site.keys(&["csr", READER, "--purpose", "encryption", "--out", "request.pem"]),
-        8,
-        "file-exists",
-    );
-    let left = site.path("keys/gw-sh-2").join(IN_FOLDER).join("encryption-3.key.pem");
-    assert!(!left.exists(), "a key without its request is taken back");
+    assert_refused(&site.keys(&request), 8, "file-exists");
+    for left in ["encryption-3.key.pem", "encryption-3.ml-kem.key.pem"] {
+        let left = site.path("keys/gw-sh-2").join(IN_FOLDER).join(left);
+        assert!(!left.exists(), "a key without its request is taken back");
+    }
     let request = fs::read_to_string(site.path("request.pem")).unwrap();
     let key = site.key_of(&made);
     asserts_request(&request, READER, &key);
@@ -372,6 +435,13 @@ fn a_request_is_made_certified_and_imported() {
     let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
     assert_eq!(imported["certificate"], format!("{IN_FOLDER}/encryption-2.pem"));
     assert_refused(&import("issued.pem", &issued, &[]), 8, "certificate-exists");
+    let today = viereck_routing::day_in_berlin(jiff::Timestamp::now());
+    let tables = viereck::routes::load(&site.path("table"), today).unwrap().tables;
+    let (reader, sha256) = (READER.parse().unwrap(), imported["sha256"].as_str().unwrap());
+    assert!(
+        tables.ml_kem_key(&reader, &sha256.parse().unwrap()).is_some(),
+        "the key beside it is entered with it"
+    );
     assert_eq!(site.findings(&[]), (0, vec![]));
 
     let other = site.json(&["csr", READER, "--purpose", "encryption"]);

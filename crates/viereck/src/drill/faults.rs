@@ -6,6 +6,7 @@ mod clocks;
 mod disks;
 mod fachverfahren;
 mod journals;
+mod keys;
 mod lines;
 mod pages;
 mod poison;
@@ -50,6 +51,7 @@ impl Stage {
             Fault::Fachverfahren(trouble) => fachverfahren::misbehave(self, trouble, arranged).await,
             Fault::Poison(poison) => poison::publish(self, poison, arranged).await,
             Fault::JournalServer => journals::kill(self, arranged).await,
+            Fault::Keys(rotation) => keys::rotate(self, rotation, arranged).await,
             Fault::Certificate => certificate::renew(self, strike.step, arranged).await,
             Fault::Table(Change::Good) => tables::good(self, arranged).await,
             Fault::Table(Change::Broken) => tables::broken(self, arranged).await,

@@ -146,6 +146,17 @@ pub(super) enum Change {
     Move,
 }
 
+/// Which keys are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rotation {
+    /// Those with which gateways and the broker sign.
+    Signing,
+    /// Those for which messages are sealed.
+    Encryption,
+    /// Those for which messages are sealed, to profile 2 and back.
+    Profile,
+}
+
 /// What breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -175,6 +186,8 @@ pub(super) enum Fault {
     Poison(Poison),
     /// The sender's certificate is renewed.
     Certificate,
+    /// Keys are changed as planned.
+    Keys(Rotation),
     /// The routing table.
     Table(Change),
 }
@@ -238,6 +251,9 @@ impl Fault {
             Fault::Poison(Poison::BadSignature) => "poison-signature".to_owned(),
             Fault::Poison(Poison::Replay) => "replay".to_owned(),
             Fault::Certificate => "certificate-expired".to_owned(),
+            Fault::Keys(Rotation::Signing) => "signing-keys-rotated".to_owned(),
+            Fault::Keys(Rotation::Encryption) => "encryption-keys-rotated".to_owned(),
+            Fault::Keys(Rotation::Profile) => "profile-changed".to_owned(),
             Fault::Table(Change::Good) => "table-changed".to_owned(),
             Fault::Table(Change::Broken) => "table-broken".to_owned(),
             Fault::Table(Change::Move) => "behoerde-moved".to_owned(),
@@ -309,6 +325,16 @@ impl Fault {
                 "Envelopes that have ended are published once more, octet for octet.".to_owned()
             }
             Fault::Certificate => "The sender's certificate runs out, and is renewed after a while.".to_owned(),
+            Fault::Keys(Rotation::Signing) => {
+                "Sender, broker and receiver get the next key to sign with (SIGHUP).".to_owned()
+            }
+            Fault::Keys(Rotation::Encryption) => {
+                "A Behörde and a portal get the next key to read with (SIGHUP).".to_owned()
+            }
+            Fault::Keys(Rotation::Profile) => {
+                "A Behörde and a portal change to profile 2, the Behörde takes nothing else, and back (SIGHUP)."
+                    .to_owned()
+            }
             Fault::Table(Change::Good) => "A municipality gets another Behörde (SIGHUP).".to_owned(),
             Fault::Table(Change::Broken) => {
                 "A table that does not load (SIGHUP): the old one stays in force.".to_owned()
@@ -334,6 +360,7 @@ impl Fault {
             Fault::JournalServer => &[Step::Promise, Step::Relay, Step::Take, Step::HandOver],
             Fault::Poison(_) => &[Step::Relay],
             Fault::Certificate => &[Step::Publish, Step::Relay],
+            Fault::Keys(_) => &[Step::Publish, Step::Relay, Step::Take, Step::HandOver],
             Fault::Table(Change::Good | Change::Broken) => &[Step::Promise, Step::Relay],
             Fault::Table(Change::Move) => &[Step::Relay],
         }
@@ -343,7 +370,7 @@ impl Fault {
     pub(super) fn needs(self) -> &'static [Need] {
         match self {
             Fault::Kill(Role::Sender) | Fault::Freeze(Role::Sender) | Fault::Fachverfahren(_) => &[],
-            Fault::Table(Change::Good | Change::Broken) => &[],
+            Fault::Table(Change::Good | Change::Broken) | Fault::Keys(_) => &[],
             Fault::Kill(_) | Fault::Freeze(_) => &[Need::Processes],
             Fault::Cut(_) | Fault::Slow(_) | Fault::Poison(_) | Fault::Certificate | Fault::Table(Change::Move) => {
                 &[Need::RabbitMq]
@@ -396,6 +423,7 @@ pub(super) fn faults() -> Vec<Fault> {
     faults.extend([Poison::Garbage, Poison::BadSignature, Poison::Replay].map(Fault::Poison));
     faults.extend([Change::Good, Change::Broken, Change::Move].map(Fault::Table));
     faults.extend([Fault::Certificate, Fault::JournalServer]);
+    faults.extend([Rotation::Signing, Rotation::Encryption, Rotation::Profile].map(Fault::Keys));
     let nodes = [
         NodeFault::KillLeader,
         NodeFault::KillFollower,

@@ -5,12 +5,18 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use crate::demo::applications::EINBUERGERUNG;
 use crate::demo::site::{RECEIVER_NW, RECEIVER_SH};
 use crate::failure::{Exit, Failure};
 
 /// Where the Behörde stands that moves.
 const MOVING: &str = "laender/01-schleswig-holstein/behoerden/01054-nordfriesland.toml";
+/// Its key.
+pub(super) const MOVING_BEHOERDE: &str = "wgb:010540880000";
+/// How its entry begins.
+const ENTRY: &str = "[\"wgb:010540880000\"]\n";
 /// The clients of the sender gateway.
 const CLIENTS: &str = "laender/01-schleswig-holstein/clients.toml";
 /// Who decides on Wohngeld.
@@ -52,6 +58,19 @@ pub(super) fn move_behoerde(table: &Path, back: bool) -> Result<(), Failure> {
 pub(super) fn change_competence(table: &Path, back: bool) -> Result<(), Failure> {
     let [from, to] = if back { [KIEL[1], KIEL[0]] } else { KIEL };
     replace(&table.join(COMPETENCES), from, to)
+}
+
+/// Says from when on the Behörde that moves takes profile 2 only, or takes that back.
+pub(super) fn raise_profile(table: &Path, from: Option<Timestamp>) -> Result<(), Failure> {
+    edit(&table.join(MOVING), |text| {
+        let kept = text.lines().filter(|line| !line.starts_with("lowest_profile"));
+        let text: String = kept.flat_map(|line| [line, "\n"]).collect();
+        let raised = match from {
+            Some(from) => format!("{ENTRY}lowest_profile = 2\nlowest_profile_from = {from:.0}\n"),
+            None => ENTRY.to_owned(),
+        };
+        text.contains(ENTRY).then(|| text.replace(ENTRY, &raised))
+    })
 }
 
 /// Breaks the table so that it does not load, or mends it.
@@ -99,7 +118,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::prepare_changed(folder.path(), widen).unwrap();
         let table = site.table();
-        let today = viereck_routing::day_in_berlin(jiff::Timestamp::now());
+        let today = viereck_routing::day_in_berlin(Timestamp::now());
         let loads = || crate::routes::load(&table, today).is_ok();
         for change in [move_behoerde, change_competence] {
             for back in [false, true] {
@@ -107,6 +126,10 @@ mod tests {
                 assert!(loads());
             }
         }
+        raise_profile(&table, Some(Timestamp::now())).unwrap();
+        assert!(!loads(), "its key has no ML-KEM key beside it");
+        raise_profile(&table, None).unwrap();
+        assert!(loads());
         break_table(&table, false).unwrap();
         assert!(!loads());
         break_table(&table, true).unwrap();

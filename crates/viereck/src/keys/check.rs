@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use viereck_gateway::NEEDED_DAYS;
-use viereck_routing::{Purpose, Standing};
+use viereck_routing::{MlKemKey, Purpose, Standing};
 
 use super::stock::{Lists, Place, Stock, days_left};
 use crate::failure::{Exit, Failure};
@@ -183,6 +183,26 @@ fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
                 .certificate_of(file)
                 .is_some_and(|pin| pin.certificate.sha256() == in_use)
         });
+        let beside = of_holder().find(|file| {
+            stock
+                .certificate_of(file)
+                .is_some_and(|pin| pin.certificate.sha256() == in_use)
+        });
+        if let Some(file) = beside
+            && let Ok(holder) = holder.parse()
+            && let Some(entered) = stock.tables.ml_kem_key(&holder, &in_use)
+            && let Some((code, sentence)) = ml_kem_fault(&stock.ml_kem_beside(file), entered)
+        {
+            told.push(Told {
+                code,
+                severity: Severity::Finding,
+                subject: subject.clone(),
+                sentence,
+                next_step: "Bring the key here from where it was made; what is sealed in profile 2 cannot be opened \
+                            without it."
+                    .to_owned(),
+            });
+        }
         if !has_key {
             told.push(Told {
                 code: "key-missing",
@@ -192,6 +212,18 @@ fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
                 next_step: "Bring the key here from where it was made; a lost key needs a new certificate.".to_owned(),
             });
         }
+    }
+}
+
+/// What is wrong with the private half of an ML-KEM key that is entered in the table.
+fn ml_kem_fault(found: &Result<Option<MlKemKey>, Failure>, entered: &MlKemKey) -> Option<(&'static str, String)> {
+    match found {
+        Err(failure) => Some((failure.code, failure.sentence.clone())),
+        Ok(Some(key)) if key == entered => None,
+        Ok(_) => Some((
+            "key-missing",
+            "No ML-KEM key beside its key belongs to the one in the table.".to_owned(),
+        )),
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Csr {
     /// The kind of the key
     #[arg(long, value_enum, default_value_t)]
     algorithm: Algorithm,
+    /// An ML-KEM-768 key beside an EC key for encryption; `keys import` enters it with the certificate
+    #[arg(long)]
+    ml_kem: bool,
     #[command(flatten)]
     place: Place,
     /// One JSON document
@@ -36,7 +39,7 @@ pub struct Csr {
 
 pub(super) fn run(args: &Csr) -> Result<(), Failure> {
     let stock = args.place.stock(Timestamp::now())?;
-    let (number, places) = make::places(&stock, &args.holder, args.purpose)?;
+    let (number, mut places) = make::places(&stock, &args.holder, args.purpose)?;
     let failed = |error: rcgen::Error| {
         let sentence = format!("Cannot make a request for {}: {error}.", args.holder);
         Failure::new(Exit::Unexpected, "key-failed", sentence)
@@ -48,7 +51,16 @@ pub(super) fn run(args: &Csr) -> Result<(), Failure> {
         .and_then(|request| request.pem())
         .map_err(failed)?;
     let pem = make::protected(&key.serialize_pem(), stock.passphrase.as_ref())?;
+    let ml_kem = match args.ml_kem {
+        true => Some(make::beside(&stock, args.purpose, args.algorithm)?),
+        false => None,
+    };
     make::write_keys(&pem, &places)?;
+    if let Some(pair) = &ml_kem {
+        let beside: Vec<PathBuf> = places.iter().map(|place| make::of_ml_kem(place)).collect();
+        make::write_keys(&pair.private, &beside).inspect_err(|_| make::take_back(&places))?;
+        places.extend(beside);
+    }
     if let Some(out) = &args.out
         && let Err(failure) = make::write_new(out, request.as_bytes(), 0o644)
     {

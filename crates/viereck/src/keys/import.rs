@@ -75,6 +75,7 @@ pub(super) fn run(args: &Import) -> Result<(), Failure> {
         let sentence = format!("It ended at {:.0}.", certificate.valid_until());
         return Err(Failure::new(Exit::Findings, "certificate-expired", sentence).help("Ask for a new one."));
     }
+    let ml_kem = stock.ml_kem_beside(file)?;
     let pem = pem_of(&certificate);
     let entry = Entry {
         holder,
@@ -88,6 +89,7 @@ pub(super) fn run(args: &Import) -> Result<(), Failure> {
             .max(certificate.valid_from()),
         until: certificate.valid_until(),
         subject: args.accept_subject.then(|| certificate.subject()),
+        ml_kem: ml_kem.as_ref(),
     };
     let entered = make::enter(&args.place.table, &entry, now)?;
     if args.json {

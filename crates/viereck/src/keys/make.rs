@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose};
+use viereck_envelope::new_ml_kem_key;
 use viereck_gateway::key_files::Passphrase;
-use viereck_routing::{Digest, Purpose, day_in_berlin};
+use viereck_routing::{Digest, MlKemKey, Purpose, day_in_berlin};
 use zeroize::Zeroizing;
 
+use super::new::Algorithm;
 use super::stock::Stock;
 use crate::failure::{Exit, Failure};
 use crate::routes;
@@ -114,6 +116,47 @@ pub(super) struct Entry<'a> {
     pub(super) until: Timestamp,
     /// The distinguished name, where it does not bear the holder's identifier.
     pub(super) subject: Option<&'a str>,
+    /// The key of profile 2 beside it.
+    pub(super) ml_kem: Option<&'a MlKemKey>,
+}
+
+/// An ML-KEM key that is to stand beside another one.
+pub(super) struct Beside {
+    pub(super) public: MlKemKey,
+    /// As it is written.
+    pub(super) private: Zeroizing<String>,
+}
+
+/// Makes the ML-KEM key that stands beside an EC key for encryption.
+///
+/// # Errors
+/// `ml-kem-needs-ec` (usage) beside any other key.
+pub(super) fn beside(stock: &Stock, purpose: Purpose, algorithm: Algorithm) -> Result<Beside, Failure> {
+    if purpose != Purpose::Encryption || algorithm != Algorithm::EcP256 {
+        return Err(ml_kem_needs_ec());
+    }
+    let (public, private) = new_ml_kem_key().map_err(|error| {
+        let sentence = format!("An ML-KEM key cannot be made: {error}.");
+        Failure::new(Exit::Unexpected, "key-failed", sentence)
+    })?;
+    let private = protected(&private, stock.passphrase.as_ref())?;
+    Ok(Beside { public, private })
+}
+
+pub(super) fn ml_kem_needs_ec() -> Failure {
+    let sentence = "An ML-KEM key stands only beside an EC key for encryption: both together agree on one key.";
+    Failure::new(Exit::Usage, "ml-kem-needs-ec", sentence).help("Leave out --ml-kem, or --algorithm and signing.")
+}
+
+/// Where the ML-KEM key lies that stands beside the key in this file.
+pub(super) fn of_ml_kem(key: &Path) -> PathBuf {
+    let name = key.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    key.with_file_name(name.replace(".key.pem", ".ml-kem.key.pem"))
+}
+
+/// An instant as certificates have it.
+pub(super) fn instant(at: Timestamp) -> time::OffsetDateTime {
+    time::OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(at.as_second())
 }
 
 /// Puts a certificate into the table's folder and index. The file below `certificates/`.
@@ -131,19 +174,31 @@ pub(super) fn enter(table: &Path, entry: &Entry<'_>, now: Timestamp) -> Result<S
         .map(|subject| format!("subject = {subject:?}\n"))
         .unwrap_or_default();
     let (from, until, sha256) = (entry.from, entry.until, entry.sha256);
+    let beside = format!("{}/{purpose}-{}.ml-kem.pem", holder.replace(':', "-"), entry.number);
+    let ml_kem = entry.ml_kem.map(|key| {
+        let sha256 = key.sha256();
+        format!("ml_kem = \"{beside}\"\nml_kem_sha256 = \"{sha256}\"\n")
+    });
+    let ml_kem = ml_kem.unwrap_or_default();
     let after = format!(
-        "{}\n\n[[certificate]]\nid = \"{holder}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n{subject}\
+        "{}\n\n[[certificate]]\nid = \"{holder}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n{subject}{ml_kem}\
          from = {from:.0}\nuntil = {until:.0}\nsha256 = \"{sha256}\"\n",
         before.trim_end()
     );
     let path = certificates.join(&file);
     write_new(&path, entry.pem.as_bytes(), 0o644)?;
+    let mut written = vec![path];
+    if let Some(key) = entry.ml_kem {
+        let path = certificates.join(&beside);
+        write_new(&path, key.to_pem().as_bytes(), 0o644).inspect_err(|_| take_back(&written))?;
+        written.push(path);
+    }
     let entered = replace(&index, &after).and_then(|()| routes::load(table, day_in_berlin(now)));
     match entered {
         Ok(_) => Ok(file),
         Err(failure) => {
             replace(&index, &before)?;
-            take_back([&path]);
+            take_back(&written);
             Err(failure)
         }
     }

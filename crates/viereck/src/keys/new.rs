@@ -173,8 +173,7 @@ fn protected(
     now: Timestamp,
 ) -> Result<Made, Failure> {
     if wanted.ml_kem && wanted.algorithm != Algorithm::EcP256 {
-        let sentence = "An ML-KEM key stands only beside an EC key: both together agree on one key.";
-        return Err(Failure::new(Exit::Usage, "ml-kem-needs-ec", sentence).help("Leave out --algorithm, or --ml-kem."));
+        return Err(make::ml_kem_needs_ec());
     }
     let certificates = table.join("certificates");
     for taken in [&certificates, &out.to_owned()] {

@@ -3,16 +3,18 @@
 //! For tests and trials, as `keys new`: where the table names anchors, keys are certified by an authority. Nothing is
 //! deleted; the command says from when on the key before is needed by nobody.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use viereck_routing::{Digest, Purpose};
 
 use super::check::not_needed_from;
 use super::make::{self, Entry};
 use super::new::Algorithm;
-use super::stock::Place;
+use super::stock::{Place, Stock};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -34,6 +36,9 @@ pub struct Rotate {
     /// The kind of the key
     #[arg(long, value_enum, default_value_t)]
     algorithm: Algorithm,
+    /// An ML-KEM-768 key beside an EC key for encryption: messages for it are sealed in profile 2
+    #[arg(long)]
+    ml_kem: bool,
     #[command(flatten)]
     place: Place,
     /// One JSON document
@@ -58,6 +63,28 @@ fn begin(text: &str) -> Result<Begin, String> {
     }
 }
 
+/// The next pair of a holder.
+pub(crate) struct Next<'a> {
+    pub(crate) holder: &'a str,
+    pub(crate) purpose: Purpose,
+    pub(crate) algorithm: Algorithm,
+    /// Whether an ML-KEM key stands beside it.
+    pub(crate) ml_kem: bool,
+    /// From when on it counts; whole seconds are entered in the table.
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+/// What was made and entered.
+pub(crate) struct Entered {
+    number: u32,
+    keys: Vec<PathBuf>,
+    certificate: String,
+    sha256: Digest,
+    from: Timestamp,
+    until: Timestamp,
+}
+
 pub(super) fn run(args: &Rotate) -> Result<(), Failure> {
     let now = Timestamp::now();
     let stock = args.place.stock(now)?;
@@ -68,7 +95,7 @@ pub(super) fn run(args: &Rotate) -> Result<(), Failure> {
     }
     let invalid = |_| Failure::new(Exit::Usage, "days-invalid", "The validity would leave the calendar.");
     let today = TimeZone::UTC.to_datetime(now).date();
-    let midnight = |day: Date| TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight()));
+    let midnight = |day: Date| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0));
     let (from, first) = match args.from {
         Some(Begin::Now) => (now, today),
         Some(Begin::Day(day)) => (midnight(day).map_err(invalid)?, day),
@@ -78,43 +105,81 @@ pub(super) fn run(args: &Rotate) -> Result<(), Failure> {
         }
     };
     let last = first.checked_add(i64::from(args.days).days()).map_err(invalid)?;
-    let until = midnight(last).map_err(invalid)?;
-    let (number, places) = make::places(&stock, &args.holder, args.purpose)?;
-
-    let failed = |error: rcgen::Error| {
-        let sentence = format!("Cannot make a certificate for {}: {error}.", args.holder);
-        Failure::new(Exit::Unexpected, "key-failed", sentence)
-    };
-    let key = args.algorithm.generate().map_err(failed)?;
-    let day = |day: Date| rcgen::date_time_ymd(day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs());
-    let mut params = make::params(&args.holder, args.purpose, &key);
-    (params.not_before, params.not_after) = (day(first.yesterday().map_err(invalid)?), day(last));
-    let certificate = params.self_signed(&key).map_err(failed)?;
-    let pem = make::protected(&key.serialize_pem(), stock.passphrase.as_ref())?;
-    make::write_keys(&pem, &places)?;
-    let entry = Entry {
+    let next = Next {
         holder: &args.holder,
         purpose: args.purpose,
-        number,
-        pem: &certificate.pem(),
-        sha256: Digest::of(certificate.der()),
-        // whole seconds, as the table writes them
-        from: Timestamp::from_second(from.as_second()).unwrap_or(from),
-        until,
-        subject: None,
+        algorithm: args.algorithm,
+        ml_kem: args.ml_kem,
+        from,
+        until: midnight(last).map_err(invalid)?,
     };
-    let entered = make::enter(&args.place.table, &entry, now).inspect_err(|_| make::take_back(&places))?;
-    let destroy = not_needed_from(args.purpose, entry.from);
+    let entered = enter(&stock, &next, now)?;
+    let destroy = not_needed_from(args.purpose, entered.from);
+    let Entered {
+        certificate,
+        from,
+        until,
+        ..
+    } = &entered;
     if args.json {
         return output::json(&serde_json::json!({
-            "holder": args.holder, "purpose": args.purpose.as_str(), "number": number, "keys": places,
-            "certificate": entered, "sha256": entry.sha256, "from": entry.from, "until": until,
+            "holder": args.holder, "purpose": args.purpose.as_str(), "number": entered.number, "keys": entered.keys,
+            "certificate": certificate, "sha256": entered.sha256, "from": from, "until": until,
             "previousNeededUntil": destroy,
         }));
     }
     output::text(&format!(
-        "{} ({}): {entered} counts from {:.0} until {until:.0}\n\
+        "{} ({}): {certificate} counts from {from:.0} until {until:.0}\n\
          release the table, and send SIGHUP to the processes; the key before is needed until {destroy:.0}\n",
-        args.holder, args.purpose, entry.from
+        args.holder, args.purpose
     ))
+}
+
+/// Makes the next pair with a certificate that signs itself, and enters it. What failed has changed nothing.
+pub(crate) fn enter(stock: &Stock, next: &Next<'_>, now: Timestamp) -> Result<Entered, Failure> {
+    let (number, places) = make::places(stock, next.holder, next.purpose)?;
+    let failed = |error: rcgen::Error| {
+        let sentence = format!("Cannot make a certificate for {}: {error}.", next.holder);
+        Failure::new(Exit::Unexpected, "key-failed", sentence)
+    };
+    let key = next.algorithm.generate().map_err(failed)?;
+    // whole seconds, as the table and certificates write them; a clock that is behind may use it at once
+    let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
+    let (from, until) = (whole(next.from), whole(next.until));
+    let mut params = make::params(next.holder, next.purpose, &key);
+    params.not_before = make::instant(from - SignedDuration::from_hours(24));
+    params.not_after = make::instant(until);
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    let pem = make::protected(&key.serialize_pem(), stock.passphrase.as_ref())?;
+    let ml_kem = match next.ml_kem {
+        true => Some(make::beside(stock, next.purpose, next.algorithm)?),
+        false => None,
+    };
+    let mut keys = places.clone();
+    make::write_keys(&pem, &places)?;
+    if let Some(pair) = &ml_kem {
+        let places: Vec<PathBuf> = places.iter().map(|place| make::of_ml_kem(place)).collect();
+        make::write_keys(&pair.private, &places).inspect_err(|_| make::take_back(&keys))?;
+        keys.extend(places);
+    }
+    let entry = Entry {
+        holder: next.holder,
+        purpose: next.purpose,
+        number,
+        pem: &certificate.pem(),
+        sha256: Digest::of(certificate.der()),
+        from,
+        until,
+        subject: None,
+        ml_kem: ml_kem.as_ref().map(|pair| &pair.public),
+    };
+    let certificate = make::enter(&stock.table, &entry, now).inspect_err(|_| make::take_back(&keys))?;
+    Ok(Entered {
+        number,
+        keys,
+        certificate,
+        sha256: entry.sha256,
+        from,
+        until,
+    })
 }

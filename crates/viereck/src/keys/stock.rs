@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 use rcgen::{KeyPair, PublicKeyData};
+use viereck_envelope::ml_kem_key_of;
 use viereck_gateway::folder_of;
 use viereck_gateway::key_files::{Passphrase, read_key};
-use viereck_routing::{CustodianId, Digest, PinnedCertificate, Purpose, Tables, day_in_berlin};
+use viereck_routing::{CustodianId, Digest, MlKemKey, PinnedCertificate, Purpose, Tables, day_in_berlin};
 use zeroize::Zeroizing;
 
+use super::make;
 use crate::config::{self, key_file};
 use crate::failure::{Exit, Failure};
 use crate::{revocation, routes};
@@ -56,7 +58,7 @@ pub(super) struct Readable {
 }
 
 /// The table, and what lies in the folder.
-pub(super) struct Stock {
+pub(crate) struct Stock {
     pub(super) tables: Tables,
     pub(super) files: Vec<KeyFile>,
     pub(super) passphrase: Option<Passphrase>,
@@ -74,11 +76,21 @@ pub(super) enum Lists {
 }
 
 impl Place {
+    /// A table and the keys beside it, none of them encrypted.
+    pub(crate) fn of(table: PathBuf, keys: PathBuf) -> Self {
+        Self {
+            table,
+            keys,
+            passphrase_file: None,
+            revocation: None,
+        }
+    }
+
     /// Loads the table and reads every key.
     ///
     /// # Errors
     /// The table does not load, the folder is not there, or the passphrase cannot be read.
-    pub(super) fn stock(&self, now: Timestamp) -> Result<Stock, Failure> {
+    pub(crate) fn stock(&self, now: Timestamp) -> Result<Stock, Failure> {
         let settings = config::Keys {
             passphrase_file: self.passphrase_file.clone(),
             ..config::Keys::default()
@@ -194,6 +206,22 @@ impl Stock {
             (Purpose::Encryption, Lists::NotAsked) => self.tables.encryption_certificate(&holder.parse().ok()?, now)?,
         };
         Some(certificate.sha256())
+    }
+
+    /// The public half of the ML-KEM key that lies beside a key, if one does.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no such key.
+    pub(super) fn ml_kem_beside(&self, file: &KeyFile) -> Result<Option<MlKemKey>, Failure> {
+        let path = make::of_ml_kem(&file.path);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let pem = read_key(&path, self.passphrase.as_ref()).map_err(|error| key_file(&error))?;
+        ml_kem_key_of(&pem).map(Some).map_err(|error| {
+            let sentence = format!("{} cannot be used: {error}.", path.display());
+            Failure::new(Exit::Findings, error.code(), sentence).help("An ML-KEM-768 key in PKCS#8 is expected.")
+        })
     }
 
     /// When a successor of this certificate began to be used, if that has happened by `now`.

@@ -26,12 +26,8 @@ pub(crate) fn worn(config: &Config, now: Timestamp) -> Result<Vec<Worn>, Failure
     let mut worn = Vec::new();
     for gateway in &config.gateways {
         // the folder bears the gateway's name; above it lie those of all
-        let place = Place {
-            table: config.table.clone(),
-            keys: gateway.keys.parent().map(PathBuf::from).unwrap_or_default(),
-            passphrase_file: None,
-            revocation: None,
-        };
+        let keys = gateway.keys.parent().map(PathBuf::from).unwrap_or_default();
+        let place = Place::of(config.table.clone(), keys);
         let stock = place.stock_with(config.passphrase()?, now)?;
         let own = stock
             .files
