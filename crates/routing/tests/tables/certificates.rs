@@ -278,7 +278,7 @@ fn whoever_takes_profile_2_only_needs_an_ml_kem_key() {
         "lowest_profile = 2\nlowest_profile_from = 2027-03-01",
         Fixture::certified(),
     );
-    let sentence = warned.findings().iter().next().unwrap().sentence(Lang::En);
+    let sentence = warned.findings().first().unwrap().sentence(Lang::En);
     assert!(sentence.contains("from 2027-03-01 on"), "{sentence}");
 
     let tables = |more: &str| {
