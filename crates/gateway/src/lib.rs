@@ -17,6 +17,8 @@
 mod config;
 mod custody;
 mod deliver;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod http;
 pub mod key_files;
@@ -41,6 +43,7 @@ pub use custody::{Inbox, Outbox, Receipts};
 pub use deliver::adapter::AdapterError;
 pub use deliver::backlog::{Backlog, Backlogs};
 pub use deliver::health::Breaker;
+pub use deliver::message::as_files;
 pub use http::access::AccessError;
 pub use http::oauth::OauthError;
 pub use http::serve::{Bounds, Listening, serve};
