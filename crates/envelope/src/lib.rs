@@ -7,6 +7,7 @@
 //! - [`verify`]: received bytes become a [`VerifiedEnvelope`] or are [`Refused`]. Nothing else makes one.
 //! - [`open`]: a verified envelope becomes an [`OpenedEnvelope`] with its files. Nothing else makes one.
 //! - [`inspect`]: what an unverified document claims, as text for people.
+//! - [`check_spelling`]: whether a document is in the one spelling that is taken; [`canonicalize`] brings any XML into it.
 //! - [`seal_batch`], [`verify_batch`]: custody [`Event`]s in a signed Merkle tree; [`verify_event`] proves one alone.
 //! - [`ReplyTokenKey`]: what a gateway seals for itself, so that a decision finds its mailbox.
 //!
@@ -50,3 +51,5 @@ pub use refusal::Refused;
 pub use seal::{Draft, SealError, SealedEnvelope, seal, seal_keeping};
 pub use token::{ReplyChannel, ReplyToken, ReplyTokenKey, TokenRefused};
 pub use verify::{VerifiedEnvelope, verify};
+pub use xml::canonical::{Uncanonical, canonicalize};
+pub use xml::check_spelling;

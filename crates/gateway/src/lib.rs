@@ -41,6 +41,7 @@ pub use custody::{Inbox, Outbox, Receipts};
 pub use deliver::adapter::AdapterError;
 pub use deliver::backlog::{Backlog, Backlogs};
 pub use deliver::health::Breaker;
+pub use deliver::message::as_files;
 pub use http::access::AccessError;
 pub use http::oauth::OauthError;
 pub use http::serve::{Bounds, Listening, serve};

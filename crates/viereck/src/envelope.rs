@@ -1,7 +1,9 @@
-//! `viereck envelope seal`, `verify` and `inspect`: envelopes in files, for tests and for support.
+//! `viereck envelope …`: envelopes in files, for tests, for support, and for whoever builds them with other tools.
 //!
-//! Nothing here knows the wire format: sealing and verifying are the envelope crate's, exactly as gateways and brokers
-//! use them. `inspect` shows what a file claims and says that nobody verified it.
+//! Nothing here knows the wire format: sealing, verifying, opening and canonicalising are the envelope crate's, exactly
+//! as gateways and brokers use them. `inspect` shows what a file claims and says that nobody verified it.
+
+mod open;
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use clap::{Args, Subcommand};
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 use viereck_envelope::{
-    Content, Draft, File, MessageType, Pins, Refused, Role, Signer, VerifiedEnvelope, seal, verify,
+    Content, Draft, File, MessageType, Pins, Refused, Role, Signer, Uncanonical, VerifiedEnvelope, seal, verify,
 };
 use viereck_routing::{
     BehoerdeId, CaseId, Certificate, Digest, EncryptionKey, Environment, GatewayId, Kind, LeistungId, MessageId,
@@ -27,8 +29,12 @@ pub enum Command {
     Seal(Box<Seal>),
     /// Say whether an envelope is genuine
     Verify(Verify),
+    /// Verify an envelope and decrypt it into a new folder
+    Open(open::Open),
     /// Show what a file claims to be; nothing of it is verified
     Inspect(Inspect),
+    /// Write the exclusive-canonical form of any XML document, or of one element of it, to stdout
+    Canonicalize(Canonicalize),
 }
 
 /// `viereck envelope seal`.
@@ -121,12 +127,23 @@ pub struct Inspect {
     json: bool,
 }
 
+/// `viereck envelope canonicalize`.
+#[derive(Debug, Args)]
+pub struct Canonicalize {
+    /// The XML document
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Only the element whose attribute Id is this
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+}
+
 /// Runs `viereck envelope …`.
 pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Seal(args) => output::octets(&sealed(args, Timestamp::now())?),
         Command::Verify(args) => {
-            let outcome = verified(args)?;
+            let outcome = verified(&args.file, &args.certificate, args.environment)?;
             if args.json {
                 output::json(&verdict(&outcome))?;
             } else if let Ok(envelope) = &outcome {
@@ -134,7 +151,9 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             }
             outcome.map(drop).map_err(|refused| refusal(&args.file, refused))
         }
+        Command::Open(args) => open::run(args),
         Command::Inspect(args) => inspect(args),
+        Command::Canonicalize(args) => canonicalize(args),
     }
 }
 
@@ -193,12 +212,17 @@ fn reader_key(args: &Seal) -> Result<EncryptionKey, Failure> {
     let Some(path) = &args.reader_ml_kem else {
         return Ok(EncryptionKey::classical(certificate));
     };
-    let refuse = |sentence: String| {
-        Failure::new(Exit::Findings, "ml-kem-invalid", sentence)
-            .help("Expected is an ML-KEM-768 key as PEM `PUBLIC KEY`, beside a certificate with an ECDSA P-256 key.")
-    };
-    let ml_kem = MlKemKey::from_pem(&text(path)?).map_err(|error| refuse(format!("{} is {error}.", path.display())))?;
-    EncryptionKey::hybrid(certificate, ml_kem).map_err(|error| refuse(format!("{}: {error}.", path.display())))
+    EncryptionKey::hybrid(certificate, ml_kem(path)?)
+        .map_err(|error| not_ml_kem(format!("{}: {error}.", path.display())))
+}
+
+fn ml_kem(path: &Path) -> Result<MlKemKey, Failure> {
+    MlKemKey::from_pem(&text(path)?).map_err(|error| not_ml_kem(format!("{} is {error}.", path.display())))
+}
+
+fn not_ml_kem(sentence: String) -> Failure {
+    Failure::new(Exit::Findings, "ml-kem-invalid", sentence)
+        .help("Expected is an ML-KEM-768 key as PEM `PUBLIC KEY`, beside a certificate with an ECDSA P-256 key.")
 }
 
 fn file(role: Role, path: &Path) -> Result<File, Failure> {
@@ -234,9 +258,13 @@ impl Pins for Named {
     }
 }
 
-fn verified(args: &Verify) -> Result<Result<VerifiedEnvelope, Refused>, Failure> {
-    let pins = Named(certificate(&args.certificate)?);
-    Ok(verify(octets(&args.file)?, &pins, args.environment, Timestamp::now()))
+fn verified(
+    file: &Path,
+    signer: &Path,
+    environment: Environment,
+) -> Result<Result<VerifiedEnvelope, Refused>, Failure> {
+    let pins = Named(certificate(signer)?);
+    Ok(verify(octets(file)?, &pins, environment, Timestamp::now()))
 }
 
 fn inspect(args: &Inspect) -> Result<(), Failure> {
@@ -257,6 +285,23 @@ fn inspect(args: &Inspect) -> Result<(), Failure> {
         text.push_str(&format!("{name:<18} {value}\n"));
     }
     output::text(&text)
+}
+
+fn canonicalize(args: &Canonicalize) -> Result<(), Failure> {
+    let canonical = viereck_envelope::canonicalize(&octets(&args.file)?, args.id.as_deref()).map_err(|reason| {
+        let (exit, help) = match reason {
+            Uncanonical::NoSuchId => (
+                Exit::NotFound,
+                "Expected is an attribute with the name Id; upper and lower case count.",
+            ),
+            _ => (
+                Exit::Findings,
+                "Taken is well-formed XML 1.0 in UTF-8 without document type, comment and processing instruction.",
+            ),
+        };
+        Failure::new(exit, reason.code(), format!("{}: {reason}.", args.file.display())).help(help)
+    })?;
+    output::text(&canonical)
 }
 
 fn verdict(outcome: &Result<VerifiedEnvelope, Refused>) -> Value {

@@ -309,6 +309,27 @@ fn new_keys_may_be_rsa_keys_or_have_an_ml_kem_key_beside_them() {
         let signing = "table/certificates/gw-1/signing-1.pem";
         let verified = site.viereck(&["envelope", "verify", "envelope.xml", "--certificate", signing]);
         assert_eq!(code(&verified), 0, "{}", stderr(&verified));
+        let holds = |gateway: &&viereck_routing::Gateway| gateway.served().any(|served| served.as_str() == READER);
+        let holder = loaded.tables.gateways().find(holds).unwrap();
+        let private = format!("keys/{}/wgb-010540880000/encryption-1", holder.id);
+        let (key, ml_kem_key) = (format!("{private}.key.pem"), format!("{private}.ml-kem.key.pem"));
+        let mut open = vec![
+            "envelope",
+            "open",
+            "envelope.xml",
+            "--certificate",
+            signing,
+            "--out",
+            "opened",
+        ];
+        open.extend(["--reader-certificate", of_reader.as_str(), "--key", &key]);
+        if profile == "2" {
+            assert_refused(&site.viereck(&open), 4, "undecipherable");
+            open.extend(["--reader-ml-kem", &ml_kem, "--ml-kem-key", &ml_kem_key]);
+        }
+        let opened = site.viereck(&open);
+        assert_eq!(code(&opened), 0, "{}", stderr(&opened));
+        assert_eq!(fs::read(site.path("opened/payload")).unwrap(), b"<antrag/>");
         if profile == "1" {
             fs::write(site.path("no.pem"), "nonsense").unwrap();
             seal.extend(["--reader-ml-kem", "no.pem"]);
@@ -362,22 +383,29 @@ fn assert_private(path: &Path) {
     }
 }
 
-#[test]
-fn an_envelope_is_sealed_verified_and_inspected() {
-    let site = Site::with_keys();
-    let reader = "wgb:010540880000";
-    let of_reader = format!("table/certificates/{}/encryption-1.pem", reader.replace(':', "-"));
-    let signing = "table/certificates/gw-sh-1/signing-1.pem";
+const READER: &str = "wgb:010540880000";
+const OF_READER: &str = "table/certificates/wgb-010540880000/encryption-1.pem";
+const SIGNING: &str = "table/certificates/gw-sh-1/signing-1.pem";
+
+/// Seals `payload.xml`, once more as an attachment, into `envelope.xml`.
+fn seal(site: &Site) -> Vec<u8> {
     fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
-    let more = ["--reader-certificate", &of_reader, "--attachment", "payload.xml"];
+    let more = ["--reader-certificate", OF_READER, "--attachment", "payload.xml"];
     let sealed = site.viereck(&[&SEAL[..], &more].concat());
     assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
     fs::write(site.path("envelope.xml"), &sealed.stdout).unwrap();
+    sealed.stdout
+}
+
+#[test]
+fn an_envelope_is_sealed_verified_and_inspected() {
+    let site = Site::with_keys();
+    let sealed = seal(&site);
     let ask = |verb: &str, file: &str, certificate: &str| {
         site.viereck(&["envelope", verb, file, "--certificate", certificate, "--json"])
     };
 
-    let verified = ask("verify", "envelope.xml", signing);
+    let verified = ask("verify", "envelope.xml", SIGNING);
     assert_eq!(
         (code(&verified), &json(&verified)["verdict"]),
         (0, &Value::from("valid"))
@@ -387,17 +415,17 @@ fn an_envelope_is_sealed_verified_and_inspected() {
         (&claims["verified"], &claims["reader"], &claims["payloadSchema"]),
         (
             &Value::from(false),
-            &Value::from(reader),
+            &Value::from(READER),
             &Value::from("urn:example:none")
         )
     );
 
-    let mut changed = sealed.stdout.clone();
+    let mut changed = sealed;
     let at = changed.windows(5).position(|window| window == b"<Kind").unwrap() + 6;
     changed[at] ^= 1;
     fs::write(site.path("changed.xml"), changed).unwrap();
     for (file, certificate) in [
-        ("changed.xml", signing),
+        ("changed.xml", SIGNING),
         ("envelope.xml", "table/certificates/broker/signing-1.pem"),
     ] {
         let refused = ask("verify", file, certificate);
@@ -412,8 +440,109 @@ fn an_envelope_is_sealed_verified_and_inspected() {
         4,
         "no envelope at all"
     );
-    assert_eq!(code(&ask("verify", "absent.xml", signing)), 3);
+    assert_eq!(code(&ask("verify", "absent.xml", SIGNING)), 3);
     assert_eq!(code(&ask("verify", "envelope.xml", "payload.xml")), 4);
+}
+
+#[test]
+fn an_envelope_is_opened_into_a_new_private_folder() {
+    let site = Site::with_keys();
+    let mut sealed = seal(&site);
+    let key = |holder: &str| site.path("keys/gw-sh-2").join(holder).join("encryption-1.key.pem");
+    let (key, other) = (key("wgb-010540880000"), key("wgb-010010000000"));
+    let open = |file: &str, certificate: &str, key: &Path, out: &str| {
+        let key = key.to_str().unwrap();
+        site.viereck(&[
+            "envelope",
+            "open",
+            file,
+            "--certificate",
+            SIGNING,
+            "--reader-certificate",
+            certificate,
+            "--key",
+            key,
+            "--out",
+            out,
+            "--json",
+        ])
+    };
+
+    let opened = open("envelope.xml", OF_READER, &key, "opened");
+    assert_eq!(code(&opened), 0, "{}", stderr(&opened));
+    let said = json(&opened);
+    assert_eq!(said["verdict"], "opened");
+    let names: Vec<&str> = said["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["file"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["message.json", "payload", "attachment-01"]);
+    for name in ["payload", "attachment-01"] {
+        assert_eq!(fs::read(site.path("opened").join(name)).unwrap(), b"<antrag/>");
+    }
+    let message: Value = serde_json::from_slice(&fs::read(site.path("opened/message.json")).unwrap()).unwrap();
+    assert_eq!(message["reader"], READER);
+    assert_eq!(message["files"][1]["name"], "payload.xml");
+    assert_eq!(message["files"][1]["file"], "attachment-01");
+    let mode = |path: &str| fs::metadata(site.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("opened"), mode("opened/payload")), (0o700, 0o600));
+
+    // It never overwrites, and leaves nothing when it refuses.
+    fs::write(site.path("opened/payload"), "mine").unwrap();
+    assert_refused(&open("envelope.xml", OF_READER, &key, "opened"), 8, "file-exists");
+    assert_eq!(fs::read(site.path("opened/payload")).unwrap(), b"mine");
+    let other_certificate = "table/certificates/wgb-010010000000/encryption-1.pem";
+    let foreign = open("envelope.xml", other_certificate, &other, "foreign");
+    assert_refused(&foreign, 4, "no-key");
+    assert_eq!(json(&foreign)["verdict"], "refused");
+    assert_refused(
+        &open("envelope.xml", OF_READER, &other, "foreign"),
+        4,
+        "key-not-of-certificate",
+    );
+    let at = sealed.windows(6).position(|window| window == b"<Kind>").unwrap() + 6;
+    sealed[at] ^= 1;
+    fs::write(site.path("changed.xml"), sealed).unwrap();
+    let changed = open("changed.xml", OF_READER, &key, "foreign");
+    assert_eq!(
+        (code(&changed), json(&changed)["verdict"].as_str()),
+        (4, Some("refused"))
+    );
+    assert!(!site.path("foreign").exists());
+}
+
+#[test]
+fn a_document_and_one_element_of_it_are_canonicalized() {
+    let site = Site::new();
+    let document = "<?xml version='1.0'?>\n<a xmlns='urn:a'\txmlns:p=\"urn:p\"><p:b Id='x'/>&#65;</a>\n";
+    fs::write(site.path("a.xml"), document).unwrap();
+    let ask = |arguments: &[&str]| site.viereck(&[&["envelope", "canonicalize"], arguments].concat());
+    let whole = ask(&["a.xml"]);
+    assert_eq!(
+        (code(&whole), whole.stdout.as_slice()),
+        (
+            0,
+            &b"<a xmlns=\"urn:a\"><p:b xmlns:p=\"urn:p\" Id=\"x\"></p:b>A</a>"[..]
+        )
+    );
+    let one = ask(&["a.xml", "--id", "x"]);
+    assert_eq!(
+        (code(&one), one.stdout.as_slice()),
+        (0, &b"<p:b xmlns:p=\"urn:p\" Id=\"x\"></p:b>"[..])
+    );
+    for (arguments, exit, word) in [
+        (&["a.xml", "--id", "y"][..], 3, "no-such-id"),
+        (&["absent.xml"], 3, "file-not-found"),
+        (&["b.xml"], 4, "comment"),
+    ] {
+        fs::write(site.path("b.xml"), "<a><!-- no --></a>").unwrap();
+        let refused = ask(arguments);
+        assert_refused(&refused, exit, word);
+        assert!(refused.stdout.is_empty());
+    }
+    assert_eq!(code(&ask(&[])), 2);
 }
 
 #[test]

@@ -17,6 +17,19 @@ pub(crate) struct Cursor<'a> {
     end_of_last: usize,
 }
 
+/// Whether a document in the vocabulary of envelopes is spelled as it has to arrive: the first thing that
+/// [`crate::verify`] asks, before it looks at which element stands where.
+///
+/// For whoever writes such documents, and for comparing this rule with other people's canonicalization.
+///
+/// # Errors
+/// The same refusal as when verifying.
+pub fn check_spelling(bytes: &[u8]) -> Result<(), Refused> {
+    let mut scanner = Scanner::new(bytes, Vocabulary::ENVELOPE)?;
+    while scanner.next()? != Token::End {}
+    Ok(())
+}
+
 impl<'a> Cursor<'a> {
     /// Begins before the root element.
     pub(crate) fn new(bytes: &'a [u8], vocabulary: Vocabulary) -> Result<Self, Refused> {

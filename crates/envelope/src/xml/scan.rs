@@ -15,6 +15,7 @@ use std::ops::Range;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::name::is_ncname;
 use super::names::{Ns, Vocabulary};
 use super::value::{check_attribute, check_text};
 use crate::limits;
@@ -177,7 +178,7 @@ impl<'a> Scanner<'a> {
         let declared = self.read_attributes(attributes)?;
 
         let (prefix, local) = name.split_once(':').unwrap_or(("", name));
-        if !is_name(local) || (prefix.is_empty() && name.starts_with(':')) {
+        if !is_ncname(local) || (prefix.is_empty() && name.starts_with(':')) {
             return Err(Refused::NotWellFormed);
         }
         let ns = Ns::of_prefix(prefix).ok_or(Refused::Namespace)?;
@@ -248,7 +249,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn push_attribute(&mut self, name: &'a str, value: &'a str) -> Result<(), Refused> {
-        if !is_name(name) {
+        if !is_ncname(name) {
             return Err(Refused::NotWellFormed);
         }
         if self.attributes.iter().any(|attribute| attribute.name == name) {
@@ -279,14 +280,6 @@ fn split_attribute(rest: &str) -> Result<(&str, &str, &str), Refused> {
     }
     let (value, rest) = rest[1..].split_once('"').ok_or(Refused::NotWellFormed)?;
     Ok((name, value, rest))
-}
-
-/// Whether `name` is an XML name without a colon. Names outside ASCII are not told apart: no grammar has one.
-fn is_name(name: &str) -> bool {
-    let mut octets = name.bytes();
-    let letter = |octet: u8| octet.is_ascii_alphabetic() || octet == b'_' || octet >= 0x80;
-    octets.next().is_some_and(letter)
-        && octets.all(|octet| letter(octet) || octet.is_ascii_digit() || matches!(octet, b'-' | b'.'))
 }
 
 #[cfg(test)]

@@ -1,9 +1,30 @@
 //! Documents that are not spelled as canonicalization spells them, or are beyond a limit.
 
-use viereck_envelope::Refused;
+use viereck_envelope::{Refused, canonicalize, check_spelling};
 
-use crate::documents::{change, genuine, judge};
+use crate::documents::{change, element, genuine, judge};
 use crate::people::Scene;
+
+#[test]
+fn what_is_hashed_of_a_genuine_document_is_its_own_canonical_form() {
+    let text = genuine(&Scene::new());
+    assert_eq!(check_spelling(text.as_bytes()), Ok(()));
+    let parts = ["Header", "Content", "ds:SignedInfo", "xades:SignedProperties"].map(|name| element(&text, name));
+    for part in parts {
+        assert_eq!(canonicalize(part.as_bytes(), None).as_deref(), Ok(part));
+    }
+    for (id, part) in [
+        ("header", parts[0]),
+        ("content", parts[1]),
+        ("signed-properties", parts[3]),
+    ] {
+        assert_eq!(canonicalize(text.as_bytes(), Some(id)).as_deref(), Ok(part));
+    }
+    // Only the declarations that these elements repeat go from the whole.
+    let whole = canonicalize(text.as_bytes(), None).unwrap();
+    assert!(whole.len() < text.len());
+    assert_eq!(check_spelling(whole.as_bytes()), Err(Refused::NotCanonical));
+}
 
 #[test]
 fn a_document_of_another_spelling_is_refused() {

@@ -118,6 +118,19 @@ impl HandOver {
     }
 }
 
+/// An opened message as the files that the adapter `directory` lays down: `message.json` first, then each file under the
+/// name that we make.
+///
+/// # Errors
+/// The reason for which it would be rejected: what should be JSON is none.
+pub fn as_files(opened: OpenedEnvelope) -> Result<Vec<(String, Bytes)>, Reason> {
+    let HandOver { json, files, .. } = HandOver::new(opened)?;
+    let files = files.into_iter().map(|file| (file.file, file.octets));
+    Ok(std::iter::once(("message.json".to_owned(), json))
+        .chain(files)
+        .collect())
+}
+
 /// Our names for files of these roles, each once.
 fn file_names(roles: impl Iterator<Item = Role>) -> Vec<String> {
     let mut counts = std::collections::BTreeMap::new();
