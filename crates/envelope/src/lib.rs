@@ -17,6 +17,8 @@
 
 mod content;
 mod encryption;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod inspect;
 mod keep;

@@ -17,6 +17,8 @@
 mod config;
 mod custody;
 mod deliver;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod http;
 pub mod key_files;

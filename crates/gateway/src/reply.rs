@@ -75,7 +75,7 @@ struct Reply {
 }
 
 /// The part `metadata`.
-struct Metadata {
+pub(crate) struct Metadata {
     kind: Kind,
     in_reply_to: Option<MessageId>,
     about: About,
@@ -147,7 +147,7 @@ impl Posted {
 }
 
 impl Metadata {
-    fn parse(octets: &[u8]) -> Result<Self, Problem> {
+    pub(crate) fn parse(octets: &[u8]) -> Result<Self, Problem> {
         let mut fields = Fields::parse(octets).map_err(|error| Problem::invalid(vec![error]))?;
         let kind = fields.required("kind", Fields::name::<Kind>);
         let kind = kind.filter(|kind| match kind {

@@ -5,7 +5,7 @@
 //! unless the operator allows it (`addresses`, `post`); a server that is slow or down holds up nobody but its own client.
 //! Does not promise an order, or that a status is told once only: a call that was answered too late is made again.
 
-mod addresses;
+pub(crate) mod addresses;
 pub(crate) mod api;
 mod config;
 mod event;

@@ -161,12 +161,10 @@ impl Directory {
                 },
             ) => waits,
             (Marker::Absent, Marker::File { .. }) => {
-                let mut line = String::new();
-                let read = File::open(place.join("rejected"))?
-                    .take(MARKER)
-                    .read_to_string(&mut line);
-                match line.trim().parse::<Reason>() {
-                    Ok(reason) if read.is_ok() => Ok(Seen::HandedOver(Outcome::Rejected(reason))),
+                let mut line = Vec::new();
+                let read = File::open(place.join("rejected"))?.take(MARKER).read_to_end(&mut line);
+                match reason_of(&line) {
+                    Some(reason) if read.is_ok() => Ok(Seen::HandedOver(Outcome::Rejected(reason))),
                     _ => Ok(Seen::Unclear("the marker rejected holds no reason code of the list")),
                 }
             }
@@ -189,6 +187,11 @@ impl Directory {
 }
 
 /// Who reads these folders shares a group with the gateway; nobody else is to read what stands in them.
+/// The reason in the first octets of a marker `rejected`.
+pub(crate) fn reason_of(marker: &[u8]) -> Option<Reason> {
+    std::str::from_utf8(marker).ok()?.trim().parse().ok()
+}
+
 fn make_new(folder: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o770).create(folder)
 }

@@ -127,6 +127,19 @@ pub(crate) async fn read(gateway: &Gateway, request: Request) -> Result<Form, Pr
     }
 }
 
+/// Reads a whole form that is in memory, for tests that are given any octets: how many octets it holds.
+pub(crate) async fn of_octets(content_type: &str, body: Bytes, limits: &Limits) -> Result<usize, Problem> {
+    let request = Request::builder()
+        .header(header::CONTENT_TYPE, content_type)
+        .body(axum::body::Body::from(body))
+        .map_err(|_| broken("no Content-Type"))?;
+    let multipart = Multipart::from_request(request, &()).await;
+    let mut multipart = multipart.map_err(|_| broken("Content-Type has to be multipart/form-data with a boundary"))?;
+    let reading = Reading::new(limits).read(&mut multipart).await?;
+    let files = reading.payload.iter().chain(&reading.attachments);
+    Ok(files.map(|part| part.octets.len()).sum::<usize>() + reading.metadata.map_or(0, |octets| octets.len()))
+}
+
 /// A form while it is read.
 struct Reading<'a> {
     limits: &'a Limits,
