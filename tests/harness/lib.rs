@@ -7,6 +7,7 @@ pub mod corners;
 pub mod custodians;
 pub mod instances;
 pub mod middle;
+pub mod peers;
 pub mod postgres;
 pub mod process;
 pub mod python;

@@ -2,8 +2,9 @@
 //!
 //! A missing folder is an error and never a reason to skip: a test that did not run must not look like one that passed.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 use anyhow::{Context, bail};
 
@@ -72,6 +73,23 @@ impl Python {
         )
     }
 
+    /// Starts libxml2, which canonicalizes as many documents as it is asked for.
+    pub fn canonicalizer(&self) -> anyhow::Result<Canonicalizer> {
+        let mut process = Command::new(&self.program)
+            .arg(self.script("c14n_check.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting Python")?;
+        let questions = process.stdin.take().context("no way to ask")?;
+        let answers = process.stdout.take().context("no answer to read")?;
+        Ok(Canonicalizer {
+            process,
+            questions,
+            answers,
+        })
+    }
+
     fn script(&self, name: &str) -> PathBuf {
         self.scripts.join(name)
     }
@@ -84,5 +102,42 @@ impl Python {
             (Some(1), Some(reason)) => Ok(Verdict::Refused(reason.trim().to_owned())),
             _ => bail!("{command:?} ended with {status}: {said}"),
         }
+    }
+}
+
+/// libxml2 in one process of Python.
+pub struct Canonicalizer {
+    process: Child,
+    questions: ChildStdin,
+    answers: ChildStdout,
+}
+
+impl Canonicalizer {
+    /// The exclusive-canonical form of a document, or of its element with this Id if one is named; or why there is none.
+    pub fn ask(&mut self, document: &[u8], id: &str) -> anyhow::Result<Result<Vec<u8>, String>> {
+        let mut question = Vec::with_capacity(document.len() + id.len() + 8);
+        for text in [document, id.as_bytes()] {
+            question.extend_from_slice(&u32::try_from(text.len())?.to_be_bytes());
+            question.extend_from_slice(text);
+        }
+        self.questions.write_all(&question)?;
+        self.questions.flush()?;
+        let mut head = [0; 5];
+        self.answers.read_exact(&mut head).context("Python ended")?;
+        let [verdict, length @ ..] = head;
+        let mut said = vec![0; u32::from_be_bytes(length) as usize];
+        self.answers.read_exact(&mut said)?;
+        Ok(match verdict {
+            0 => Ok(said),
+            _ => Err(String::from_utf8_lossy(&said).into_owned()),
+        })
+    }
+}
+
+impl Drop for Canonicalizer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.process.kill();
+        let _status = self.process.wait();
     }
 }

@@ -10,7 +10,7 @@
 //! by the limits.
 //!
 //! Does not: read document types, so every attribute is of type CDATA and the only entities are the five predefined ones;
-//! know XML 1.1; look at what a document means.
+//! know XML 1.1, whose documents are read as XML 1.0; look at what a document means.
 
 mod lexis;
 mod namespaces;

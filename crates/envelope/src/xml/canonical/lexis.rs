@@ -181,7 +181,7 @@ pub(super) fn check_declaration(raw: &str) -> Result<(), Uncanonical> {
             return Err(Uncanonical::NotWellFormed);
         }
         match name {
-            "version" if value != "1.0" => return Err(Uncanonical::NotWellFormed),
+            "version" if !is_version(value) => return Err(Uncanonical::NotWellFormed),
             "encoding" if !value.eq_ignore_ascii_case("UTF-8") => return Err(Uncanonical::NotUtf8),
             "standalone" if !matches!(value, "yes" | "no") => return Err(Uncanonical::NotWellFormed),
             _ => {}
@@ -189,4 +189,10 @@ pub(super) fn check_declaration(raw: &str) -> Result<(), Uncanonical> {
         first = false;
         rest = after;
     }
+}
+
+/// `1.` and a number: whatever it is, the document is read as XML 1.0.
+fn is_version(value: &str) -> bool {
+    let minor = value.strip_prefix("1.");
+    minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|octet| octet.is_ascii_digit()))
 }

@@ -167,6 +167,6 @@ fn is_of_uri(part: &str) -> bool {
 fn is_authority(rest: &str) -> bool {
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (_, port) = host.split_once(':').unwrap_or((host, ""));
-    !user.contains('@') && port.len() <= 5 && port.bytes().all(|octet| octet.is_ascii_digit())
+    let (_, port) = host.split_once(':').unwrap_or((host, "0"));
+    !user.contains('@') && (1..=5).contains(&port.len()) && port.bytes().all(|octet| octet.is_ascii_digit())
 }

@@ -102,7 +102,7 @@ fn what_is_refused_is_refused_by_name() {
         ("<a/><![CDATA[]]>", NotWellFormed),
         ("\u{feff}\u{feff}<a/>", NotWellFormed),
         (" <?xml version='1.0'?><a/>", NotWellFormed),
-        ("<?xml version='1.1'?><a/>", NotWellFormed),
+        ("<?xml version='2.0'?><a/>", NotWellFormed),
         ("<?xml version='1.0'encoding='UTF-8'?><a/>", NotWellFormed),
         ("<?xml standalone='yes'?><a/>", NotWellFormed),
         (
