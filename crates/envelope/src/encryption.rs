@@ -158,7 +158,7 @@ fn close_data(
         .get(..NONCE_LEN / 3 * 4)
         .and_then(parse_octets)
         .ok_or(Refused::InvalidValue)?;
-    if base64_simd::STANDARD.check(text.as_bytes()).is_err() || text.len() < (NONCE_LEN + TAG_LEN) / 3 * 4 {
+    if base64_simd::STANDARD.check(text.as_bytes()).is_err() || text.len() < (NONCE_LEN + TAG_LEN).div_ceil(3) * 4 {
         return Err(Refused::InvalidValue);
     }
     nonces.push(nonce);
