@@ -9,7 +9,7 @@ use std::fmt;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768, SharedSecret};
-use viereck_routing::MlKemKey;
+use viereck_routing::{MlKemKey, pem};
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyError, private_key_der};
@@ -36,8 +36,7 @@ impl MlKemPrivateKey {
     /// Reads an unencrypted PKCS#8 key and binds it to its public half.
     pub(crate) fn new(public: MlKemKey, pkcs8_pem: &str) -> Result<Self, KeyError> {
         let der = private_key_der(pkcs8_pem)?;
-        let octets = der.strip_prefix(&PREFIX).filter(|octets| octets.len() == LENGTH);
-        let octets = octets.ok_or(KeyError::NotMlKem)?;
+        let octets = expanded(&der)?;
         if octets.get(PUBLIC) != Some(public.octets()) {
             return Err(KeyError::NotOfCertificate);
         }
@@ -83,11 +82,16 @@ pub(crate) fn encapsulate(recipient: &MlKemKey) -> Result<([u8; CIPHERTEXT], Sha
 /// It is no unencrypted ML-KEM-768 key in the form of RFC 9935 that holds the expanded key.
 pub fn ml_kem_key_of(pkcs8_pem: &str) -> Result<MlKemKey, KeyError> {
     let der = private_key_der(pkcs8_pem)?;
-    let octets = der.strip_prefix(&PREFIX).filter(|octets| octets.len() == LENGTH);
-    let public = octets.and_then(|octets| octets.get(PUBLIC)).ok_or(KeyError::NotMlKem)?;
+    let public = expanded(&der)?.get(PUBLIC).ok_or(KeyError::NotMlKem)?;
     let public = MlKemKey::from_octets(public).map_err(|_| KeyError::NotMlKem)?;
     MlKemPrivateKey::new(public.clone(), pkcs8_pem)?;
     Ok(public)
+}
+
+/// The expanded key in the DER of a file.
+fn expanded(der: &[u8]) -> Result<&[u8], KeyError> {
+    let octets = der.strip_prefix(&PREFIX).filter(|octets| octets.len() == LENGTH);
+    octets.ok_or(KeyError::NotMlKem)
 }
 
 /// Makes a key pair: the public half, and the private half as PEM.
@@ -104,16 +108,5 @@ pub fn new_ml_kem_key() -> Result<(MlKemKey, Zeroizing<String>), KeyError> {
     let public = MlKemKey::from_octets(public.as_ref()).map_err(|_| KeyError::NotMlKem)?;
     let octets = key.key_bytes().map_err(failed)?;
     let der = Zeroizing::new([&PREFIX, octets.as_ref()].concat());
-    let base64 = Zeroizing::new(base64_simd::STANDARD.encode_to_string(der.as_slice()));
-    let mut pem = Zeroizing::new(String::with_capacity(base64.len() + base64.len() / 64 + 64));
-    pem.push_str("-----BEGIN PRIVATE KEY-----\n");
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem.push_str("-----END PRIVATE KEY-----\n");
-    Ok((public, pem))
+    Ok((public, Zeroizing::new(pem("PRIVATE KEY", &der))))
 }

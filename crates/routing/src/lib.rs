@@ -18,6 +18,7 @@ mod load;
 mod merkle;
 mod ml_kem;
 mod participant;
+mod pem;
 mod pins;
 mod places;
 mod position;
@@ -41,6 +42,7 @@ pub use ids::{BehoerdeId, CaseId, ClientId, CustodianId, GatewayId, InvalidId, L
 pub use leistung::{Class, Fallback, Leistung, ReplySchema, Schema};
 pub use ml_kem::{MlKemError, MlKemKey};
 pub use participant::{Delivery, LowestProfile, Participant, ParticipantKind};
+pub use pem::pem;
 pub use pins::NotSealable;
 pub use places::Municipality;
 pub use position::Position;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::kem::{EncapsulationKey, ML_KEM_768};
 
 use crate::digest::Digest;
+use crate::pem::pem;
 
 /// SEQUENCE { SEQUENCE { OID 2.16.840.1.101.3.4.4.2 }, BIT STRING of 1,184 octets }, up to the key.
 const PREFIX: [u8; 22] = [
@@ -67,17 +68,7 @@ impl MlKemKey {
 
     /// The SubjectPublicKeyInfo as PEM.
     pub fn to_pem(&self) -> String {
-        let base64 = base64_simd::STANDARD.encode_to_string(self.der());
-        let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-        let mut rest = base64.as_str();
-        while !rest.is_empty() {
-            let (line, after) = rest.split_at(rest.len().min(64));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = after;
-        }
-        pem.push_str("-----END PUBLIC KEY-----\n");
-        pem
+        pem("PUBLIC KEY", &self.der())
     }
 
     /// SHA-256 of the SubjectPublicKeyInfo: how the directory names this key.

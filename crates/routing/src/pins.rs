@@ -32,8 +32,6 @@ pub(crate) struct Pin {
     /// The ML-KEM key that stands beside a certificate for encryption.
     pub(crate) ml_kem: Option<MlKemKey>,
     pub(crate) term: Term,
-    /// From the holder up to the anchor; empty where the table names no anchors.
-    pub(crate) chain: Vec<Issued>,
     /// The file below `certificates/`.
     pub(crate) file: String,
 }
@@ -54,6 +52,8 @@ pub(crate) struct Pins {
     pub(crate) tokens: Vec<ClientPin>,
     pub(crate) client_certificates: Vec<ClientPin>,
     pub(crate) trust: Trust,
+    /// From each certificate, known by its digest, up to the anchor; empty where the table names no anchors.
+    pub(crate) chains: BTreeMap<Digest, Vec<Issued>>,
     pub(crate) revocations: Revocations,
 }
 
@@ -97,13 +97,19 @@ impl Pins {
         let mut in_force: Vec<&Pin> = pins.iter().filter(|pin| pin.is_in_force(at)).collect();
         in_force.sort_by_key(|pin| std::cmp::Reverse(pin.term.from));
         for pin in in_force {
-            match self.revocations.standing(&pin.chain, at) {
+            match self.standing(&pin.certificate.sha256(), at) {
                 Standing::Good => return Ok(pin),
                 Standing::Unknown => return Err(NotSealable::RevocationUnknown),
                 Standing::Revoked => why = NotSealable::Revoked,
             }
         }
         Err(why)
+    }
+
+    /// What is known of the revocation of a pinned certificate; of one that is not pinned, nothing.
+    pub(crate) fn standing(&self, certificate: &Digest, at: Timestamp) -> Standing {
+        let chain = self.chains.get(certificate).map_or(&[][..], Vec::as_slice);
+        self.revocations.standing(chain, at)
     }
 
     /// Every pin with its purpose, by holder.

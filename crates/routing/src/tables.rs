@@ -294,14 +294,9 @@ impl Tables {
 
     /// What is known of the revocation of a pinned certificate; of one that is not pinned, nothing.
     pub fn standing(&self, sha256: &Digest, at: Timestamp) -> Standing {
-        let Some(pins) = self.pins.as_ref().filter(|pins| !pins.revocations.sources.is_empty()) else {
-            return Standing::Good;
-        };
-        let mut all = pins.all();
-        match all.find(|(_, _, pin)| pin.certificate.sha256() == *sha256) {
-            Some((_, _, pin)) => pins.revocations.standing(&pin.chain, at),
-            None => Standing::Good,
-        }
+        self.pins
+            .as_ref()
+            .map_or(Standing::Good, |pins| pins.standing(sha256, at))
     }
 
     /// Every pinned certificate, in force or not.

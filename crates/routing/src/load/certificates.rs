@@ -161,6 +161,7 @@ fn read_certificate(
     let Some(chain) = judge(&judged, pins, &position, reading) else {
         return;
     };
+    pins.chains.insert(sha256, chain);
     let begin = term.from.max(certificate.valid_from());
     held.valid_today |= touches(
         reading.today,
@@ -176,7 +177,6 @@ fn read_certificate(
         certificate,
         ml_kem: ml_kem_key,
         term,
-        chain,
         file,
     };
     match holder {

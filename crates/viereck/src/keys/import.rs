@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
-use viereck_routing::{Certificate, Digest};
+use viereck_routing::{Certificate, Digest, pem};
 
 use super::make::{self, Entry};
 use super::stock::{Place, public_key};
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Import) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Findings, "certificate-expired", sentence).help("Ask for a new one."));
     }
     let ml_kem = stock.ml_kem_beside(file)?;
-    let pem = pem_of(&certificate);
+    let pem = pem("CERTIFICATE", certificate.der());
     let entry = Entry {
         holder,
         purpose,
@@ -102,18 +102,4 @@ pub(super) fn run(args: &Import) -> Result<(), Failure> {
         "{holder} ({purpose}): {entered} counts from {:.0} until {:.0}\nrelease the table, and send SIGHUP to the processes\n",
         entry.from, entry.until
     ))
-}
-
-fn pem_of(certificate: &Certificate) -> String {
-    let base64 = base64_simd::STANDARD.encode_to_string(certificate.der());
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
 }

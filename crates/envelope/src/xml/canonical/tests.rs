@@ -1,3 +1,6 @@
+//! The one spelling of a document, what it is refused for, and that the form of a form is itself. That libxml2 finds the
+//! same form is compared in the scenario `canonical_elsewhere`.
+
 use proptest::prelude::*;
 
 use super::*;
