@@ -273,7 +273,7 @@ impl Account {
             }
         }
         assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
-        assert!(self.rows.len() >= 150, "{} cases only", self.rows.len());
+        assert!(self.rows.len() >= 4_000, "{} cases only", self.rows.len());
         assert!(self.malleable > 0 && self.second_effects == 0);
     }
 }

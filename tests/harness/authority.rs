@@ -1,6 +1,7 @@
 //! Certificates as the tests need them: good ones, of other authorities, and of another time.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -81,12 +82,12 @@ impl Authority {
 }
 
 impl Issued {
-    /// Writes both, each in one step, as whoever replaces files in use has to.
+    /// Writes both, each in one step, as whoever replaces files in use has to; the key for its owner alone.
     ///
     /// # Panics
     /// When they cannot be written.
     pub fn write(&self, certificate: &Path, key: &Path) {
-        replace(key, &self.key);
+        replace_within(key, &self.key, 0o600);
         replace(certificate, &self.certificate);
     }
 }
@@ -96,8 +97,13 @@ impl Issued {
 /// # Panics
 /// When it cannot be written.
 pub fn replace(file: &Path, text: &str) {
+    replace_within(file, text, 0o644);
+}
+
+fn replace_within(file: &Path, text: &str, mode: u32) {
     let beside = file.with_extension("new");
     fs::write(&beside, text).expect("a file");
+    fs::set_permissions(&beside, fs::Permissions::from_mode(mode)).expect("a file");
     fs::rename(&beside, file).expect("a file");
 }
 

@@ -16,8 +16,7 @@ use viereck_targets::Dice;
 
 /// How many documents each test generates.
 fn documents() -> usize {
-    let asked = std::env::var("VIERECK_DOCUMENTS").ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(5_000)
+    std::env::var("VIERECK_DOCUMENTS").map_or(5_000, |text| text.parse().expect("VIERECK_DOCUMENTS is a number"))
 }
 
 /// How often each verdict occurred.
@@ -32,6 +31,7 @@ impl Verdicts {
     /// Prints all; each of these has to be at least one in twenty.
     fn account(&self, of: &str, often: &[&str]) {
         let all: usize = self.0.values().sum();
+        assert!(all > 0, "{of}: nothing was compared");
         for (verdict, count) in &self.0 {
             println!("{of}: {count:>6} {verdict}");
         }

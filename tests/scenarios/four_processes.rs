@@ -63,11 +63,15 @@ fn prepared() -> TempDir {
 async fn four_processes_carry_an_application_to_a_folder_and_its_bescheid_back() {
     let amqp = rabbitmq::vhost().await;
     let dir = prepared();
-    carried(dir.path(), |custodian, arguments, mut environment| {
-        environment.push(("VIERECK__LINK__URL", amqp.clone()));
-        let name = format!("four-processes-{custodian}");
-        Process::start_in(dir.path(), &name, arguments, &environment)
-    })
+    carried(
+        dir.path(),
+        |custodian, arguments, mut environment| {
+            environment.push(("VIERECK__LINK__URL", amqp.clone()));
+            let name = format!("four-processes-{custodian}");
+            Process::start_in(dir.path(), &name, arguments, &environment)
+        },
+        async || (),
+    )
     .await;
 }
 
@@ -88,24 +92,25 @@ async fn four_processes_do_the_same_over_tls_each_with_its_own_certificate_and_r
             .stdin(File::open(list).unwrap()),
     );
     let url = format!("amqps://localhost:{}/viereck-local", node.port());
-    let all = carried(dir.path(), |custodian, arguments, mut environment| {
+    let starting = |custodian: &str, arguments: &[&str], mut environment: Vec<(&'static str, String)>| {
         environment.push(("VIERECK__LINK__URL", url.clone()));
         let name = format!("four-processes-over-tls-{custodian}");
         let binary = binary();
         let command = [&[custodian, binary.to_str().unwrap()], arguments].concat();
         Process::start_through(&deploy("local/over-tls"), dir.path(), &name, &command, &environment)
-    });
-    let (_, connected) = tokio::join!(
-        all,
-        until(READY, "four users are connected", async || {
+    };
+    carried(dir.path(), starting, async || {
+        let connected = until(READY, "four users are connected", async || {
             let columns = ["list_connections", "--silent", "user", "ssl_protocol", "auth_mechanism"];
             let listed = node.ctl(&columns).await.ok()?;
             let users: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
             (users.len() >= 4).then_some(users)
         })
-    );
-    let expected = ["broker", "gw-nw-1", "gw-sh-1", "gw-sh-2"].map(|user| format!("{user}\ttlsv1.3\tEXTERNAL"));
-    assert_eq!(connected, BTreeSet::from(expected));
+        .await;
+        let expected = ["broker", "gw-nw-1", "gw-sh-1", "gw-sh-2"].map(|user| format!("{user}\ttlsv1.3\tEXTERNAL"));
+        assert_eq!(connected, BTreeSet::from(expected));
+    })
+    .await;
 
     // Looked at with its own certificate a gateway is well; with another's, doctor says so.
     for (custodian, expected) in [("gw-sh-1", false), ("gw-sh-2", true)] {
@@ -132,7 +137,12 @@ async fn four_processes_do_the_same_over_tls_each_with_its_own_certificate_and_r
 /// Starts a custodian: its id, the arguments of the binary, variables.
 type Starting<'a> = dyn Fn(&str, &[&str], Vec<(&'static str, String)>) -> Process + 'a;
 
-async fn carried(trial: &Path, starting: impl Fn(&str, &[&str], Vec<(&'static str, String)>) -> Process) {
+/// Starts all four, looks at them `once_ready`, and lets an application and its Bescheid go through them.
+async fn carried(
+    trial: &Path,
+    starting: impl Fn(&str, &[&str], Vec<(&'static str, String)>) -> Process,
+    once_ready: impl AsyncFnOnce(),
+) {
     let starting: &Starting<'_> = &starting;
     let start = |custodian: &str, role: &str, file: &str, listen: Option<SocketAddr>| {
         let mut environment = vec![("VIERECK_LOG", "info".to_owned())];
@@ -154,6 +164,7 @@ async fn carried(trial: &Path, starting: impl Fn(&str, &[&str], Vec<(&'static st
         })
         .await;
     }
+    once_ready().await;
 
     // file it as the README does
     let payload = samples::wohngeld_xml(1, &"wgb:010540880000".parse().unwrap()).octets;

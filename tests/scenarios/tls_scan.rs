@@ -1,18 +1,14 @@
 //! The interfaces are scanned by PyPI's `sslyze`, which finds nothing weak; a certificate is renewed without a restart.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use harness::authority::Authority;
 use harness::corners::{READY, free_port};
 use harness::process::{Process, run};
 use harness::tls_scan::{Scan, Sslyze, TlsConfiguration};
 use harness::wait::until;
-use jiff::{Timestamp, ToSpan};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
 use reqwest::{Certificate, Client};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -21,16 +17,13 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use viereck::demo::site::{CLIENT, Site, Surroundings};
-use viereck_routing::{Digest, day_in_berlin};
-
-/// Days for which the server's certificate is valid; the newest recommendations allow 90.
-const DAYS: i64 = 60;
+use viereck_routing::Digest;
 
 /// One process with a sender, a receiver and the operations interface, all reached by TLS.
 struct Fixture {
     _dir: TempDir,
     site: Site,
-    authority: Issuer<'static, KeyPair>,
+    authority: Authority,
     ca: PathBuf,
     /// TLS 1.3 alone.
     sender: SocketAddr,
@@ -57,9 +50,9 @@ impl Fixture {
                 postfach_url: "http://127.0.0.1:9/".to_owned(),
             })
             .unwrap();
-        let (authority, pem) = authority();
+        let authority = Authority::new("Authority of the test");
         let ca = dir.path().join("ca.pem");
-        std::fs::write(&ca, pem).unwrap();
+        std::fs::write(&ca, &authority.pem).unwrap();
         issue(&authority, dir.path());
         let files = format!(
             "certificate = \"{folder}/server.pem\"\nkey = \"{folder}/server.key.pem\"\n",
@@ -145,44 +138,11 @@ fn url(address: SocketAddr) -> String {
     format!("https://localhost:{}", address.port())
 }
 
-fn authority() -> (Issuer<'static, KeyPair>, String) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = params(&[]);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Authority of the test");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let pem = params.self_signed(&key).unwrap().pem();
-    (Issuer::new(params, key), pem)
-}
-
 /// Writes a fresh certificate with its key, and gives its digest.
-fn issue(authority: &Issuer<'static, KeyPair>, folder: &Path) -> Digest {
-    let key = KeyPair::generate().unwrap();
-    let mut params = params(&["localhost"]);
-    params.distinguished_name.push(DnType::CommonName, "localhost");
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let certificate = params.signed_by(&key, authority).unwrap();
-    std::fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
-    let file = folder.join("server.key.pem");
-    std::fs::write(&file, key.serialize_pem()).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    Digest::of(certificate.der())
-}
-
-fn params(names: &[&str]) -> CertificateParams {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut params = CertificateParams::new(names).unwrap();
-    let today = day_in_berlin(Timestamp::now());
-    let day = |days: i64| {
-        let day = today.checked_add(days.days()).unwrap();
-        rcgen::date_time_ymd(day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
-    };
-    (params.not_before, params.not_after) = (day(-1), day(DAYS - 1));
-    params
+fn issue(authority: &Authority, folder: &Path) -> Digest {
+    let issued = authority.server(&["localhost"]);
+    issued.write(&folder.join("server.pem"), &folder.join("server.key.pem"));
+    Digest::of(&CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap())
 }
 
 const TLS13: [&str; 3] = [

@@ -210,7 +210,7 @@ async fn keep_counting(broker: &Broker, wanted: &Notify) -> Error {
             Err(error) => return error,
         };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = broker.room.rest(pause) => {}
             () = wanted.notified() => {}
         }
     }

@@ -74,6 +74,23 @@ impl Room {
         Ok(self.left_at(begun.elapsed()))
     }
 
+    /// Waits until it is to be counted again: after `pause`, or soon after the room is used up, because only a count finds
+    /// some then.
+    pub async fn rest(&self, pause: Duration) {
+        self.rest_for(pause, Self::COUNT).await;
+    }
+
+    async fn rest_for(&self, pause: Duration, soon: Duration) {
+        let used_up = async {
+            self.none().await;
+            tokio::time::sleep(soon).await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = used_up => {}
+        }
+    }
+
     /// How long a count that took so long is left at that.
     fn left_at(&self, took: Duration) -> Duration {
         match self.kept.borrow().octets < self.most {
@@ -95,6 +112,28 @@ mod tests {
         assert_eq!(room.left_at(Duration::from_secs(1)), Duration::from_secs(100));
         room.more(1);
         assert_eq!(room.left_at(Duration::from_secs(1)), Room::COUNT);
+    }
+
+    #[tokio::test]
+    async fn a_long_pause_ends_soon_after_the_room_is_used_up() {
+        let (long, short) = (Duration::from_secs(100), Duration::from_millis(1));
+        let ends = |room: Room, pause, soon| async move {
+            let rests = room.rest_for(pause, soon);
+            tokio::time::timeout(Duration::from_secs(20), rests).await.is_ok()
+        };
+        assert!(
+            ends(Room::new(10), short, long).await,
+            "there is room, and the pause is over"
+        );
+        let full = Room::new(10);
+        full.more(10);
+        assert!(ends(full, long, short).await, "only a count finds room");
+        let filling = Room::new(10);
+        let (rested, ()) = tokio::join!(
+            tokio::time::timeout(Duration::from_secs(20), filling.rest_for(long, short)),
+            async { filling.more(10) }
+        );
+        assert!(rested.is_ok(), "it was used up during the pause");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use viereck_routing::{
-    BehoerdeId, CaseId, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Profile, Region,
+    BehoerdeId, CaseId, Digest, Environment, GatewayId, Kind, LeistungId, MessageId, Profile, Region, is_plain_text,
 };
 
 use crate::limits;
@@ -164,12 +164,7 @@ impl MessageType {
     /// Whether both are short texts of one line, as a routing table has them. They are the only free words of a header,
     /// and people see them on terminals and in lists, where nothing may look like something else.
     pub(crate) fn is_plain(&self) -> bool {
-        let plain = |c: char| {
-            !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
-        [&self.name, &self.schema].into_iter().all(|text| {
-            !text.is_empty() && text.chars().take(limits::WORDS + 1).count() <= limits::WORDS && text.chars().all(plain)
-        })
+        [&self.name, &self.schema].into_iter().all(|text| is_plain_text(text))
     }
 }
 

@@ -17,8 +17,6 @@ pub(crate) const ELEMENTS: usize = 20_000;
 pub(crate) const BATCH_ELEMENTS: usize = 60_000;
 /// Events of one receipt batch.
 pub(crate) const BATCH_EVENTS: usize = 1_000;
-/// The type of a message and the name of its schema, each in characters: as long as a routing table may have them.
-pub(crate) const WORDS: usize = 1_000;
 /// Reasons of one event.
 pub(crate) const REASONS: usize = 16;
 /// The manifest, padding included, in octets.

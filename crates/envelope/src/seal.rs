@@ -144,8 +144,8 @@ impl SealedEnvelope {
 
 /// Encrypts a draft for its reader and signs it, at the instant `now`. The reader's keys decide the profile.
 ///
-/// Refuses a reader that takes no message of that profile, certificates that are not valid at `now`, content beyond 4 MiB of files, and text that XML cannot carry.
-/// Empty optional texts are left out.
+/// Refuses a reader that takes no message of that profile, certificates that are not valid at `now`, content beyond 4 MiB
+/// of files, and text that XML cannot carry. Empty optional texts are left out.
 pub fn seal(
     draft: Draft,
     reader: &EncryptionKey,

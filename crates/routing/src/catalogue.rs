@@ -406,6 +406,14 @@ catalogue! {
         de: "Die Sperrliste zählt nicht: {0}.", "Die Liste des Ausstellers unverändert ablegen.";
         en: "The revocation list does not count: {0}.", "Put the issuer's list there unchanged.";
     }
+    Error RevocationIssuerUnknown "revocation-issuer-unknown" {
+        de: "{0} steht weder unter anchors noch unter issuers, also zählt seine Sperrliste nicht.", "Die Stelle in [trust] eintragen oder die Liste streichen.";
+        en: "{0} stands neither under anchors nor under issuers, so its revocation list does not count.", "Enter the authority in [trust] or remove the list.";
+    }
+    Error RevocationListTwice "revocation-list-twice" {
+        de: "Für {0} ist schon eine Sperrliste eingetragen.", "Je Stelle eine Liste eintragen: die, die von allen ihren Zertifikaten spricht.";
+        en: "A revocation list is entered for {0} already.", "Enter one list for each authority: the one that speaks of all its certificates.";
+    }
     Warning IssuerWithoutList "issuer-without-list" {
         de: "Für den Aussteller {0} ist keine Sperrliste eingetragen: Sperrungen bleiben unbemerkt.", "In [[trust.list]] eintragen, wo er sie veröffentlicht.";
         en: "No revocation list is entered for the issuer {0}: what it revokes stays unseen.", "Enter in [[trust.list]] where it publishes it.";

@@ -190,9 +190,7 @@ impl<'a> Value<'a> {
     /// A text of one line.
     pub(crate) fn text(&self) -> Option<String> {
         let text = self.string("\"…\"")?;
-        let plain = !text.trim().is_empty()
-            && text.chars().all(is_plain)
-            && text.chars().take(TEXT_CHARS + 1).count() <= TEXT_CHARS;
+        let plain = is_plain_text(text);
         if !plain {
             self.object(Code::TextNotPlain, &[&self.key, &TEXT_CHARS]);
         }
@@ -353,6 +351,12 @@ fn stamp_date(date: &toml::value::Date) -> Option<Date> {
 /// audit lines, where nothing may look like something else.
 pub(crate) fn is_plain(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether this is a short text of one line, without characters that make it look like something else: what people may
+/// see on terminals and in lists.
+pub fn is_plain_text(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().all(is_plain) && text.chars().take(TEXT_CHARS + 1).count() <= TEXT_CHARS
 }
 
 /// Text from a file as it may stand in a sentence: short and without control characters.

@@ -10,7 +10,8 @@ use crate::digest::Digest;
 use crate::ids::{BehoerdeId, ClientId, CustodianId};
 use crate::ml_kem::MlKemKey;
 use crate::revocation::{Revocations, Standing};
-use crate::trust::{Issued, Purpose, Trust};
+use crate::trust::{Issued, Trust};
+use crate::words::Purpose;
 
 /// From when until when an entry counts; the first instant belongs to it, the last does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +96,9 @@ impl Pins {
         let mut why = NotSealable::NoneValid;
         let pins = self.encryption.get(participant).ok_or(why)?;
         let mut in_force: Vec<&Pin> = pins.iter().filter(|pin| pin.is_in_force(at)).collect();
-        in_force.sort_by_key(|pin| std::cmp::Reverse(pin.term.from));
-        for pin in in_force {
+        // of equals the last, as everywhere
+        in_force.sort_by_key(|pin| pin.term.from);
+        for pin in in_force.into_iter().rev() {
             match self.standing(&pin.certificate.sha256(), at) {
                 Standing::Good => return Ok(pin),
                 Standing::Unknown => return Err(NotSealable::RevocationUnknown),
@@ -151,9 +153,12 @@ impl Pin {
         self.term.contains(at) && self.certificate.valid_at(at)
     }
 
-    /// The last instant at which it can be used.
-    pub(crate) fn ends(&self) -> Timestamp {
-        self.term.until.min(self.certificate.valid_until())
+    /// From when until when it can be used: entry and certificate both hold.
+    pub(crate) fn usable(&self) -> Term {
+        Term {
+            from: self.term.from.max(self.certificate.valid_from()),
+            until: self.term.until.min(self.certificate.valid_until()),
+        }
     }
 }
 

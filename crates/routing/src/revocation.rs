@@ -153,6 +153,14 @@ impl List {
         })
     }
 
+    /// Whether the list says anything of certificates of this kind.
+    fn speaks_of(&self, role: Role) -> bool {
+        match self.scope {
+            Scope::All => true,
+            Scope::Only(only) => only == role,
+        }
+    }
+
     fn reliable_until(&self, grace: SignedDuration) -> Timestamp {
         let fetched = self.fetched.unwrap_or(Timestamp::MAX);
         self.next_update
@@ -229,7 +237,7 @@ impl Revocations {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         match held.get(issuer) {
             None => false,
-            Some(Held::Awaited(since)) => at <= since.saturating_add(self.grace).unwrap_or(Timestamp::MAX),
+            Some(Held::Awaited(since)) => self.is_awaited(*since, at),
             Some(Held::List(list)) => at <= list.reliable_until(self.grace),
         }
     }
@@ -240,30 +248,41 @@ impl Revocations {
         if self.sources.is_empty() {
             return standing;
         }
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         for issued in chain {
             if !self.sources.iter().any(|source| source.issuer == issued.by) {
                 continue;
             }
-            match self.names(issued) {
-                Some(true) => return Standing::Revoked,
-                Some(false) | None if self.is_reliable(&issued.by, at) => {}
-                Some(false) | None => standing = Standing::Unknown,
+            match self.step(held.get(&issued.by), issued, at) {
+                Standing::Good => {}
+                Standing::Unknown => standing = Standing::Unknown,
+                Standing::Revoked => return Standing::Revoked,
             }
         }
         standing
     }
 
-    /// Whether the list of the issuer names this certificate; `None` without a list that speaks of such certificates.
-    fn names(&self, issued: &Issued) -> Option<bool> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(Held::List(list)) = held.get(&issued.by) else {
-            return None;
+    /// The standing of one step of a chain, by what is held of its issuer. A list that does not speak of such certificates
+    /// says nothing of it.
+    fn step(&self, held: Option<&Held>, issued: &Issued, at: Timestamp) -> Standing {
+        let known = match held {
+            Some(Held::List(list)) if list.speaks_of(issued.to) => match list.revoked.find_serial(&issued.serial) {
+                Ok(None) => at <= list.reliable_until(self.grace),
+                // a serial that cannot be looked up is as good as revoked
+                Ok(Some(_)) | Err(_) => return Standing::Revoked,
+            },
+            Some(Held::List(_)) | None => false,
+            Some(Held::Awaited(since)) => self.is_awaited(*since, at),
         };
-        if matches!(list.scope, Scope::Only(role) if role != issued.to) {
-            return Some(false);
+        match known {
+            true => Standing::Good,
+            false => Standing::Unknown,
         }
-        // a serial that cannot be looked up is as good as revoked
-        Some(!matches!(list.revoked.find_serial(&issued.serial), Ok(None)))
+    }
+
+    /// Whether a list that has been asked for since then, and never had, may still be waited for.
+    fn is_awaited(&self, since: Timestamp, at: Timestamp) -> bool {
+        at <= since.saturating_add(self.grace).unwrap_or(Timestamp::MAX)
     }
 }
 

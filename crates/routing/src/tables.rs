@@ -23,8 +23,7 @@ use crate::pins::{NotSealable, Pins};
 use crate::places::{Municipality, Places};
 use crate::region::{Ars, Place};
 use crate::revocation::{List, ListError, ListSource, ListState, Standing};
-use crate::trust::Purpose;
-use crate::words::{Environment, Profile};
+use crate::words::{Environment, Profile, Purpose};
 
 /// One version of the routing tables.
 #[derive(Debug)]
@@ -306,8 +305,8 @@ impl Tables {
             holder,
             purpose,
             certificate: &pin.certificate,
-            from: pin.term.from.max(pin.certificate.valid_from()),
-            until: pin.ends(),
+            from: pin.usable().from,
+            until: pin.usable().until,
             file: &pin.file,
         })
     }

@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::certificate::Certificate;
 use crate::digest::Digest;
+use crate::words::Purpose;
 
 /// What a certification authority may sign with: ECDSA, RSA-PSS (what the Verwaltungs-PKI issues), and for older
 /// authorities RSA with PKCS#1 v1.5; SHA-2 throughout.
@@ -31,43 +32,6 @@ pub(crate) const SIGNED_WITH: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::RSA_PKCS1_2048_8192_SHA384,
     algorithms::RSA_PKCS1_2048_8192_SHA512,
 ];
-
-/// What a certificate is entered for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
-    /// A custodian signs with it.
-    Signing,
-    /// Content is encrypted for its key.
-    Encryption,
-}
-
-impl Purpose {
-    /// The word in tables, file names and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Purpose::Signing => "signing",
-            Purpose::Encryption => "encryption",
-        }
-    }
-}
-
-impl std::fmt::Display for Purpose {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl std::str::FromStr for Purpose {
-    type Err = &'static str;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        match word {
-            "signing" => Ok(Purpose::Signing),
-            "encryption" => Ok(Purpose::Encryption),
-            _ => Err("signing or encryption is expected"),
-        }
-    }
-}
 
 /// One step of a chain: who issued, known by its public key, and under which number.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -53,6 +53,15 @@ pub enum Kind {
     Transfer,
 }
 
+/// What a certificate is entered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// A custodian signs with it.
+    Signing,
+    /// Content is encrypted for its key.
+    Encryption,
+}
+
 macro_rules! closed_list {
     ($name:ident, $kind:literal, $expected:literal, $($variant:ident = $text:literal),+) => {
         impl $name {
@@ -89,6 +98,14 @@ closed_list!(
     "test or production",
     Test = "test",
     Production = "production"
+);
+
+closed_list!(
+    Purpose,
+    "purpose",
+    "signing or encryption",
+    Signing = "signing",
+    Encryption = "encryption"
 );
 
 closed_list!(Profile, "profile", "1 or 2", P1 = "1", P2 = "2");

@@ -2,6 +2,7 @@
 //! kept, with its headers.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, Method};
 use reqwest::multipart::{Form, Part};
@@ -554,7 +555,7 @@ impl Refused<'_> {
                 format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", word.repeat(1000)),
                 format!("GET / HTTP/1.1\r\n{}\r\n", format!("{word}: 1\r\n").repeat(70)),
             ] {
-                self.say(address, &octets).await;
+                self.say(address, &octets, Duration::from_secs(4)).await;
             }
         }
         let boundary = self.word("boundary of a form that stops");
@@ -562,18 +563,21 @@ impl Refused<'_> {
         let form = format!(
             "{head}content-type: multipart/form-data; boundary={boundary}\r\ncontent-length: 9999\r\n\r\n{part}"
         );
-        let answer = self.say(self.world.corners.listen[0], &form).await;
+        let answer = self
+            .say(self.world.corners.listen[0], &form, Duration::from_secs(20))
+            .await;
         assert!(answer.contains("request-timeout"), "{answer}");
         self.codes.insert("request-timeout".to_owned());
     }
 
-    async fn say(&self, address: std::net::SocketAddr, octets: &str) -> String {
+    /// What is answered, until the other side closes or for so long.
+    async fn say(&self, address: std::net::SocketAddr, octets: &str, patience: Duration) -> String {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         // the other side may close before it has read everything
         let _broken = stream.write_all(octets.as_bytes()).await;
         let mut answer = vec![];
         let reading = stream.read_to_end(&mut answer);
-        let _open = tokio::time::timeout(std::time::Duration::from_secs(4), reading).await;
+        let _open = tokio::time::timeout(patience, reading).await;
         self.world.refusals.keep(&answer);
         String::from_utf8_lossy(&answer).into_owned()
     }

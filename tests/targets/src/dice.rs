@@ -11,10 +11,13 @@ impl Dice {
     }
 
     /// The seed of this run: the environment variable `VIERECK_SEED`, or a new one.
+    ///
+    /// # Panics
+    /// When the variable is no number: chance would not repeat what was asked for.
     pub fn seed() -> u64 {
-        match std::env::var("VIERECK_SEED").ok().and_then(|text| text.parse().ok()) {
-            Some(seed) => seed,
-            None => uuid::Uuid::new_v4().as_u64_pair().0,
+        match std::env::var("VIERECK_SEED") {
+            Ok(text) => text.parse().expect("VIERECK_SEED is a number"),
+            Err(_) => uuid::Uuid::new_v4().as_u64_pair().0,
         }
     }
 

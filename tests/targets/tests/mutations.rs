@@ -1,6 +1,6 @@
 //! Runs every target on inputs near genuine ones, for some seconds each, and prints the account.
 //!
-//! `VIERECK_SEED` repeats a run, `VIERECK_FUZZ_SECONDS` sets how long each target runs (5 if not set), and
+//! `VIERECK_SEED` makes the same changes again, of documents with fresh keys; `VIERECK_FUZZ_SECONDS` sets how long each target runs (5 if not set), and
 //! `VIERECK_FUZZ_ONLY` names one target. What fails is kept in `target/fuzz-findings`. Inputs that gave a code that
 //! no input before them gave become seeds too, so the search goes deeper than one step.
 
@@ -39,15 +39,13 @@ fn no_octets_break_a_parser_or_a_law() {
     )
     .unwrap();
     let seed = Dice::seed();
-    let seconds = std::env::var("VIERECK_FUZZ_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let time = Duration::from_secs_f64(seconds.unwrap_or(5.0));
+    let seconds = std::env::var("VIERECK_FUZZ_SECONDS").map_or(5.0, |text| text.parse().expect("a number of seconds"));
+    let time = Duration::from_secs_f64(seconds);
     let only = std::env::var("VIERECK_FUZZ_ONLY").ok();
     println!("VIERECK_SEED={seed}");
     println!(
         "{:<16} {:>10} {:>8} {:>6} {:>9} {:>9}  findings",
-        "target", "executions", "ok", "codes", "CPU s", "slowest"
+        "target", "executions", "ok", "codes", "seconds", "slowest"
     );
     let (mut findings, mut executions, mut minutes) = (Vec::new(), 0, 0.0);
     for target in TARGETS
@@ -71,9 +69,10 @@ fn no_octets_break_a_parser_or_a_law() {
         findings.extend(account.findings);
     }
     println!(
-        "{executions} executions in {minutes:.1} CPU-minutes, {} findings",
+        "{executions} executions in {minutes:.1} minutes, {} findings",
         findings.len()
     );
+    assert!(executions > 0, "no target is called {only:?}");
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
@@ -90,9 +89,18 @@ fn run(target: &Target, seed: u64, time: Duration) -> Account {
     let mut genuine = corpus.clone().into_iter();
     while account.took < time && account.findings.len() < 5 {
         let input = genuine.next().unwrap_or_else(|| mutated(&mut dice, &corpus));
-        let began = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
-        let took = began.elapsed();
+        let timed = || {
+            let began = Instant::now();
+            let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
+            (outcome, began.elapsed())
+        };
+        let (outcome, mut took) = timed();
+        // what a busy machine adds is not the parser's: the shortest of three counts
+        for _ in 0..2 {
+            if took > SLOW {
+                took = took.min(timed().1);
+            }
+        }
         account.executions += 1;
         account.took += took;
         account.slowest = account.slowest.max(took);

@@ -79,12 +79,11 @@ enum Source {
 }
 
 /// Sends receipts until `shutdown`; what is due then gets a moment to go out, and else goes out at the next start.
+/// `signer` is asked for each batch: keys change while it runs.
 ///
 /// # Errors
 /// Only of the journal, and only what does not pass by itself. A certificate that has ended is alarmed and waited for:
 /// nobody's work depends on a receipt.
-///
-/// `signer` is asked for each batch: keys change while it runs.
 pub async fn run(
     journal: Journal,
     link: Link,

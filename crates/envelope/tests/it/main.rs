@@ -13,7 +13,6 @@ mod grammar;
 #[cfg(test)]
 mod hybrid;
 #[cfg(test)]
-mod interop;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]

@@ -63,7 +63,6 @@ impl Kinds {
 /// A key with its certificate.
 pub(crate) struct Identity {
     pub(crate) certificate: Certificate,
-    pub(crate) certificate_pem: String,
     pub(crate) key_pem: String,
     /// Beside the key, for hybrid encryption: both halves.
     pub(crate) ml_kem: Option<(MlKemKey, String)>,
@@ -90,7 +89,6 @@ impl Identity {
         let certificate_pem = params.self_signed(&key).unwrap().pem();
         Self {
             certificate: Certificate::from_pem(&certificate_pem).unwrap(),
-            certificate_pem,
             key_pem: key.serialize_pem(),
             ml_kem: match kinds {
                 Kinds::Ec | Kinds::Rsa3072 | Kinds::Rsa4096 => None,
@@ -140,6 +138,10 @@ impl Directory {
 impl Pins for Directory {
     fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
         self.0.get(&(custodian.clone(), *sha256))
+    }
+
+    fn is_revoked(&self, _: &Certificate, _: Timestamp) -> bool {
+        false
     }
 }
 

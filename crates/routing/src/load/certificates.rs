@@ -22,11 +22,11 @@ use crate::ml_kem::{MlKemError, MlKemKey};
 use crate::participant::LowestProfile;
 use crate::pins::{ClientPin, Pin, Pins, Term};
 use crate::position::Position;
-use crate::trust::{self, Issued, Purpose};
+use crate::trust::{self, Issued};
 use crate::window::{day_in_berlin, start_of_day};
-use crate::words::Profile;
+use crate::words::{Profile, Purpose};
 
-pub(super) const FOLDER: &str = "certificates/";
+const FOLDER: &str = "certificates/";
 const INDEX: &str = "certificates/certificates.toml";
 /// How long before its end a certificate without a successor is reported.
 const SOON_DAYS: i64 = 30;
@@ -90,9 +90,7 @@ fn read_certificate(
 ) {
     let position = fields.position().clone();
     let id = fields.require("id");
-    let purpose = fields
-        .require("purpose")
-        .and_then(|value| value.word(&[Purpose::Signing, Purpose::Encryption]));
+    let purpose = fields.require("purpose").and_then(|value| value.word(Purpose::ALL));
     let file = fields.require("file");
     let ml_kem = fields.get("ml_kem");
     let ml_kem_sha256 = match ml_kem {
@@ -104,8 +102,7 @@ fn read_certificate(
     let sha256 = fields
         .require("sha256")
         .and_then(|value| value.parse::<Digest>(Code::DigestMalformed));
-    let certificate = file.as_ref().and_then(|file| read_file(file, reading));
-    let file = file.and_then(|file| file.text()).unwrap_or_default();
+    let (certificate, file) = file.and_then(|file| read_file(&file, reading)).unzip();
     let ml_kem_key = match (&ml_kem, ml_kem_sha256) {
         (Some(file), Some(sha256)) => read_ml_kem(file, &sha256, reading),
         _ => None,
@@ -118,7 +115,7 @@ fn read_certificate(
         return;
     };
     let held = holders.entry((holder.to_string(), purpose)).or_default();
-    let (Some(term), Some(sha256), Some(certificate)) = (term, sha256, certificate) else {
+    let (Some(term), Some(sha256), Some(certificate), Some(file)) = (term, sha256, certificate, file) else {
         return;
     };
     if certificate.sha256() != sha256 {
@@ -265,10 +262,13 @@ fn read_holder(value: &Value<'_>, purpose: Purpose, draft: &Draft) -> Option<Hol
 }
 
 /// Only files that were read from the folder can be named; a path is never given to the file system.
-fn named_file<'a>(value: &Value<'_>, reading: &Reading<'a>) -> Option<(Position, &'a [u8])> {
-    let name = value.text()?;
+pub(super) fn named_file<'a>(value: &Value<'_>, reading: &Reading<'a>) -> Option<(Position, &'a [u8])> {
+    file(value, &value.text()?, reading)
+}
+
+fn file<'a>(value: &Value<'_>, name: &str, reading: &Reading<'a>) -> Option<(Position, &'a [u8])> {
     let Some((path, octets)) = reading.optional(&format!("{FOLDER}{name}")) else {
-        value.object(Code::CertificateFileMissing, &[&printable(&name)]);
+        value.object(Code::CertificateFileMissing, &[&printable(name)]);
         return None;
     };
     Some((Position::start_of(path), octets))
@@ -291,13 +291,15 @@ fn read_ml_kem(file: &Value<'_>, sha256: &Value<'_>, reading: &Reading<'_>) -> O
     None
 }
 
-fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Option<Certificate> {
-    let (at, octets) = named_file(value, reading)?;
+/// The certificate in a file, and the file's name.
+fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Option<(Certificate, String)> {
+    let name = value.text()?;
+    let (at, octets) = file(value, &name, reading)?;
     let parsed = std::str::from_utf8(octets)
         .map_err(|_| CertificateError::NotPem)
         .and_then(Certificate::from_pem);
     match parsed {
-        Ok(certificate) => return Some(certificate),
+        Ok(certificate) => return Some((certificate, name)),
         Err(CertificateError::NotPem) => reading.report.add(Code::CertificateWrong, &at, &[&"PEM"]),
         Err(CertificateError::NotX509) => reading.report.add(Code::CertificateWrong, &at, &[&"X.509"]),
         Err(CertificateError::KeyNotAllowed) => reading.report.add(Code::CertificateTooWeak, &at, &[]),
@@ -421,7 +423,7 @@ fn check_profiles(reading: &Reading<'_>, draft: &Draft, pins: &Pins) {
         for holder in holders {
             let in_force = pins.encryption.get(holder).into_iter().flatten();
             let newest = in_force
-                .filter(|pin| touches(reading.today, pin.term))
+                .filter(|pin| touches(reading.today, pin.usable()))
                 .max_by_key(|pin| pin.term.from);
             if newest.is_none_or(|pin| pin.ml_kem.is_some()) {
                 continue;

@@ -129,17 +129,14 @@ fn read_lowest_profile(fields: &mut Fields<'_>) -> LowestProfile {
     let most = Profile::ALL.len() as u64;
     let number = fields.get("lowest_profile").and_then(|value| value.number(1, most));
     let from = fields.get("lowest_profile_from");
-    let profile = Profile::ALL
-        .iter()
-        .find(|profile| Some(profile.to_string()) == number.map(|n| n.to_string()));
-    let Some(profile) = profile else {
+    let Some(profile) = number.and_then(|number| number.to_string().parse().ok()) else {
         if let (Some(from), None) = (from, number) {
             from.object(Code::LowestProfileFromAlone, &[]);
         }
         return LowestProfile::ANY;
     };
     LowestProfile {
-        profile: *profile,
+        profile,
         from: from.and_then(|value| value.instant()).and_then(Instant::begins),
     }
 }

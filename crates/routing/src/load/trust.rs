@@ -3,11 +3,9 @@
 //!
 //! Without the section pins stand for themselves, as in a network for tests. Only files of the folder can be named.
 
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
 
-use super::certificates::FOLDER;
+use super::certificates::named_file;
 use super::draft::Reading;
 use crate::catalogue::Code;
 use crate::fields::{Fields, Value, printable};
@@ -40,10 +38,14 @@ pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Re
     let mut lists = Vec::new();
     for mut entry in section.get("list").iter().flat_map(Value::tables) {
         let position = entry.position().clone();
-        let issuer = entry
-            .require("issuer")
-            .and_then(|value| authority(&value, reading))
-            .filter(|issuer| trust.authority(&issuer.key).is_some());
+        let issuer = entry.require("issuer").and_then(|value| {
+            let issuer = authority(&value, reading)?;
+            let trusted = trust.authority(&issuer.key).is_some();
+            if !trusted {
+                value.object(Code::RevocationIssuerUnknown, &[&printable(&issuer.subject)]);
+            }
+            trusted.then_some(issuer)
+        });
         let (url, file) = (entry.get("url"), entry.get("file"));
         if url.is_some() == file.is_some() {
             reading.report.add(Code::RevocationSourceAmbiguous, &position, &[]);
@@ -58,6 +60,12 @@ pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Re
         });
         entry.finish();
         let Some(issuer) = issuer else { continue };
+        // one issuer, one list: where several are published, the one that speaks of all certificates
+        if sources.iter().any(|source| source.issuer == issuer.key) {
+            let subject = printable(&issuer.subject);
+            reading.report.add(Code::RevocationListTwice, &position, &[&subject]);
+            continue;
+        }
         if let Some(value) = file
             && let Some(list) = committed(&value, &issuer, reading)
         {
@@ -75,8 +83,8 @@ pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Re
     }
     let revocations = Revocations::new(sources, grace);
     for (issuer, list) in lists {
-        // of two committed lists the newer one counts, whichever stands first
-        let _older = revocations.take(&issuer, list, None);
+        // the first of its issuer, who is known: nothing could speak against it
+        let _taken = revocations.take(&issuer, list, None);
     }
     (trust, revocations)
 }
@@ -96,36 +104,24 @@ fn authorities(value: Option<&Value<'_>>, reading: &Reading<'_>) -> Vec<Authorit
 }
 
 fn authority(value: &Value<'_>, reading: &Reading<'_>) -> Option<Authority> {
-    let (path, octets) = file(value, reading)?;
+    let (at, octets) = named_file(value, reading)?;
     let parsed = std::str::from_utf8(octets).ok().and_then(Authority::from_pem);
     if parsed.is_none() {
-        reading.report.add(Code::AuthorityWrong, &Position::start_of(path), &[]);
+        reading.report.add(Code::AuthorityWrong, &at, &[]);
     }
     parsed
 }
 
 fn committed(value: &Value<'_>, issuer: &Authority, reading: &Reading<'_>) -> Option<List> {
-    let (path, octets) = file(value, reading)?;
+    let (at, octets) = named_file(value, reading)?;
     let now = reading.today.tomorrow().ok().and_then(start_of_day);
     match List::read(octets, issuer, now.unwrap_or(Timestamp::MAX)) {
         Ok(list) => Some(list),
         Err(error) => {
-            reading
-                .report
-                .add(Code::RevocationListWrong, &Position::start_of(path), &[&error]);
+            reading.report.add(Code::RevocationListWrong, &at, &[&error]);
             None
         }
     }
-}
-
-/// Only files that were read from the folder can be named; a path is never given to the file system.
-fn file<'a>(value: &Value<'_>, reading: &Reading<'a>) -> Option<(&'a Arc<str>, &'a [u8])> {
-    let name = value.text()?;
-    let found = reading.optional(&format!("{FOLDER}{name}"));
-    if found.is_none() {
-        value.object(Code::CertificateFileMissing, &[&printable(&name)]);
-    }
-    found
 }
 
 /// The start of the day on which chains have to hold.

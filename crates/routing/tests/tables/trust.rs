@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, CrlScope, DistinguishedName, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use viereck_routing::{BehoerdeId, Digest, ListError, NotSealable, Standing, Tables};
 
@@ -82,6 +83,11 @@ impl Authority {
 
     /// A list of 1 January of a year that is due again on the 2nd.
     fn list(&self, year: i32, month: u8, revoked: &[u64]) -> Vec<u8> {
+        self.list_of(None, year, month, revoked)
+    }
+
+    /// The same for certificates of this scope only.
+    fn list_of(&self, scope: Option<CrlScope>, year: i32, month: u8, revoked: &[u64]) -> Vec<u8> {
         let revoked = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2026, 6, 1),
@@ -92,7 +98,12 @@ impl Authority {
             this_update: date_time_ymd(year, month, 1),
             next_update: date_time_ymd(year, month, 8),
             crl_number: SerialNumber::from(7_u64),
-            issuing_distribution_point: None,
+            issuing_distribution_point: scope.map(|scope| CrlIssuingDistributionPoint {
+                distribution_point: CrlDistributionPoint {
+                    uris: vec![URL.to_owned()],
+                },
+                scope: Some(scope),
+            }),
             revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
@@ -306,6 +317,67 @@ fn revoked_and_unknown_keys_are_not_sealed_for() {
     flipped[last] ^= 1;
     assert!(tables.take_list(&source.issuer, &flipped, now).is_err());
     assert_eq!(tables.standing(&sha256, now), Standing::Revoked);
+}
+
+#[test]
+fn a_list_says_nothing_of_certificates_that_it_does_not_speak_of() {
+    let authority = Authority::new();
+    let standing = |scope, revoked: bool| {
+        let tables = authority.certified(&with_url()).tables();
+        let serial = serial_of_reader(&tables);
+        let now = at("2026-11-02T00:00:00Z");
+        let sha256 = tables.encryption_certificate(&reader(), now).unwrap().sha256();
+        let issuer = tables.list_sources()[0].issuer;
+        let revoked = if revoked { vec![serial] } else { vec![] };
+        let list = authority.list_of(scope, 2026, 11, &revoked);
+        tables.take_list(&issuer, &list, now).unwrap();
+        tables.standing(&sha256, now)
+    };
+    assert_eq!(standing(None, false), Standing::Good);
+    assert_eq!(standing(Some(CrlScope::UserCertsOnly), false), Standing::Good);
+    assert_eq!(standing(Some(CrlScope::UserCertsOnly), true), Standing::Revoked);
+    for revoked in [false, true] {
+        assert_eq!(standing(Some(CrlScope::CaCertsOnly), revoked), Standing::Unknown);
+    }
+}
+
+#[test]
+fn one_list_counts_for_one_issuer_that_is_trusted() {
+    let authority = Authority::new();
+    let list = |issuer: &str| format!("[[trust.list]]\nissuer = \"{issuer}\"\nurl = \"{URL}\"\n");
+    let twice = section(&(list("issuers/ca.pem") + &list("issuers/ca.pem")));
+    assert_eq!(codes(&authority.certified(&twice)), ["revocation-list-twice"].into());
+    let foreign = section(&(list("issuers/ca.pem") + &list("issuers/foreign.pem")));
+    let foreign = authority
+        .certified(&foreign)
+        .with("certificates/issuers/foreign.pem", Authority::new().pem);
+    assert_eq!(codes(&foreign), ["revocation-issuer-unknown"].into());
+}
+
+#[test]
+fn of_two_entries_that_begin_together_everybody_takes_the_same() {
+    let authority = Authority::new();
+    let mut fixture = authority.certified(&with_url());
+    let other = authority.issue(500, |params| named(params, READER, "encryption"));
+    fixture.put("certificates/other.pem", other.pem());
+    let index = String::from_utf8(fixture.0[INDEX].clone()).unwrap();
+    let entry = index
+        .split("[[certificate]]")
+        .find(|entry| entry.contains(&format!("id = \"{READER}\"")))
+        .unwrap();
+    let from = entry.lines().find(|line| line.starts_with("from")).unwrap();
+    let entry = format!(
+        "[[certificate]]\nid = \"{READER}\"\npurpose = \"encryption\"\nfile = \"other.pem\"\n{from}\n\
+         until = 2027-12-31\nsha256 = \"{}\"\n",
+        Digest::of(other.der())
+    );
+    let tables = fixture.and(INDEX, &entry).tables();
+    let now = at("2026-11-02T00:00:00Z");
+    let issuer = tables.list_sources()[0].issuer;
+    tables.take_list(&issuer, &authority.list(2026, 11, &[]), now).unwrap();
+    let current = tables.encryption_certificate(&reader(), now).unwrap().sha256();
+    let sealable = tables.sealable_key(&reader(), &reader(), now).unwrap();
+    assert_eq!(sealable.certificate().sha256(), current);
 }
 
 #[test]
