@@ -28,8 +28,8 @@ pub use oauth::Oauth;
 pub use tls::{ClientCertificate, Outgoing, Tls};
 pub use viereck_custody::{Finding, Severity};
 
-use check::is_private;
 pub use check::listener;
+use check::{is_private, server_url};
 
 /// One gateway.
 #[derive(Debug, Clone, Deserialize)]

@@ -1,9 +1,10 @@
-//! Files that hold secrets: the one function through which private keys, passphrases and other secrets are read.
+//! Files that hold secrets: the one function, [`read`], through which private keys, passphrases and other secrets are read.
 //!
-//! Guarantees: a file that anybody but its owner may read, write or execute is refused before it is used, whatever it
-//! holds; what is read is bounded and wiped from memory afterwards; an encrypted key (PKCS#8 with PBES2) is opened with
-//! a passphrase that came from a file, never from a flag or a variable. Does not: look at the folders above the file, or
-//! know what a key is for.
+//! Guarantees: a file that has more rights than whoever reads it permits is refused before it is used, whatever it holds;
+//! nobody permits more than to read and write for its owner ([`OWNER_ALONE`]), and for the keys of TLS to read for its
+//! group ([`GROUP_READS`]). What is read is bounded and wiped from memory afterwards; an encrypted key (PKCS#8 with PBES2)
+//! is opened with a passphrase that came from a file, never from a flag or a variable. Does not: look at the folders above
+//! the file, know what a key is for, or wipe what a library makes of a key.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,9 +19,21 @@ use zeroize::Zeroizing;
 const LONGEST: u64 = 64 << 10;
 /// What a secret may have: read and write for its owner.
 const OWNER_ALONE: u32 = 0o600;
+/// What a key of TLS may have: its group may read it too, because that is how a service gets to a key that another user
+/// has made.
+pub(crate) const GROUP_READS: u32 = 0o640;
 
 /// What opens encrypted keys; wiped when dropped.
 pub struct Passphrase(Zeroizing<String>);
+
+/// Why a file with a secret is not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It cannot be read, or is longer than any secret.
+    Unreadable(io::Error),
+    /// It has these permission bits, and more of them than are permitted.
+    RightsTooWide(u32),
+}
 
 /// Why a file with a secret is not used.
 #[derive(Debug, thiserror::Error)]
@@ -150,29 +163,43 @@ pub fn read_key(file: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizin
 /// The text of a file that its owner alone may read.
 ///
 /// # Errors
-/// It cannot be read, is no regular file, is too long, or others may read it.
+/// It cannot be read, is a folder, is too long, is no text, or others may read it.
 pub fn read_secret(file: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let unreadable = |error| KeyFileError::Unreadable {
         file: file.to_owned(),
         error,
     };
+    let octets = read(file, OWNER_ALONE).map_err(|unread| match unread {
+        Unread::Unreadable(error) => unreadable(error),
+        Unread::RightsTooWide(mode) => KeyFileError::RightsTooWide {
+            file: file.to_owned(),
+            mode,
+        },
+    })?;
+    let text = std::str::from_utf8(&octets).map_err(|error| unreadable(io::Error::other(error)))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The octets of a file that has no other rights than those `permitted`.
+pub(crate) fn read(file: &Path, permitted: u32) -> Result<Zeroizing<Vec<u8>>, Unread> {
     // the rights of what was opened, not of what stands under the name a moment later
-    let opened = File::open(file).map_err(unreadable)?;
-    let metadata = opened.metadata().map_err(unreadable)?;
+    let opened = File::open(file).map_err(Unread::Unreadable)?;
+    let metadata = opened.metadata().map_err(Unread::Unreadable)?;
     let mode = metadata.mode() & 0o7777;
-    if mode & !OWNER_ALONE != 0 && metadata.is_file() {
-        let file = file.to_owned();
-        return Err(KeyFileError::RightsTooWide { file, mode });
+    // a folder fails when it is read, which says more
+    if mode & !permitted != 0 && !metadata.is_dir() {
+        return Err(Unread::RightsTooWide(mode));
     }
-    let mut text = Zeroizing::new(String::new());
-    opened.take(LONGEST + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > LONGEST {
-        return Err(unreadable(io::Error::new(
+    // room for all from the start: a buffer that grows leaves copies behind that nobody wipes
+    let mut octets = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
+    let read = opened.take(LONGEST + 1).read_to_end(&mut octets);
+    match read.map_err(Unread::Unreadable)? as u64 > LONGEST {
+        true => Err(Unread::Unreadable(io::Error::new(
             io::ErrorKind::FileTooLarge,
             "longer than any key",
-        )));
+        ))),
+        false => Ok(octets),
     }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -209,6 +236,23 @@ mod tests {
         let long = file(folder.path(), "long", &"x".repeat(LONGEST as usize + 1), 0o600);
         assert_eq!(read_secret(&long).unwrap_err().code(), "key-unreadable");
         assert_eq!(read_secret(folder.path()).unwrap_err().code(), "key-unreadable");
+    }
+
+    #[test]
+    fn a_key_of_tls_may_be_read_by_its_group_and_by_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o600, 0o400, 0o640, 0o440] {
+            let path = file(folder.path(), &format!("{mode:o}"), "x", mode);
+            assert_eq!(&**read(&path, GROUP_READS).unwrap(), b"x", "{mode:o}");
+        }
+        for mode in [0o644, 0o604, 0o641, 0o660, 0o650, 0o740, 0o4640] {
+            let path = file(folder.path(), &format!("{mode:o}"), "x", mode);
+            let refused = read(&path, GROUP_READS).unwrap_err();
+            assert!(
+                matches!(refused, Unread::RightsTooWide(told) if told == mode),
+                "{mode:o}"
+            );
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use viereck_envelope::{KeepKey, KeyError, ReaderKeys, ReplyTokenKey, Signer};
-use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, Purpose, Tables};
+use viereck_envelope::{KeepKey, KeyError, ReaderKeys, ReplyTokenKey, SealError, Signer};
+use viereck_routing::{BehoerdeId, Certificate, Digest, GatewayId, Purpose, Standing, Tables};
 use zeroize::Zeroizing;
 
 use crate::key_files::{KeyFileError, Passphrase, read_key, read_secret};
@@ -155,9 +155,15 @@ impl Keys {
             fingerprint: octets(&own.join("fingerprint.key"))?,
         })
     }
-}
 
-impl Keys {
+    /// What signs envelopes that are sealed at `now`: nothing is sealed with a certificate that was revoked.
+    pub(crate) fn sealer(&self, tables: &Tables, now: Timestamp) -> Result<Arc<Signer>, SealError> {
+        match tables.standing(&self.signer.certificate().sha256(), now) {
+            Standing::Revoked => Err(SealError::SigningCertificateRevoked),
+            Standing::Good | Standing::Unknown => Ok(Arc::clone(&self.signer)),
+        }
+    }
+
     /// The same with the signing and decryption keys of `fresh`. The other secrets are for what this gateway sealed for
     /// itself, and stay those of the start.
     #[must_use]
@@ -252,12 +258,18 @@ impl Bound<'_> {
             .pinned_certificates()
             .filter(|pin| pin.purpose == Purpose::Encryption && pin.holder == holder.as_str() && needed(pin.until))
             .collect();
+        let entered = |certificate: &Certificate| self.tables.ml_kem_key(holder, &certificate.sha256()).is_some();
+        // once for all certificates, and not for nothing: to open an encrypted key takes its time
+        let ml_kem = match pinned.iter().any(|pin| entered(pin.certificate)) {
+            true => key_files(&folder, "encryption", ".ml-kem.key.pem", self.passphrase)?,
+            false => vec![],
+        };
         let mut current_found = false;
         for (file, pem) in key_files(&folder, "encryption", ".key.pem", self.passphrase)? {
             for certificate in pinned.iter().map(|pin| pin.certificate) {
                 match readers.add(reader.clone(), certificate.clone(), &pem) {
                     Ok(()) => {
-                        let whole = self.add_ml_kem(readers, &folder, reader, holder, certificate)?;
+                        let whole = self.add_ml_kem(readers, &ml_kem, reader, holder, certificate)?;
                         let is_current = certificate.sha256() == current;
                         if is_current && !whole {
                             return Err(KeysError::NoMlKemKey {
@@ -282,11 +294,12 @@ impl Bound<'_> {
         }
     }
 
-    /// Puts the ML-KEM key that is entered beside `certificate` beside its private key too; says whether the pair is whole.
+    /// Puts the one of `files` that belongs to the ML-KEM key entered beside `certificate` beside its private key too; says
+    /// whether the pair is whole.
     fn add_ml_kem(
         &self,
         readers: &mut ReaderKeys,
-        folder: &Path,
+        files: &[KeyFile],
         reader: &BehoerdeId,
         holder: &BehoerdeId,
         certificate: &Certificate,
@@ -294,11 +307,14 @@ impl Bound<'_> {
         let Some(public) = self.tables.ml_kem_key(holder, &certificate.sha256()) else {
             return Ok(true);
         };
-        for (file, pem) in key_files(folder, "encryption", ".ml-kem.key.pem", self.passphrase)? {
-            match readers.add_ml_kem(reader, &certificate.sha256(), public.clone(), &pem) {
+        for (file, pem) in files {
+            match readers.add_ml_kem(reader, &certificate.sha256(), public.clone(), pem) {
                 Ok(()) => return Ok(true),
                 Err(KeyError::NotOfCertificate) => {}
-                Err(error) => return Err(KeysError::NotAKey { file, error }),
+                Err(error) => {
+                    let file = file.clone();
+                    return Err(KeysError::NotAKey { file, error });
+                }
             }
         }
         Ok(false)
@@ -337,8 +353,10 @@ fn key_files(
     files.sort();
     files
         .into_iter()
-        .map(|file| Ok((read_key(&file, passphrase)?, file)))
-        .map(|read: Result<_, KeysError>| read.map(|(pem, file)| (file, pem)))
+        .map(|file| {
+            let pem = read_key(&file, passphrase)?;
+            Ok((file, pem))
+        })
         .collect()
 }
 

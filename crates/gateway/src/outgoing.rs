@@ -1,13 +1,15 @@
 //! Clients for servers that the configuration names: where a request goes is what the operator said, and nothing else.
 //!
 //! Guarantees: no redirect is followed and no proxy of the environment is used. TLS 1.3 or 1.2 by rustls, with the
-//! authorities of the host unless others are named, then with these alone.
+//! authorities of the host unless others are named, then with these alone. A key that others may read is not used.
 
 use std::path::{Path, PathBuf};
 
 use reqwest::{Certificate, Client, ClientBuilder, Identity, redirect};
+use zeroize::Zeroizing;
 
 use crate::config::Outgoing;
+use crate::key_files::{self, GROUP_READS, Unread};
 
 /// Files for TLS towards a server that are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,14 @@ pub enum OutgoingError {
         file: PathBuf,
         /// What was expected.
         what: &'static str,
+    },
+    /// The key's file has more rights than it may have.
+    #[error("tls-key-exposed: {file} has the mode {mode:04o}, and no more than 0640 is allowed; chmod 600 it")]
+    Exposed {
+        /// Which.
+        file: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// The HTTP client cannot be made, e.g. because there are no root certificates.
     #[error("http-client: {0}")]
@@ -48,9 +58,14 @@ pub(crate) fn builder(tls: &Outgoing) -> Result<ClientBuilder, OutgoingError> {
         builder = builder.tls_certs_only(authorities);
     }
     if let Some((certificate, key)) = &tls.identity {
-        let mut pem = read(certificate)?;
-        pem.push(b'\n');
-        pem.extend(read(key)?);
+        let private = key_files::read(key, GROUP_READS).map_err(|unread| match unread {
+            Unread::Unreadable(error) => unreadable(key, error),
+            Unread::RightsTooWide(mode) => OutgoingError::Exposed {
+                file: key.clone(),
+                mode,
+            },
+        })?;
+        let pem = Zeroizing::new([&read(certificate)?, &b"\n"[..], &private].concat());
         let identity = Identity::from_pem(&pem).map_err(|_| OutgoingError::Malformed {
             file: key.clone(),
             what: "private key beside a certificate",
@@ -61,8 +76,12 @@ pub(crate) fn builder(tls: &Outgoing) -> Result<ClientBuilder, OutgoingError> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, OutgoingError> {
-    std::fs::read(file).map_err(|error| OutgoingError::Unreadable {
+    std::fs::read(file).map_err(|error| unreadable(file, error))
+}
+
+fn unreadable(file: &Path, error: std::io::Error) -> OutgoingError {
+    OutgoingError::Unreadable {
         file: file.to_owned(),
         error,
-    })
+    }
 }

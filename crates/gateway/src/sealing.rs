@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use jiff::{SignedDuration, Timestamp};
 use viereck_custody::Idempotency;
 use viereck_envelope::{Draft, File, KeptKey, Role, SealError, SealedEnvelope, seal_keeping};
-use viereck_routing::{Digest, EncryptionKey, Standing};
+use viereck_routing::{Digest, EncryptionKey};
 
 use crate::gateway::Gateway;
 use crate::http::form::{Part, to_the_millisecond};
@@ -69,12 +69,9 @@ pub(crate) async fn sealed(
 ) -> Result<(SealedEnvelope, KeptKey), Problem> {
     let octets = draft.content.files.iter().map(|file| file.octets.len()).sum();
     let keys = gateway.keys();
-    let (signer, keep) = (keys.signer, keys.keep);
-    if gateway.tables().standing(&signer.certificate().sha256(), now) == Standing::Revoked {
-        return Err(unsealable(SealError::SigningCertificateRevoked));
-    }
+    let signer = keys.sealer(&gateway.tables(), now).map_err(unsealable)?;
     gateway
-        .work(octets, move || seal_keeping(draft, &reader, &signer, &keep, now))
+        .work(octets, move || seal_keeping(draft, &reader, &signer, &keys.keep, now))
         .await
         .map_err(unsealable)
 }

@@ -20,7 +20,7 @@ use viereck_envelope::{
     Draft, KeptKey, OpenedEnvelope, OwnOctets, ReplyToken, SealError, SealedEnvelope, Stage, VerifiedEnvelope,
     open_kept, seal_keeping, verify,
 };
-use viereck_routing::{BehoerdeId, EncryptionKey, MessageId, Standing, Tables, day_in_berlin};
+use viereck_routing::{BehoerdeId, EncryptionKey, MessageId, Tables, day_in_berlin};
 
 use crate::http::form::to_the_millisecond;
 use crate::{Config, CurrentKeys};
@@ -189,10 +189,8 @@ impl SealingAnew {
         draft.routing_table = Some(tables.release());
         draft.content.reply_token = self.token(&opened, &draft, now)?;
         let token = draft.content.reply_token.clone();
-        if tables.standing(&keys.signer.certificate().sha256(), now) == Standing::Revoked {
-            return Err(SealError::SigningCertificateRevoked.into());
-        }
-        let sealed = seal_keeping(draft, key, &keys.signer, &keys.keep, now)?;
+        let signer = keys.sealer(tables, now)?;
+        let sealed = seal_keeping(draft, key, &signer, &keys.keep, now)?;
         Ok((sealed, token))
     }
 

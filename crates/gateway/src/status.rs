@@ -21,10 +21,10 @@ use tokio::time::Instant;
 use viereck_custody::MessageView;
 use viereck_custody::status::Words;
 use viereck_envelope::{Reason, Stage};
-use viereck_routing::{BehoerdeId, CaseId, CustodianId, Digest, LeistungId, MessageId, Region, Tables};
+use viereck_routing::{BehoerdeId, CaseId, ClientId, CustodianId, Digest, LeistungId, MessageId, Region, Tables};
 
 use crate::gateway::Gateway;
-use crate::http::access::Scope;
+use crate::http::access::{Scope, client};
 use crate::http::peer::Asking;
 use crate::http::problem::{Code, Problem};
 use crate::sealing::instant;
@@ -70,7 +70,8 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let seen = headers.get(header::IF_NONE_MATCH);
-    let mut view = find(&gateway, &id, &asking, Scope::Read).await?;
+    let client = client(&gateway, &asking, Scope::Read).await?.id;
+    let mut view = find(&gateway, &id, &client).await?;
     let newest = |view: &MessageView| seen.is_none_or(|seen| *seen == tag(&gateway, view));
     let mut applied = None;
     if let Some(seconds) = wait(&headers).filter(|_| !view.terminal && newest(&view)) {
@@ -80,12 +81,12 @@ pub(crate) async fn get(
             let until = Instant::now() + Duration::from_secs(seconds);
             let before = (view.message_id, view.status);
             // the place is taken: nothing that happens from here on is missed
-            view = find(&gateway, &id, &asking, Scope::Read).await?;
+            view = find(&gateway, &id, &client).await?;
             while (view.message_id, view.status) == before
                 && newest(&view)
                 && place.news(until, &gateway.draining).await
             {
-                view = find(&gateway, &id, &asking, Scope::Read).await?;
+                view = find(&gateway, &id, &client).await?;
             }
         }
     }
@@ -108,7 +109,8 @@ pub(crate) async fn events(
     asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = find(&gateway, &id, &asking, Scope::Read).await?;
+    let client = client(&gateway, &asking, Scope::Read).await?.id;
+    let view = find(&gateway, &id, &client).await?;
     let body = json!({ "submissionId": view.submission_id, "caseId": view.case_id, "events": view.events }).to_string();
     let tag = tag_of(&body);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == tag) {
@@ -117,16 +119,12 @@ pub(crate) async fn events(
     Ok((private(tag), body).into_response())
 }
 
-async fn find(gateway: &Gateway, id: &str, asking: &Asking, scope: Scope) -> Result<MessageView, Problem> {
-    let tables = gateway.tables();
-    let client = gateway
-        .access
-        .client(asking, &tables, &gateway.config.id, scope)
-        .await?;
+/// What `client` filed under this id.
+async fn find(gateway: &Gateway, id: &str, client: &ClientId) -> Result<MessageView, Problem> {
     let missing = || Problem::of(Code::NotFound);
     let id: MessageId = id.parse().map_err(|_| missing())?;
     let view = gateway.journal.submission(&id).await?;
-    view.filter(|view| view.client.as_ref() == Some(&client.id))
+    view.filter(|view| view.client.as_ref() == Some(client))
         .ok_or_else(missing)
 }
 

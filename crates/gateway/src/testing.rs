@@ -1,28 +1,20 @@
 //! A small network for tests: a routing table with certificates, the keys of two gateways, and servers to talk to.
 
-use std::collections::VecDeque;
-use std::fmt::Debug;
+mod ear;
+mod scripted;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::Response;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::field::Field;
-use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
 use viereck_custody::{CurrentTables, Journal, MessageKey, MessageView};
 use viereck_envelope::{
     Content, Draft, File, MessageType, OpenedEnvelope, ReplyToken, Role, SealedEnvelope, Stage, new_ml_kem_key, open,
@@ -36,6 +28,9 @@ use crate::http::serve::Listening;
 use crate::http::tls::TlsServer;
 use crate::http::{router, serve};
 use crate::{Config, Keys};
+
+pub(crate) use ear::hear;
+pub(crate) use scripted::{Answer, Asked, Scripted};
 
 pub(crate) const SENDER: &str = "gw-s";
 pub(crate) const RECEIVER: &str = "gw-r";
@@ -472,66 +467,6 @@ impl Drop for Serving {
     }
 }
 
-/// A server that gives prepared answers in order and remembers what it was asked.
-pub(crate) struct Scripted {
-    pub(crate) url: String,
-    shared: Arc<Script>,
-}
-
-struct Script {
-    answers: Mutex<VecDeque<Answer>>,
-    asked: Mutex<Vec<Asked>>,
-}
-
-/// Status, headers, body.
-pub(crate) type Answer = (u16, Vec<(&'static str, String)>, String);
-
-/// A request as it arrived.
-#[derive(Clone)]
-pub(crate) struct Asked {
-    pub(crate) headers: axum::http::HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Scripted {
-    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let shared = Arc::new(Script {
-            answers: Mutex::new(answers.into_iter().collect()),
-            asked: Mutex::default(),
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/in", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, shared }
-    }
-
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.shared.asked.lock().unwrap().clone()
-    }
-}
-
-/// After the last prepared answer everything is taken.
-async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
-    script.asked.lock().unwrap().push(Asked {
-        headers: parts.headers,
-        body,
-    });
-    let (status, headers, body) = script
-        .answers
-        .lock()
-        .unwrap()
-        .pop_front()
-        .unwrap_or((202, vec![], String::new()));
-    let mut response = Response::builder().status(StatusCode::from_u16(status).unwrap());
-    for (name, value) in headers {
-        response = response.header(name, value);
-    }
-    response.body(Body::from(body)).unwrap()
-}
-
 /// Waits until a message has reached `stage`; panics with what is known of it when that takes too long.
 pub(crate) async fn until(journal: &Journal, id: MessageId, stage: Stage) -> MessageView {
     let mut news = journal.subscribe();
@@ -549,37 +484,6 @@ pub(crate) async fn until(journal: &Journal, id: MessageId, stage: Stage) -> Mes
         Ok(view) => view,
         Err(_) => panic!("not {stage}: {:?}", journal.message(&id).await),
     }
-}
-
-/// Gives every log event of this thread to `heard`, as its level and its fields, until the guard is dropped.
-pub(crate) fn hear(heard: impl Fn(Level, &str) + Send + Sync + 'static) -> DefaultGuard {
-    tracing::subscriber::set_default(Ear(heard))
-}
-
-struct Ear<F>(F);
-
-impl<F: Fn(Level, &str) + Send + Sync + 'static> Subscriber for Ear<F> {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut fields = String::new();
-        event.record(&mut |field: &Field, value: &dyn Debug| fields.push_str(&format!("{field}={value:?} ")));
-        (self.0)(*event.metadata().level(), &fields);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
 }
 
 /// Waits for a condition.

@@ -168,6 +168,13 @@ pub fn listener(section: &str, listen: SocketAddr, tls: Option<&Tls>, tls_in_fro
     findings
 }
 
+/// Where a server is, as the configuration says it: by http or https, and with nothing in it that is a secret.
+pub(super) fn server_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let fits = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    fits.then_some(url)
+}
+
 /// Whether nobody between here and there can read along.
 pub(super) fn is_private(url: &Url) -> bool {
     let loopback = match url.host_str() {

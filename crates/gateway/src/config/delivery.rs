@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
 use serde::Deserialize;
 use viereck_routing::{BehoerdeId, Digest};
 
-use super::{Acknowledge, Adapter, Behoerden, Delivery, Endpoint, Fachverfahren, For, Outgoing, Shows, TokenDigest};
+use super::{
+    Acknowledge, Adapter, Behoerden, Delivery, Endpoint, Fachverfahren, For, Outgoing, Shows, TokenDigest, server_url,
+};
 
 /// A delivery as it is written: which keys fit depends on the adapter.
 #[derive(Deserialize)]
@@ -72,10 +73,8 @@ impl Keys {
             return Err("folder and acknowledge belong to the adapter directory".to_owned());
         }
         let url = self.url.ok_or("url: missing; this adapter posts somewhere")?;
-        let url = Url::parse(&url).map_err(|_| "url: not a URL")?;
-        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
-            return Err("url: an http or https URL without a password; a token stands in token_file".to_owned());
-        }
+        let url =
+            server_url(&url).ok_or("url: an http or https URL without a password; a token stands in token_file")?;
         let seconds = self.timeout_seconds.unwrap_or(30);
         if !(1..=3600).contains(&seconds) {
             return Err("timeout_seconds: a number from 1 to 3600".to_owned());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::{Finding, is_private};
+use super::{Finding, is_private, server_url};
 
 /// Whose access tokens are taken beside those of the routing table.
 #[derive(Debug, Clone, Deserialize)]
@@ -101,10 +101,7 @@ impl TryFrom<Keys> for Oauth {
     fn try_from(keys: Keys) -> Result<Self, String> {
         let jwks = match (keys.jwks_url, keys.jwks_file, keys.jwks_ca) {
             (Some(url), None, ca) => {
-                let url = Url::parse(&url).map_err(|_| "jwks_url: not a URL")?;
-                if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
-                    return Err("jwks_url: an https URL without a password".to_owned());
-                }
+                let url = server_url(&url).ok_or("jwks_url: an https URL without a password")?;
                 Jwks::Url(url, ca)
             }
             (None, Some(file), None) => Jwks::File(file),

@@ -138,13 +138,18 @@ impl Deliveries {
     /// The same, where something waits for it: if there is none, that is told, once for each pair.
     pub(crate) fn place_of_waiting(&self, pair: &Pair) -> Option<usize> {
         let place = self.place(pair);
-        // whole after every statement
-        let mut nowhere = self.nowhere.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.is_none() && nowhere.insert(pair.clone()) {
+        if place.is_none() && self.is_news(pair) {
             tracing::error!(behoerde = %pair.reader, leistung = %pair.leistung, alarm = "adapter-misconfigured",
                 "no delivery is configured for it: its messages wait, and no answers are looked for");
         }
         place
+    }
+
+    /// Whether it was not told yet that there is none for a pair; from now on it was.
+    fn is_news(&self, pair: &Pair) -> bool {
+        // whole after every statement
+        let mut nowhere = self.nowhere.lock().unwrap_or_else(PoisonError::into_inner);
+        !nowhere.contains(pair) && nowhere.insert(pair.clone())
     }
 
     /// The one for a pair.

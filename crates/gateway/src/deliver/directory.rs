@@ -186,12 +186,12 @@ impl Directory {
     }
 }
 
-/// Who reads these folders shares a group with the gateway; nobody else is to read what stands in them.
 /// The reason in the first octets of a marker `rejected`.
 pub(crate) fn reason_of(marker: &[u8]) -> Option<Reason> {
     std::str::from_utf8(marker).ok()?.trim().parse().ok()
 }
 
+/// Who reads these folders shares a group with the gateway; nobody else is to read what stands in them.
 fn make_new(folder: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o770).create(folder)
 }

@@ -19,6 +19,7 @@ use super::oauth::{Oauth, OauthError, Refused};
 use super::peer::{Asking, Authorization, Origin};
 use super::problem::{Code, Problem};
 use crate::config::{self, Behoerden, Shows, TokenDigest};
+use crate::gateway::Gateway;
 
 /// Who may ask a gateway, beside those whom the routing table knows.
 #[derive(Debug)]
@@ -104,14 +105,19 @@ impl Access {
             Authorization::Bearer(token) => Some(Digest::of(token.as_bytes())),
             Authorization::Other => return Err(self.unknown(asking.peer.origin, unauthenticated(false))),
         };
+        // a certificate of somebody else contradicts what an entry names; one of nobody here is not looked at
+        let somebodys = |shown: &Digest| {
+            let mut all = self.fachverfahren.iter();
+            all.any(|entry| entry.certificate.as_ref() == Some(shown))
+        };
+        let certified = asking.peer.certificate.filter(somebodys);
         let shows = |entry: &&Fachverfahren| {
-            let token = |wanted: &Digest| {
-                shown.is_some_and(|shown| verify_slices_are_equal(shown.octets(), wanted.octets()).is_ok())
+            let token = match (entry.token, shown) {
+                (Some(wanted), Some(shown)) => verify_slices_are_equal(shown.octets(), wanted.octets()).is_ok(),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
             };
-            entry.token.as_ref().is_none_or(token)
-                && entry
-                    .certificate
-                    .is_none_or(|wanted| asking.peer.certificate == Some(wanted))
+            token && entry.certificate == certified
         };
         let found = self.fachverfahren.iter().find(shows);
         found.ok_or_else(|| self.unknown(asking.peer.origin, unauthenticated(shown.is_some())))
@@ -201,6 +207,13 @@ impl Access {
             Some(seconds) => Problem::of(Code::TooManyAttempts).retry_after(seconds),
         }
     }
+}
+
+/// The online service that a request to `gateway` comes from. Once for each request: whatever it looks at, and however often
+/// while it waits, is looked at as this client.
+pub(crate) async fn client(gateway: &Gateway, asking: &Asking, scope: Scope) -> Result<Client, Problem> {
+    let (tables, me) = (gateway.tables(), &gateway.config.id);
+    Ok(gateway.access.client(asking, &tables, me, scope).await?.clone())
 }
 
 fn digest(token: &TokenDigest) -> Result<Digest, AccessError> {

@@ -1,8 +1,9 @@
 //! How often an address may be wrong about who it is: so many times a minute, counted in memory.
 //!
 //! Whoever shows what counts is served all the same: behind one address there may be many (a proxy, a whole office), and
-//! one of them must not lock out the others. A token is not guessed, whatever the number of tries; what is bounded is the
-//! work and the noise of a client that repeats in a loop. Forgets everything at a restart.
+//! one of them must not lock out the others. So what is shown is looked up, and an access token verified, before it counts
+//! here: what is bounded is the noise of a client that repeats in a loop, which is told when to come again, and not the
+//! work. A token is not guessed, whatever the number of tries. Forgets everything at a restart.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -3,6 +3,7 @@
 //! Nothing here is believed yet; `access` judges it.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -45,8 +46,8 @@ pub(crate) struct Asking {
     pub(crate) authorization: Authorization,
 }
 
-/// The header `Authorization`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The header `Authorization`. Shows no token in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Authorization {
     /// There is none.
     Absent,
@@ -70,6 +71,16 @@ impl Authorization {
             }
             _ => Self::Other,
         }
+    }
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Authorization::Absent => "Absent",
+            Authorization::Bearer(_) => "Bearer(***)",
+            Authorization::Other => "Other",
+        })
     }
 }
 
@@ -121,5 +132,21 @@ mod tests {
         ] {
             assert_eq!(of(other), Authorization::Other, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_not_shown_to_whoever_prints_a_request() {
+        let asking = Asking {
+            peer: Peer {
+                origin: Origin(Ipv4Addr::LOCALHOST.into()),
+                certificate: None,
+            },
+            authorization: Authorization::Bearer("geheim".to_owned()),
+        };
+        let printed = format!("{asking:?} {asking:#?}");
+        assert!(
+            printed.contains("Bearer(***)") && !printed.contains("geheim"),
+            "{printed}"
+        );
     }
 }

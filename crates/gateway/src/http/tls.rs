@@ -6,9 +6,8 @@
 //! every connection's certificate is one that was checked for this connection. No early data, no renegotiation. What does
 //! not begin like TLS gets no answer. Does not: know whose certificate a client's is; that is `access`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{NamedGroup, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -30,16 +29,13 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::config::{ClientCertificate, Tls};
+use crate::key_files::{self, GROUP_READS, Unread};
 
-/// Octets of a file of certificates, or of a key.
+/// Octets of a file of certificates.
 const LARGEST: u64 = 1 << 20;
 
 /// The first octet of a handshake.
 const HANDSHAKE: u8 = 0x16;
-
-/// Rights of a key's file that are too many: of everybody, and of its group to change it. Its group may read it, because
-/// that is how a service gets to a key that another user has made.
-const TOO_MANY_RIGHTS: u32 = 0o027;
 
 /// What is agreed on with those who do not know the hybrid.
 const CLASSICAL: [&dyn SupportedKxGroup; 3] = [kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
@@ -80,12 +76,12 @@ pub enum TlsError {
         /// What was expected.
         what: &'static str,
     },
-    /// Others may read or change the key.
-    #[error("tls-key-exposed: others may read or change {file} (mode {mode:o}); chmod 600 it")]
+    /// The key's file has more rights than it may have.
+    #[error("tls-key-exposed: {file} has the mode {mode:04o}, and no more than 0640 is allowed; chmod 600 it")]
     Exposed {
         /// Which.
         file: PathBuf,
-        /// Its rights.
+        /// Its permission bits.
         mode: u32,
     },
     /// The key is not of the certificate.
@@ -225,7 +221,8 @@ impl Current {
             }
             Err(error) => return Err(refused(error)),
         }
-        let certified = Arc::new(certified);
+        let shown: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(certified));
+        let clients = clients(settings, &Arc::new(provider.clone()))?;
         let classical: &[&SupportedProtocolVersion] = match settings.tls12 {
             true => &[&TLS13, &TLS12],
             false => &[&TLS13],
@@ -235,16 +232,14 @@ impl Current {
                 kx_groups: groups.to_vec(),
                 ..provider.clone()
             });
-            let clients = clients(settings, &provider)?;
             let builder = ServerConfig::builder_with_provider(provider)
                 .with_protocol_versions(versions)
                 .map_err(refused)?;
-            let builder = match clients {
-                Some(clients) => builder.with_client_cert_verifier(clients),
+            let builder = match &clients {
+                Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
                 None => builder.with_no_client_auth(),
             };
-            let mut config =
-                builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::clone(&certified))));
+            let mut config = builder.with_cert_resolver(Arc::clone(&shown));
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
@@ -296,16 +291,14 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let rights = fs::metadata(file)
-        .map_err(|error| unreadable(file, error))?
-        .permissions();
-    if rights.mode() & TOO_MANY_RIGHTS != 0 {
-        return Err(TlsError::Exposed {
+    let pem = key_files::read(file, GROUP_READS).map_err(|unread| match unread {
+        Unread::Unreadable(error) => unreadable(file, error),
+        Unread::RightsTooWide(mode) => TlsError::Exposed {
             file: file.to_owned(),
-            mode: rights.mode() & 0o777,
-        });
-    }
-    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|_| TlsError::Malformed {
+            mode,
+        },
+    })?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::Malformed {
         file: file.to_owned(),
         what: "private key",
     })

@@ -28,7 +28,7 @@ use viereck_routing::MessageId;
 
 use super::find;
 use crate::gateway::Gateway;
-use crate::http::access::Scope;
+use crate::http::access::{Scope, client};
 use crate::http::peer::Asking;
 use crate::http::problem::{Code, Problem};
 
@@ -79,13 +79,9 @@ pub(crate) async fn delete(
 
 /// The message that stands for this client's submission now.
 async fn named(gateway: &Gateway, id: &str, asking: &Asking, scope: Scope) -> Result<MessageKey, Problem> {
-    let tables = gateway.tables();
-    let client = gateway
-        .access
-        .client(asking, &tables, &gateway.config.id, scope)
-        .await?;
-    gateway.quotas.count(client, Instant::now())?;
-    let view = find(gateway, id, asking, scope).await?;
+    let client = client(gateway, asking, scope).await?;
+    gateway.quotas.count(&client, Instant::now())?;
+    let view = find(gateway, id, &client.id).await?;
     Ok(MessageKey {
         author: view.author,
         message_id: view.message_id,

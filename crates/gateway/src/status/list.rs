@@ -14,7 +14,7 @@ use viereck_custody::list::{Filter, Position};
 
 use super::Submission;
 use crate::gateway::Gateway;
-use crate::http::access::Scope;
+use crate::http::access::{Scope, client};
 use crate::http::page;
 use crate::http::peer::Asking;
 use crate::http::problem::{FieldError, Problem};
@@ -39,15 +39,14 @@ pub(crate) async fn get(
     questions: Result<Query<Questions>, QueryRejection>,
     asking: Asking,
 ) -> Result<Response, Problem> {
-    let tables = gateway.tables();
-    let me = &gateway.config.id;
-    let client = gateway.access.client(&asking, &tables, me, Scope::Read).await?;
+    let client = client(&gateway, &asking, Scope::Read).await?.id;
     let expected = "status, since, until, leistung, behoerde, overdue, cursor, limit, each once";
     let unknown = |_| Problem::invalid(vec![FieldError::new("", "unknown-key", expected)]);
     let Query(questions) = questions.map_err(unknown)?;
     let (mut filter, after, limit) = questions.parse()?;
-    filter.client = Some(client.id.clone());
+    filter.client = Some(client);
     let found = gateway.journal.list(filter, after, limit).await?;
+    let tables = gateway.tables();
     let submissions: Vec<Submission<'_>> = found
         .messages
         .iter()

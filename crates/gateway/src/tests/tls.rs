@@ -77,6 +77,17 @@ impl Fixture {
         connector.connect("localhost".try_into().unwrap(), stream).await
     }
 
+    /// A handshake and a whole conversation after it, so that a ticket which is sent beside the answer is read too.
+    async fn conversation(&self, config: &Arc<ClientConfig>) -> TlsStream<TcpStream> {
+        let mut stream = self.handshake(config).await.unwrap();
+        let request = b"GET /healthz/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).await.unwrap();
+        assert!(said.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
+        stream
+    }
+
     fn client(&self, versions: &[&'static SupportedProtocolVersion], provider: CryptoProvider) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots
@@ -144,7 +155,7 @@ async fn the_newest_version_and_the_hybrid_key_exchange_are_agreed_on_and_nothin
     };
     let client = alpn(here.client(&[&TLS13, &TLS12], reluctant), &["h2", "http/1.1"]);
     for _ in 0..2 {
-        let stream = here.handshake(&client).await.unwrap();
+        let stream = here.conversation(&client).await;
         let (_, session) = stream.get_ref();
         assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
         let group = session.negotiated_key_exchange_group().unwrap().name();
@@ -154,16 +165,21 @@ async fn the_newest_version_and_the_hybrid_key_exchange_are_agreed_on_and_nothin
     }
     let hybrid = here.client(&[&TLS13], default_provider());
     for _ in 0..2 {
-        let stream = here.handshake(&hybrid).await.unwrap();
+        let stream = here.conversation(&hybrid).await;
         assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
     }
     let classical = CryptoProvider {
         kx_groups: vec![kx_group::SECP256R1],
         ..default_provider()
     };
-    let stream = here.handshake(&here.client(&[&TLS13], classical)).await.unwrap();
-    let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap().name();
-    assert_eq!(group, NamedGroup::secp256r1);
+    let classical = here.client(&[&TLS13], classical);
+    for _ in 0..2 {
+        let stream = here.conversation(&classical).await;
+        let (_, session) = stream.get_ref();
+        let group = session.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(group, NamedGroup::secp256r1);
+        assert_ne!(session.handshake_kind(), Some(HandshakeKind::Resumed));
+    }
     // nothing older, and no other protocol inside
     assert!(
         here.handshake(&here.client(&[&TLS12], default_provider()))
@@ -174,11 +190,13 @@ async fn the_newest_version_and_the_hybrid_key_exchange_are_agreed_on_and_nothin
     assert!(here.handshake(&h2).await.is_err());
 
     let here = Fixture::new(json!({ "tls12": true })).await;
-    let older = here
-        .handshake(&here.client(&[&TLS12], default_provider()))
-        .await
-        .unwrap();
-    assert_eq!(older.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_2));
+    let older = here.client(&[&TLS12], default_provider());
+    for _ in 0..2 {
+        let stream = here.conversation(&older).await;
+        let (_, session) = stream.get_ref();
+        assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_2));
+        assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
+    }
     let both = here.client(&[&TLS12, &TLS13], default_provider());
     let newer = here.handshake(&both).await.unwrap();
     assert_eq!(newer.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_3));
@@ -327,6 +345,8 @@ async fn a_fachverfahren_shows_whatever_its_section_names() {
         { "name": "alone", "behoerden": "all", "certificate_sha256": alone.sha256.to_string() },
         { "name": "both", "behoerden": "all", "certificate_sha256": both.sha256.to_string(),
           "token_sha256": viereck_routing::Digest::of(b"secret").to_string() },
+        { "name": "token", "behoerden": "all",
+          "token_sha256": viereck_routing::Digest::of(b"another").to_string() },
     ] });
     let here = Fixture::with(network, authority, json!({ "client_ca": true }), systems).await;
     let reply = async |shown: Option<&Issued>, token: Option<&str>| {
@@ -343,14 +363,34 @@ async fn a_fachverfahren_shows_whatever_its_section_names() {
     // known, but there is no such case
     assert_eq!(reply(Some(&alone), None).await, 404);
     assert_eq!(reply(Some(&both), Some("secret")).await, 404);
+    assert_eq!(reply(None, Some("another")).await, 404);
+    // a certificate that no section names says nothing
+    let nobodys = here.authority.client("nobody");
+    assert_eq!(reply(Some(&nobodys), Some("another")).await, 404);
     for (shown, token) in [
         (None, None),
         (None, Some("secret")),
         (Some(&both), None),
         (Some(&both), Some("wrong")),
+        // two things that are shown are of one section
+        (Some(&alone), Some("secret")),
+        (Some(&alone), Some("wrong")),
+        (Some(&alone), Some("another")),
+        (Some(&both), Some("another")),
+        (Some(&nobodys), None),
+        (Some(&nobodys), Some("secret")),
     ] {
-        assert_eq!(reply(shown, token).await, 401, "{token:?}");
+        let name = shown.map(|shown| shown.sha256);
+        assert_eq!(reply(shown, token).await, 401, "{name:?} {token:?}");
     }
+    // what is no bearer token is not left out of account
+    let other = here.authority.trusting(Some(&alone));
+    let other = other
+        .post(format!("{}/v1/cases/{}/replies", here.serving.base, uuid()))
+        .header("Idempotency-Key", "k")
+        .basic_auth("alone", Some("secret"))
+        .multipart(form(&json!({ "kind": "bescheid", "title": "x" })));
+    assert_eq!(answer(other).await.0, 401);
 }
 
 #[tokio::test]
@@ -365,6 +405,8 @@ async fn an_endpoint_is_trusted_by_its_own_authority_and_shown_a_certificate() {
     };
     let ca = write("ca.pem", &authority.pem);
     let other = write("other.pem", &Authority::new("other").pem);
+    let no_key = write("no.key.pem", &authority.pem);
+    std::fs::set_permissions(&no_key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let required = json!({ "certificate": certificate, "key": key, "client_ca": ca, "client_certificate": "required" });
     let tls = TlsServer::load(&serde_json::from_value(required).unwrap()).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -411,10 +453,18 @@ async fn an_endpoint_is_trusted_by_its_own_authority_and_shown_a_certificate() {
     for (wrong, code) in [
         (json!({ "ca": own_key }), "tls-file-malformed: "),
         (json!({ "ca": folder.path().join("missing") }), "tls-file-unreadable: "),
-        (json!({ "certificate": own, "key": ca }), "tls-file-malformed: "),
+        (json!({ "certificate": own, "key": no_key }), "tls-file-malformed: "),
     ] {
         let told = endpoint(&wrong).err().unwrap().to_string();
         assert!(told.starts_with(code), "{told}");
+    }
+    // everybody may read it: refused, though it fits
+    for (mode, exposed) in [(0o644, true), (0o660, true), (0o640, false)] {
+        std::fs::set_permissions(&own_key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let made = endpoint(&json!({ "ca": ca, "certificate": own, "key": own_key }));
+        let told = made.err().map(|error| error.to_string());
+        let refused = told.as_ref().is_some_and(|told| told.starts_with("tls-key-exposed: "));
+        assert_eq!((refused, told.is_some()), (exposed, exposed), "{mode:o}: {told:?}");
     }
     for half in [
         json!({ "certificate": own }),

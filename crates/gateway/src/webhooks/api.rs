@@ -15,13 +15,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use viereck_custody::webhooks::{Delivery, Entered, Event, News, Outcome, Webhook};
 use viereck_envelope::Stage;
-use viereck_routing::{Client, MessageId};
+use viereck_routing::{ClientId, MessageId};
 
 use super::addresses::UrlRefused;
 use super::event;
 use super::previous_until;
 use crate::gateway::Gateway;
-use crate::http::access::Scope;
+use crate::http::access::{Scope, client};
 use crate::http::fields::Fields;
 use crate::http::page::{self, PageQuery};
 use crate::http::peer::Asking;
@@ -115,7 +115,8 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     asking: Asking,
 ) -> Result<Response, Problem> {
-    let (_, webhook) = find(&gateway, &asking, Scope::Read, &id).await?;
+    let client = client(&gateway, &asking, Scope::Read).await?.id;
+    let webhook = find(&gateway, &id, &client).await?;
     Ok((secretly(), shown(&webhook, None)).into_response())
 }
 
@@ -168,7 +169,8 @@ pub(crate) async fn test(
     Path(id): Path<String>,
     asking: Asking,
 ) -> Result<Response, Problem> {
-    let (client, webhook) = find(&gateway, &asking, Scope::Submit, &id).await?;
+    let client = client(&gateway, &asking, Scope::Submit).await?;
+    let webhook = find(&gateway, &id, &client.id).await?;
     gateway.quotas.count(&client, Instant::now())?;
     let _seat = gateway
         .webhooks
@@ -195,7 +197,8 @@ pub(crate) async fn deliveries(
     query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
     asking: Asking,
 ) -> Result<Response, Problem> {
-    let (_, webhook) = find(&gateway, &asking, Scope::Read, &id).await?;
+    let client = client(&gateway, &asking, Scope::Read).await?.id;
+    let webhook = find(&gateway, &id, &client).await?;
     let unknown = |_| Problem::invalid(vec![FieldError::new("", "unknown-key", "cursor, limit")]);
     let Query(query) = query.map_err(unknown)?;
     let limit = query.limit()?;
@@ -229,15 +232,10 @@ pub(crate) async fn redeliver(
     }
 }
 
-async fn client(gateway: &Gateway, asking: &Asking, scope: Scope) -> Result<Client, Problem> {
-    let (tables, me) = (gateway.tables(), &gateway.config.id);
-    Ok(gateway.access.client(asking, &tables, me, scope).await?.clone())
-}
-
-async fn find(gateway: &Gateway, asking: &Asking, scope: Scope, id: &str) -> Result<(Client, Webhook), Problem> {
-    let client = client(gateway, asking, scope).await?;
-    let webhook = gateway.journal.webhook(&client.id, id).await?;
-    Ok((client, webhook.ok_or_else(|| Problem::of(Code::NotFound))?))
+/// The webhook of this id that `client` entered.
+async fn find(gateway: &Gateway, id: &str, client: &ClientId) -> Result<Webhook, Problem> {
+    let webhook = gateway.journal.webhook(client, id).await?;
+    webhook.ok_or_else(|| Problem::of(Code::NotFound))
 }
 
 /// The URL of a request, checked as far as it can be without asking anybody.

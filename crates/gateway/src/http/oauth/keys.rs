@@ -188,12 +188,23 @@ impl Keys {
         match self.fetch().await {
             Ok(keys) => {
                 self.fetches.count("ok");
-                self.known.send_replace(Known::fresh(keys));
+                let before = self.known.send_replace(Known::fresh(keys));
+                if before.is_failing() {
+                    tracing::info!("the keys of the authorisation server are fetched again");
+                }
                 false
             }
             Err(error) => {
                 self.fetches.count("failed");
-                tracing::error!(%error, alarm = "issuer-keys", "the keys of the authorisation server were not fetched");
+                // told when it begins: every attempt after that is in the counter
+                match self.known.borrow().is_failing() {
+                    true => tracing::debug!(%error, "the keys of the authorisation server were not fetched again"),
+                    false => tracing::error!(
+                        %error,
+                        alarm = "issuer-keys",
+                        "the keys of the authorisation server were not fetched"
+                    ),
+                }
                 self.known.send_modify(|known| known.looked = Some(Instant::now()));
                 true
             }
@@ -243,6 +254,11 @@ impl Known {
     /// Whether the last fetch failed, or there was none.
     fn is_stale(&self) -> bool {
         self.fetched.is_none() || self.fetched != self.looked
+    }
+
+    /// Whether the last fetch failed.
+    fn is_failing(&self) -> bool {
+        self.looked.is_some() && self.is_stale()
     }
 
     fn find(&self, id: Option<&str>, algorithm: Algorithm, keep: Duration) -> Option<Arc<DecodingKey>> {
@@ -303,7 +319,12 @@ fn usable(jwk: &Jwk) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tracing::Level;
+
     use super::*;
+    use crate::testing::hear;
 
     #[test]
     fn keys_that_cannot_be_fetched_again_count_for_their_time_and_no_longer() {
@@ -318,6 +339,42 @@ mod tests {
         );
         assert!(known.find(Some("b"), Algorithm::ES256, hour).is_none());
         assert!(known.find(Some("a"), Algorithm::ES256, Duration::ZERO).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_told_of_when_it_goes_and_when_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        let point = base64_simd::URL_SAFE_NO_PAD.encode_to_string([7; 32]);
+        let set = format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","x":"{point}","y":"{point}"}}]}}"#);
+        std::fs::write(&file, &set).unwrap();
+        let settings = serde_json::json!({ "issuer": "i", "audience": "a", "jwks_file": file });
+        let settings = serde_json::from_value(settings).unwrap();
+        let keys = Keys::new(&settings, &"gw-s".parse().unwrap()).unwrap();
+        let told = Arc::new(Mutex::new(vec![]));
+        let _hearing = hear({
+            let told = Arc::clone(&told);
+            move |level, fields| {
+                if fields.contains("the keys of the authorisation server") {
+                    told.lock().unwrap().push((level, fields.contains("issuer-keys")));
+                }
+            }
+        });
+        let news = async |set: Option<&str>| {
+            match set {
+                Some(set) => std::fs::write(&file, set).unwrap(),
+                None => std::fs::remove_file(&file).unwrap_or_default(),
+            }
+            keys.refresh().await;
+            std::mem::take(&mut *told.lock().unwrap())
+        };
+        for _ in 0..2 {
+            assert_eq!(news(Some(&set)).await, []);
+            assert_eq!(news(None).await, [(Level::ERROR, true)]);
+            assert_eq!(news(None).await, [(Level::DEBUG, false)]);
+            assert_eq!(news(Some("{}")).await, [(Level::DEBUG, false)]);
+            assert_eq!(news(Some(&set)).await, [(Level::INFO, false)]);
+        }
     }
 
     #[test]
