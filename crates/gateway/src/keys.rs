@@ -251,7 +251,7 @@ impl Bound<'_> {
                 whose: holder.to_string(),
             })?
             .sha256();
-        let folder = own.join(folder_of(holder));
+        let folder = own.join(folder_of(holder.as_str()));
         let needed = |ended: Timestamp| ended + SignedDuration::from_hours(24 * NEEDED_DAYS) >= self.now;
         let pinned: Vec<_> = self
             .tables
@@ -322,8 +322,8 @@ impl Bound<'_> {
 }
 
 /// A participant's identifier as the name of its folder.
-pub fn folder_of(participant: &BehoerdeId) -> String {
-    participant.as_str().replace(':', "-")
+pub fn folder_of(participant: &str) -> String {
+    participant.replace(':', "-")
 }
 
 /// A file and what is in it.

@@ -20,10 +20,16 @@ impl Report {
 
     /// Whether anything so far keeps the folder from loading.
     pub(crate) fn has_errors(&self) -> bool {
+        self.has_errors_but(None)
+    }
+
+    /// The same, leaving out what this load tolerates.
+    pub(crate) fn has_errors_but(&self, tolerated: Option<Code>) -> bool {
+        let tolerated = tolerated.map(Code::as_str);
         self.findings
             .borrow()
             .iter()
-            .any(|finding| finding.severity == Severity::Error)
+            .any(|finding| finding.severity == Severity::Error && Some(finding.code) != tolerated)
     }
 
     pub(crate) fn into_findings(self) -> Vec<Finding> {

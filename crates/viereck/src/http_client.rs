@@ -1,4 +1,4 @@
-//! The HTTP client of the command line: whom it trusts, and for how long it waits.
+//! The HTTP client of the command line and of the fetching of revocation lists: whom it trusts, and for how long it waits.
 
 use std::path::Path;
 use std::time::Duration;

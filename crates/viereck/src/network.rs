@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -86,6 +87,7 @@ impl Network {
     async fn begin(prepared: Prepared) -> Result<Self, Failure> {
         let Prepared {
             config,
+            since,
             tables,
             broker,
             gateways,
@@ -164,7 +166,7 @@ impl Network {
             network.spawn_gateway(gateway, keys, listener)?;
         }
         network.spawn_jobs();
-        network.spawn_watches(&whole)?;
+        network.spawn_watches(&whole, since)?;
         if let Some(listener) = operations {
             network.spawn_operations(whole, listener)?;
         }
@@ -179,26 +181,19 @@ impl Network {
     }
 
     /// What looks after keys, revocation lists and certificates that end.
-    fn spawn_watches(&mut self, config: &Config) -> Result<(), Failure> {
+    fn spawn_watches(&mut self, config: &Config, since: Timestamp) -> Result<(), Failure> {
         let (keys, sources) = (self.keys.clone(), self.sources.clone());
-        self.sampling
-            .spawn(keys.follow(sources, self.tables.subscribe(), self.shutdown.child_token()));
-        let lists = revocation::Watch::new(config.revocation.clone(), self.tables.subscribe()).map_err(|error| {
-            let sentence = format!("No client for revocation lists can be made: {error}.");
-            Failure::new(Exit::Unexpected, "tls-failed", sentence)
-        })?;
+        let follow = keys.follow(sources, self.tables.subscribe(), since, self.shutdown.child_token());
+        self.sampling.spawn(follow);
+        let lists = revocation::Watch::new(config.revocation.clone(), self.tables.subscribe())?;
         self.sampling.spawn(lists.run(self.shutdown.child_token()));
         let detail = match config.telemetry.behoerden {
             true => Detail::PerBehoerde,
             false => Detail::Sums,
         };
-        let link = match &config.link {
-            config::Link::Amqp(_, Some(tls)) => tls.certificate.clone(),
-            config::Link::Amqp(_, None) | config::Link::Embedded(_) => None,
-        };
-        let expiry = Expiry::new(self.journals.keys().cloned().collect(), detail, link);
+        let expiry = Expiry::new(self.journals.keys().cloned().collect(), detail);
         self.sampling
-            .spawn(expiry.run(self.tables.subscribe(), self.shutdown.child_token()));
+            .spawn(expiry.run(self.tables.subscribe(), self.link.clone(), self.shutdown.child_token()));
         Ok(())
     }
 

@@ -19,6 +19,8 @@ use viereck_custody::CurrentTables;
 use viereck_routing::{Digest, ListSource, ListState, Tables};
 
 use crate::config::Revocation;
+use crate::failure::Failure;
+use crate::http_client;
 use crate::telemetry::metrics::REVOCATION_LIST;
 
 /// For one fetch.
@@ -119,8 +121,8 @@ impl FetchError {
 impl Watch {
     /// # Errors
     /// When the host's TLS cannot be set up.
-    pub(crate) fn new(settings: Revocation, tables: CurrentTables) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    pub(crate) fn new(settings: Revocation, tables: CurrentTables) -> Result<Self, Failure> {
+        let http = http_client::new(None, PATIENCE)?;
         Ok(Self { settings, tables, http })
     }
 

@@ -18,6 +18,9 @@ use authority::Authority;
 
 const READER: &str = "wgb:010540880000";
 const IN_FOLDER: &str = "wgb-010540880000";
+/// Whom the sender gateway reads for.
+const PORTAL: &str = "wgp:010000000000";
+const INDEX: &str = "table/certificates/certificates.toml";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Table and keys in a folder.
@@ -68,6 +71,31 @@ impl Site {
     fn key_of(&self, made: &Value) -> rcgen::KeyPair {
         let file = self.path("").join(made["keys"][0].as_str().unwrap());
         rcgen::KeyPair::from_pem(&fs::read_to_string(file).unwrap()).unwrap()
+    }
+
+    /// Sets when an entry of the table ends; the index as it was.
+    fn end(&self, file: &str, end: jiff::Timestamp) -> String {
+        let index = self.path(INDEX);
+        let entries = fs::read_to_string(&index).unwrap();
+        let entry = entries.split("\n\n").find(|entry| entry.contains(file)).unwrap();
+        let (before, _) = entry.split_once("until = ").unwrap();
+        let (_, sha256) = entry.split_once("sha256").unwrap();
+        let ending = format!("{before}until = {end:.0}\nsha256{sha256}");
+        fs::write(&index, entries.replace(entry, &ending)).unwrap();
+        entries
+    }
+
+    /// Gives a participant a second key that began 300 days ago and a third, in use, that began 200 days ago; the first,
+    /// which is of yesterday, has ended.
+    fn worn(&self, holder: &str) {
+        let now = jiff::Timestamp::now();
+        for days in [300, 200] {
+            let day = (now - jiff::SignedDuration::from_hours(24 * days)).strftime("%Y-%m-%d");
+            let (from, purpose) = (day.to_string(), ["--purpose", "encryption"]);
+            self.json(&[&["rotate", holder, "--from", &from, "--days", "700"], &purpose[..]].concat());
+        }
+        let first = format!("{}/encryption-1.pem", holder.replace(':', "-"));
+        self.end(&first, now - jiff::SignedDuration::from_hours(1));
     }
 
     /// A configuration of the sender gateway and the broker; the link is a file.
@@ -346,20 +374,105 @@ fn a_lost_key_and_a_certificate_that_ends_are_findings() {
     assert_eq!(site.findings(&[]), (4, vec!["key-not-allowed".to_owned()]));
     fs::write(&key, text).unwrap();
 
-    let index = site.path("table/certificates/certificates.toml");
-    let entries = fs::read_to_string(&index).unwrap();
-    let entry = entries
-        .split("\n\n")
-        .find(|entry| entry.contains("\"gw-sh-1\""))
-        .unwrap();
-    let (before, _) = entry.split_once("until = ").unwrap();
-    let (_, sha256) = entry.split_once("sha256").unwrap();
     let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 59);
-    let ending = format!("{before}until = {end:.0}\nsha256{sha256}");
-    fs::write(&index, entries.replace(entry, &ending)).unwrap();
+    site.end("\"gw-sh-1\"", end);
     assert_eq!(site.findings(&[]), (4, vec!["certificate-ends-soon".to_owned()]));
     site.json(&["rotate", "gw-sh-1", "--purpose", "signing"]);
     assert_eq!(site.findings(&[]), (0, vec![]));
+}
+
+#[test]
+fn a_key_is_needed_again_when_its_successor_has_ended_or_was_revoked() {
+    let site = Site::new();
+    site.worn(READER);
+    let not_needed = (0, vec!["key-not-needed".to_owned()]);
+    assert_eq!(site.findings(&[]), not_needed);
+    let hour = jiff::SignedDuration::from_hours(1);
+    let before = site.end("encryption-3.pem", jiff::Timestamp::now() - hour);
+    assert_eq!(site.findings(&[]), (0, vec![]), "the second key is in use again");
+    fs::write(site.path(INDEX), before).unwrap();
+
+    let mut authority = Authority::new();
+    authority.days_before = 400;
+    let section = "[[trust.list]]\nissuer = \"anchors/root.pem\"\nfile = \"list.crl\"";
+    let now = jiff::Timestamp::now();
+    let list = site.path("table/certificates/list.crl");
+    fs::write(&list, authority.list(now, &[])).unwrap();
+    let serials = authority.take_over(&site.path("table"), &site.path("keys"), section);
+    let lists = ["--revocation", "lists"];
+    assert_eq!(site.findings(&lists), not_needed);
+    // the entries of this holder in the order in which they were made
+    let third = serials.iter().rfind(|(holder, ..)| holder == READER).unwrap().2;
+    fs::write(&list, authority.list(now, &[third])).unwrap();
+    assert_eq!(site.findings(&lists), (4, vec!["certificate-revoked".to_owned()]));
+}
+
+#[test]
+fn doctor_calls_a_key_not_needed_only_when_every_journal_was_asked() {
+    let site = Site::new();
+    site.worn(PORTAL);
+    site.configuration("");
+    // what lies beside the own folder is another user's and cannot be listed
+    let closed = site.path("keys/gw-sh-2").join(IN_FOLDER);
+    fs::rename(&closed, site.path("elsewhere")).unwrap();
+    fs::write(&closed, "").unwrap();
+    let running = Running::start(&site);
+    running.wait("gateway listens");
+    drop(running);
+    let codes = || {
+        let doctor = ["doctor", "--config", "viereck.toml", "--json"];
+        let output = site.command(&doctor).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+        let told = told["findings"].as_array().unwrap().clone();
+        let codes = told.iter().map(|one| one["code"].as_str().unwrap().to_owned());
+        codes.collect::<Vec<_>>()
+    };
+    assert!(codes().contains(&"key-not-needed".to_owned()), "{:?}", codes());
+    fs::rename(site.path("var/broker.sqlite"), site.path("away")).unwrap();
+    let codes = codes();
+    assert!(codes.contains(&"journal-missing".to_owned()), "{codes:?}");
+    assert!(!codes.contains(&"key-not-needed".to_owned()), "{codes:?}");
+}
+
+#[test]
+fn an_authority_that_was_just_entered_gets_its_first_certificate() {
+    const NEW: &str = "wgb:010545439999";
+    let site = Site::new();
+    let gateway = "gateway = \"gw-sh-2\"";
+    let entry = format!(
+        "[\"{NEW}\"]\nname = \"Amt Neu (Beispiel)\"\n\
+         [[\"{NEW}\".delivery]]\nleistungen = \"default\"\n{gateway}\n"
+    );
+    let file = "table/laender/01-schleswig-holstein/behoerden/neu.toml";
+    fs::write(site.path(file), entry).unwrap();
+    let today = viereck_routing::day_in_berlin(jiff::Timestamp::now());
+    let refused = viereck::routes::load(&site.path("table"), today).unwrap_err();
+    assert!(refused.sentence.contains("certificate-missing"), "{refused:?}");
+    assert_eq!(site.findings(&[]), (4, vec!["certificate-none-valid".to_owned()]));
+
+    let made = site.json(&["csr", NEW, "--purpose", "encryption"]);
+    assert_eq!(made["number"], 1);
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, NEW);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyAgreement];
+    let issued = Authority::new().certify(params, &site.key_of(&made), 1).pem();
+    fs::write(site.path("issued.pem"), issued).unwrap();
+    site.json(&["import", "issued.pem"]);
+    assert!(viereck::routes::load(&site.path("table"), today).is_ok());
+    assert_eq!(site.findings(&[]), (0, vec![]));
+
+    // the index begins with the first certificate; a wrong one leaves none behind
+    fs::rename(site.path("table/certificates"), site.path("certificates")).unwrap();
+    let wrong = ["import", "issued.pem", "--from", "2099-01-01T00:00:00Z"];
+    assert_refused(&site.keys(&wrong), 4, "table-invalid");
+    assert!(!site.path(INDEX).exists());
+    site.json(&["import", "issued.pem"]);
+    let index = fs::read_to_string(site.path(INDEX)).unwrap();
+    assert!(
+        index.starts_with("# Which certificates") && index.contains(NEW),
+        "{index}"
+    );
 }
 
 #[test]

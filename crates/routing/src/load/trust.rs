@@ -31,7 +31,7 @@ pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Re
     };
     let grace = section
         .get("grace_hours")
-        .and_then(|value| value.number(0, LONGEST_GRACE_HOURS))
+        .and_then(|value| value.number(GRACE_HOURS, LONGEST_GRACE_HOURS))
         .unwrap_or(GRACE_HOURS);
     let grace = SignedDuration::from_hours(i64::try_from(grace).unwrap_or_default());
     let mut sources: Vec<ListSource> = Vec::new();

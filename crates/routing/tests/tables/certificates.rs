@@ -24,6 +24,18 @@ fn certificates_that_do_not_fit_are_named() {
     let mut found = codes(&bare);
     found.sort_unstable();
     assert_eq!(found, expected);
+    // Whoever gives them out can load it, but nothing else may be wrong.
+    let awaiting = |fixture: &Fixture| {
+        let folder = tempfile::tempdir().unwrap();
+        fixture.write(folder.path());
+        viereck_routing::Tables::load_awaiting(folder.path(), today())
+    };
+    assert!(awaiting(&bare).is_ok());
+    let findings = awaiting(&Fixture::new().with(INDEX, "more = 1")).unwrap_err();
+    assert!(
+        findings.iter().any(|finding| finding.code == "key-unknown"),
+        "{findings}"
+    );
 
     let certified = Fixture::certified();
     let pem = certified

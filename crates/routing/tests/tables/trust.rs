@@ -417,3 +417,12 @@ fn a_revoked_successor_gives_way_to_the_key_before() {
     tables.take_list(&issuer, &both, now).unwrap();
     assert_eq!(sealable(), Err(NotSealable::Revoked));
 }
+
+#[test]
+fn the_grace_lasts_between_two_fetches_and_not_for_ever() {
+    let authority = Authority::new();
+    for (hours, fits) in [(0, false), (23, false), (24, true), (744, true), (745, false)] {
+        let found = codes(&authority.certified(&section(&format!("grace_hours = {hours}"))));
+        assert_eq!(!found.contains("number-out-of-range"), fits, "{hours}: {found:?}");
+    }
+}

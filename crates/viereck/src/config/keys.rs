@@ -15,8 +15,8 @@ use crate::failure::{Exit, Failure};
 /// Where systemd puts the credentials of a service.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// A day: beyond it the grace would end between two fetches.
-const MOST_MINUTES: u32 = 1440;
+/// Ten hours: two fetches lie within the shortest grace, a day, so that one may fail before sealing stops.
+const MOST_MINUTES: u32 = 600;
 
 /// What opens encrypted keys: section `keys`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Keys {
 pub struct Revocation {
     /// Where fetched lists are kept, so that a restart does not begin without them.
     pub folder: PathBuf,
-    /// Minutes between two fetches of a list.
+    /// Minutes between two fetches of a list, 600 at most.
     pub refresh_minutes: u32,
 }
 

@@ -403,6 +403,11 @@ fn what_a_broker_is_told_of_deadlines_and_retention_is_read_and_checked_as_at_a_
             "revocation.refresh_minutes",
             "from 1 to",
         ),
+        (
+            "[revocation]\nrefresh_minutes = 601",
+            "revocation.refresh_minutes",
+            "from 1 to 600",
+        ),
         ("[keys]\npassphrase = \"x\"", "keys", "passphrase"),
         ("[broker.deadlines]\nexpire = 9", "broker.deadlines", "expire"),
     ] {

@@ -178,17 +178,12 @@ fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
             });
             continue;
         };
-        let has_key = of_holder().any(|file| {
+        let key = of_holder().find(|file| {
             stock
                 .certificate_of(file)
                 .is_some_and(|pin| pin.certificate.sha256() == in_use)
         });
-        let beside = of_holder().find(|file| {
-            stock
-                .certificate_of(file)
-                .is_some_and(|pin| pin.certificate.sha256() == in_use)
-        });
-        if let Some(file) = beside
+        if let Some(file) = key
             && let Ok(holder) = holder.parse()
             && let Some(entered) = stock.tables.ml_kem_key(&holder, &in_use)
             && let Some((code, sentence)) = ml_kem_fault(&stock.ml_kem_beside(file), entered)
@@ -203,7 +198,7 @@ fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
                     .to_owned(),
             });
         }
-        if !has_key {
+        if key.is_none() {
             told.push(Told {
                 code: "key-missing",
                 severity: Severity::Finding,

@@ -39,7 +39,7 @@ pub struct Csr {
 
 pub(super) fn run(args: &Csr) -> Result<(), Failure> {
     let stock = args.place.stock(Timestamp::now())?;
-    let (number, mut places) = make::places(&stock, &args.holder, args.purpose)?;
+    let (number, places) = make::places(&stock, &args.holder, args.purpose)?;
     let failed = |error: rcgen::Error| {
         let sentence = format!("Cannot make a request for {}: {error}.", args.holder);
         Failure::new(Exit::Unexpected, "key-failed", sentence)
@@ -52,28 +52,23 @@ pub(super) fn run(args: &Csr) -> Result<(), Failure> {
         .map_err(failed)?;
     let pem = make::protected(&key.serialize_pem(), stock.passphrase.as_ref())?;
     let ml_kem = match args.ml_kem {
-        true => Some(make::beside(&stock, args.purpose, args.algorithm)?),
+        true => Some(make::beside(args.purpose, args.algorithm, stock.passphrase.as_ref())?),
         false => None,
     };
-    make::write_keys(&pem, &places)?;
-    if let Some(pair) = &ml_kem {
-        let beside: Vec<PathBuf> = places.iter().map(|place| make::of_ml_kem(place)).collect();
-        make::write_keys(&pair.private, &beside).inspect_err(|_| make::take_back(&places))?;
-        places.extend(beside);
-    }
+    let keys = make::write_pair(&pem, ml_kem.as_ref(), places)?;
     if let Some(out) = &args.out
         && let Err(failure) = make::write_new(out, request.as_bytes(), 0o644)
     {
-        make::take_back(&places);
+        make::take_back(&keys);
         return Err(failure);
     }
-    for place in &places {
-        output::talk(&format!("the private key is in {}", place.display()));
+    for key in &keys {
+        output::talk(&format!("the private key is in {}", key.display()));
     }
     if args.json {
         return output::json(&serde_json::json!({
             "holder": args.holder, "purpose": args.purpose.as_str(), "number": number,
-            "keys": places, "request": request, "requestFile": args.out,
+            "keys": keys, "request": request, "requestFile": args.out,
         }));
     }
     match &args.out {

@@ -1,7 +1,8 @@
 //! Making the next key: its file beside the old ones, its certificate or request, its entry in the table.
 //!
 //! Guarantees: nothing is overwritten and nothing deleted; a key file is 0600 from its first octet and complete before
-//! anything names it; an entry that the table does not load with is taken back, so a table that loaded still loads.
+//! anything names it; an entry is taken back when the table is wrong with it in any other way than that certificates of
+//! others are still to come, so a table that was complete still loads.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -11,11 +12,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose};
 use viereck_envelope::new_ml_kem_key;
+use viereck_gateway::folder_of;
 use viereck_gateway::key_files::Passphrase;
 use viereck_routing::{Digest, MlKemKey, Purpose, day_in_berlin};
 use zeroize::Zeroizing;
 
-use super::new::Algorithm;
+use super::new::{Algorithm, INDEX_HEAD};
 use super::stock::Stock;
 use crate::failure::{Exit, Failure};
 use crate::routes;
@@ -69,8 +71,18 @@ pub(super) fn places(stock: &Stock, holder: &str, purpose: Purpose) -> Result<(u
     Ok((number, places))
 }
 
+/// Writes a key to all its places, and the ML-KEM key beside each. All files that were written; after a failure none is
+/// left.
+pub(super) fn write_pair(pem: &str, ml_kem: Option<&Beside>, places: Vec<PathBuf>) -> Result<Vec<PathBuf>, Failure> {
+    write_keys(pem, &places)?;
+    let Some(pair) = ml_kem else { return Ok(places) };
+    let beside: Vec<PathBuf> = places.iter().map(|place| of_ml_kem(place)).collect();
+    write_keys(&pair.private, &beside).inspect_err(|_| take_back(&places))?;
+    Ok([places, beside].concat())
+}
+
 /// Writes a key to all its places; what was written before a failure is taken back.
-pub(super) fn write_keys(pem: &str, places: &[PathBuf]) -> Result<(), Failure> {
+fn write_keys(pem: &str, places: &[PathBuf]) -> Result<(), Failure> {
     let mut written: Vec<&PathBuf> = Vec::new();
     for place in places {
         if let Err(failure) = write_new(place, pem.as_bytes(), 0o600) {
@@ -131,7 +143,11 @@ pub(super) struct Beside {
 ///
 /// # Errors
 /// `ml-kem-needs-ec` (usage) beside any other key.
-pub(super) fn beside(stock: &Stock, purpose: Purpose, algorithm: Algorithm) -> Result<Beside, Failure> {
+pub(super) fn beside(
+    purpose: Purpose,
+    algorithm: Algorithm,
+    passphrase: Option<&Passphrase>,
+) -> Result<Beside, Failure> {
     if purpose != Purpose::Encryption || algorithm != Algorithm::EcP256 {
         return Err(ml_kem_needs_ec());
     }
@@ -139,7 +155,7 @@ pub(super) fn beside(stock: &Stock, purpose: Purpose, algorithm: Algorithm) -> R
         let sentence = format!("An ML-KEM key cannot be made: {error}.");
         Failure::new(Exit::Unexpected, "key-failed", sentence)
     })?;
-    let private = protected(&private, stock.passphrase.as_ref())?;
+    let private = protected(&private, passphrase)?;
     Ok(Beside { public, private })
 }
 
@@ -159,22 +175,28 @@ pub(super) fn instant(at: Timestamp) -> time::OffsetDateTime {
     time::OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(at.as_second())
 }
 
-/// Puts a certificate into the table's folder and index. The file below `certificates/`.
+/// Puts a certificate into the table's folder and index, which begins with the first one. The file below `certificates/`.
 ///
 /// # Errors
-/// Nothing has changed then: `table-invalid` when the table would not load with it.
+/// No entry and no file of it is left then: `table-invalid` when something would be wrong with the table but for
+/// certificates that are still missing.
 pub(super) fn enter(table: &Path, entry: &Entry<'_>, now: Timestamp) -> Result<String, Failure> {
     let (holder, purpose) = (entry.holder, entry.purpose);
-    let file = format!("{}/{purpose}-{}.pem", holder.replace(':', "-"), entry.number);
+    let folder = folder_of(holder);
+    let file = format!("{folder}/{purpose}-{}.pem", entry.number);
     let certificates = table.join("certificates");
     let index = certificates.join("certificates.toml");
-    let before = std::fs::read_to_string(&index).map_err(|error| Failure::of_file("read", &index, &error))?;
+    let before = match std::fs::read_to_string(&index) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::of_file("read", &index, &error)),
+    };
     let subject = entry
         .subject
         .map(|subject| format!("subject = {subject:?}\n"))
         .unwrap_or_default();
     let (from, until, sha256) = (entry.from, entry.until, entry.sha256);
-    let beside = format!("{}/{purpose}-{}.ml-kem.pem", holder.replace(':', "-"), entry.number);
+    let beside = format!("{folder}/{purpose}-{}.ml-kem.pem", entry.number);
     let ml_kem = entry.ml_kem.map(|key| {
         let sha256 = key.sha256();
         format!("ml_kem = \"{beside}\"\nml_kem_sha256 = \"{sha256}\"\n")
@@ -183,7 +205,7 @@ pub(super) fn enter(table: &Path, entry: &Entry<'_>, now: Timestamp) -> Result<S
     let after = format!(
         "{}\n\n[[certificate]]\nid = \"{holder}\"\npurpose = \"{purpose}\"\nfile = \"{file}\"\n{subject}{ml_kem}\
          from = {from:.0}\nuntil = {until:.0}\nsha256 = \"{sha256}\"\n",
-        before.trim_end()
+        before.as_deref().unwrap_or(INDEX_HEAD).trim_end()
     );
     let path = certificates.join(&file);
     write_new(&path, entry.pem.as_bytes(), 0o644)?;
@@ -193,11 +215,14 @@ pub(super) fn enter(table: &Path, entry: &Entry<'_>, now: Timestamp) -> Result<S
         write_new(&path, key.to_pem().as_bytes(), 0o644).inspect_err(|_| take_back(&written))?;
         written.push(path);
     }
-    let entered = replace(&index, &after).and_then(|()| routes::load(table, day_in_berlin(now)));
+    let entered = replace(&index, &after).and_then(|()| routes::load_awaiting(table, day_in_berlin(now)));
     match entered {
         Ok(_) => Ok(file),
         Err(failure) => {
-            replace(&index, &before)?;
+            match &before {
+                Some(before) => replace(&index, before)?,
+                None => take_back([&index]),
+            }
             take_back(&written);
             Err(failure)
         }

@@ -17,7 +17,7 @@ mod worn;
 
 use clap::Subcommand;
 
-pub use self::new::{Algorithm, Made, New, Wanted, folder_name, new};
+pub use self::new::{Algorithm, Made, New, Wanted, new};
 pub(crate) use self::rotate::{Next, enter};
 pub(crate) use self::stock::Place;
 pub(crate) use self::worn::worn;

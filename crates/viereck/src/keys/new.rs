@@ -17,14 +17,11 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
-    RsaKeySize,
-};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
 use serde::Serialize;
-use viereck_envelope::new_ml_kem_key;
+use viereck_gateway::folder_of;
 use viereck_gateway::key_files::Passphrase;
-use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Tables, day_in_berlin};
+use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Purpose, Tables, day_in_berlin};
 use zeroize::Zeroizing;
 
 use super::make;
@@ -100,14 +97,6 @@ impl Algorithm {
             Algorithm::EcP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
             Algorithm::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
             Algorithm::Rsa4096 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
-        }
-    }
-
-    /// What a certificate for encryption says that its key is for.
-    fn encryption_usage(self) -> KeyUsagePurpose {
-        match self {
-            Algorithm::EcP256 => KeyUsagePurpose::KeyAgreement,
-            Algorithm::Rsa3072 | Algorithm::Rsa4096 => KeyUsagePurpose::KeyEncipherment,
         }
     }
 }
@@ -216,9 +205,10 @@ fn protected(
     Ok(made)
 }
 
-const INDEX_HEAD: &str = "\
+/// How the index of certificates begins.
+pub(super) const INDEX_HEAD: &str = "\
 # Which certificates and tokens count, and from when until when.
-# Made by `viereck keys new`; a certificate is pinned by its digest, a token stands here as its SHA-256 only.
+# Made by `viereck keys`; a certificate is pinned by its digest, a token stands here as its SHA-256 only.
 ";
 
 /// Everything that is made in one go.
@@ -276,7 +266,7 @@ impl NewKeys<'_> {
                     Entry::Occupied(made) => made.into_mut(),
                     Entry::Vacant(place) => place.insert(self.encryption(reader)?),
                 };
-                let folder = format!("{}/{}", gateway.id, folder_name(reader));
+                let folder = format!("{}/{}", gateway.id, folder_of(reader.as_str()));
                 let file = format!("{folder}/encryption-1.key.pem");
                 self.private.write(&file, keys.of_certificate.as_bytes(), 0o600)?;
                 if let Some(ml_kem) = &keys.ml_kem {
@@ -291,7 +281,7 @@ impl NewKeys<'_> {
 
     fn signing(&mut self, custodian: &CustodianId) -> Result<(), Failure> {
         let name = custodian.as_str();
-        let key = self.certificate(name, name, "signing", KeyUsagePurpose::DigitalSignature)?;
+        let key = self.certificate(name, name, Purpose::Signing)?;
         self.private
             .write(&format!("{name}/signing-1.key.pem"), key.as_bytes(), 0o600)?;
         self.made.signing += 1;
@@ -300,39 +290,29 @@ impl NewKeys<'_> {
 
     fn encryption(&mut self, reader: &BehoerdeId) -> Result<EncryptionKeys, Failure> {
         self.made.encryption += 1;
-        let folder = folder_name(reader);
-        let usage = self.wanted.algorithm.encryption_usage();
-        let of_certificate = self.certificate(reader.as_str(), &folder, "encryption", usage)?;
+        let folder = folder_of(reader.as_str());
+        let of_certificate = self.certificate(reader.as_str(), &folder, Purpose::Encryption)?;
         let ml_kem = match self.wanted.ml_kem {
-            true => Some(self.ml_kem(reader, &folder)?),
+            true => Some(self.ml_kem(&folder)?),
             false => None,
         };
         Ok(EncryptionKeys { of_certificate, ml_kem })
     }
 
     /// Makes an ML-KEM key, enters it with the certificate that was entered last, and returns the private half as PEM.
-    fn ml_kem(&mut self, reader: &BehoerdeId, folder: &str) -> Result<Zeroizing<String>, Failure> {
-        let (public, private) = new_ml_kem_key().map_err(|error| {
-            let sentence = format!("cannot make an ML-KEM key for {reader}: {error}");
-            Failure::new(Exit::Unexpected, "key-failed", sentence)
-        })?;
+    fn ml_kem(&mut self, folder: &str) -> Result<Zeroizing<String>, Failure> {
+        let pair = make::beside(Purpose::Encryption, self.wanted.algorithm, self.passphrase)?;
         let file = format!("{folder}/encryption-1.ml-kem.pem");
-        self.public.write(&file, public.to_pem().as_bytes(), 0o644)?;
-        let sha256 = public.sha256();
+        self.public.write(&file, pair.public.to_pem().as_bytes(), 0o644)?;
+        let sha256 = pair.public.sha256();
         self.index
             .push_str(&format!("ml_kem = \"{file}\"\nml_kem_sha256 = \"{sha256}\"\n"));
-        make::protected(&private, self.passphrase)
+        Ok(pair.private)
     }
 
     /// Makes a key, enters its certificate and returns the key as PEM.
-    fn certificate(
-        &mut self,
-        id: &str,
-        folder: &str,
-        purpose: &str,
-        usage: KeyUsagePurpose,
-    ) -> Result<Zeroizing<String>, Failure> {
-        let (key, certificate) = self.self_signed(id, usage).map_err(|error| {
+    fn certificate(&mut self, id: &str, folder: &str, purpose: Purpose) -> Result<Zeroizing<String>, Failure> {
+        let (key, certificate) = self.self_signed(id, purpose).map_err(|error| {
             Failure::new(
                 Exit::Unexpected,
                 "key-failed",
@@ -350,14 +330,10 @@ impl NewKeys<'_> {
         make::protected(&key.serialize_pem(), self.passphrase)
     }
 
-    fn self_signed(&self, id: &str, usage: KeyUsagePurpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
+    fn self_signed(&self, id: &str, purpose: Purpose) -> Result<(KeyPair, rcgen::Certificate), rcgen::Error> {
         let key = self.wanted.algorithm.generate()?;
-        let mut name = DistinguishedName::new();
-        name.push(DnType::CommonName, id);
-        let mut params = CertificateParams::default();
-        params.distinguished_name = name;
+        let mut params = make::params(id, purpose, &key);
         self.validity.limit(&mut params);
-        params.key_usages = vec![usage];
         let certificate = params.self_signed(&key)?;
         Ok((key, certificate))
     }
@@ -392,11 +368,6 @@ impl NewKeys<'_> {
         self.made.tokens += 1;
         Ok(())
     }
-}
-
-/// A participant's identifier as the name of a folder.
-pub fn folder_name(participant: &BehoerdeId) -> String {
-    participant.as_str().replace(':', "-")
 }
 
 pub(super) fn random() -> Result<[u8; 32], Failure> {

@@ -152,16 +152,10 @@ pub(crate) fn enter(stock: &Stock, next: &Next<'_>, now: Timestamp) -> Result<En
     let certificate = params.self_signed(&key).map_err(failed)?;
     let pem = make::protected(&key.serialize_pem(), stock.passphrase.as_ref())?;
     let ml_kem = match next.ml_kem {
-        true => Some(make::beside(stock, next.purpose, next.algorithm)?),
+        true => Some(make::beside(next.purpose, next.algorithm, stock.passphrase.as_ref())?),
         false => None,
     };
-    let mut keys = places.clone();
-    make::write_keys(&pem, &places)?;
-    if let Some(pair) = &ml_kem {
-        let places: Vec<PathBuf> = places.iter().map(|place| make::of_ml_kem(place)).collect();
-        make::write_keys(&pair.private, &places).inspect_err(|_| make::take_back(&keys))?;
-        keys.extend(places);
-    }
+    let keys = make::write_pair(&pem, ml_kem.as_ref(), places)?;
     let entry = Entry {
         holder: next.holder,
         purpose: next.purpose,

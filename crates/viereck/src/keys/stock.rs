@@ -95,12 +95,19 @@ impl Place {
             passphrase_file: self.passphrase_file.clone(),
             ..config::Keys::default()
         };
-        self.stock_with(config::passphrase(&settings)?, now)
+        self.stock_with(config::passphrase(&settings)?, None, now)
     }
 
-    /// The same with a passphrase that was read already.
-    pub(super) fn stock_with(&self, passphrase: Option<Passphrase>, now: Timestamp) -> Result<Stock, Failure> {
-        let tables = routes::load(&self.table, day_in_berlin(now))?.tables;
+    /// The same with a passphrase that was read already, and with the keys of one custodian alone if it is given: where
+    /// each process has a user of its own, the folders beside it are closed to this one.
+    pub(super) fn stock_with(
+        &self,
+        passphrase: Option<Passphrase>,
+        only: Option<&CustodianId>,
+        now: Timestamp,
+    ) -> Result<Stock, Failure> {
+        // whoever has just been entered gets its first certificate by these commands
+        let tables = routes::load_awaiting(&self.table, day_in_berlin(now))?.tables;
         let lists = match &self.revocation {
             Some(folder) => {
                 revocation::restore(folder, &tables, now);
@@ -121,7 +128,7 @@ impl Place {
             keys: self.keys.clone(),
             table: self.table.clone(),
         };
-        stock.read()?;
+        stock.read(only)?;
         Ok(stock)
     }
 }
@@ -143,7 +150,7 @@ impl Stock {
                 own.clone(),
             ));
             for reader in gateway.served() {
-                let folder = own.join(folder_of(reader));
+                let folder = own.join(folder_of(reader.as_str()));
                 folders.push((gateway.id.clone(), reader.to_string(), Purpose::Encryption, folder));
             }
         }
@@ -151,8 +158,11 @@ impl Stock {
         folders
     }
 
-    fn read(&mut self) -> Result<(), Failure> {
+    fn read(&mut self, only: Option<&CustodianId>) -> Result<(), Failure> {
         for (custodian, holder, purpose, folder) in self.folders() {
+            if only.is_some_and(|only| *only != custodian) {
+                continue;
+            }
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -224,12 +234,14 @@ impl Stock {
         })
     }
 
-    /// When a successor of this certificate began to be used, if that has happened by `now`.
+    /// Since when the certificate in use at `now` counts, if it is a successor of this one. A successor that has ended
+    /// or was revoked is none: the one before it may be in use again.
     pub(super) fn superseded(&self, pin: &PinnedCertificate<'_>, now: Timestamp) -> Option<Timestamp> {
+        let in_use = self.in_use(pin.holder, pin.purpose, now)?;
         self.pins_of(pin.holder, pin.purpose)
+            .find(|other| other.certificate.sha256() == in_use)
             .map(|other| other.from)
-            .filter(|from| *from > pin.from && *from <= now)
-            .min()
+            .filter(|from| *from > pin.from)
     }
 
     /// The next free number for a holder and purpose: no key and no certificate bears it.
@@ -239,7 +251,7 @@ impl Stock {
             .iter()
             .filter(|file| file.holder == holder && file.purpose == purpose)
             .map(|file| file.number);
-        let certificates = self.table.join("certificates").join(holder.replace(':', "-"));
+        let certificates = self.table.join("certificates").join(folder_of(holder));
         let pinned = std::fs::read_dir(certificates).into_iter().flatten().flatten();
         let pinned = pinned.filter_map(|entry| number_of(&entry.path(), purpose, ".pem"));
         files.chain(pinned).max().unwrap_or_default() + 1

@@ -1,6 +1,6 @@
 //! Encryption keys that have a successor: which there are, and until when messages may need them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use viereck_routing::{BehoerdeId, Purpose};
@@ -26,13 +26,19 @@ pub(crate) fn worn(config: &Config, now: Timestamp) -> Result<Vec<Worn>, Failure
     let mut worn = Vec::new();
     for gateway in &config.gateways {
         // the folder bears the gateway's name; above it lie those of all
-        let keys = gateway.keys.parent().map(PathBuf::from).unwrap_or_default();
-        let place = Place::of(config.table.clone(), keys);
-        let stock = place.stock_with(config.passphrase()?, now)?;
-        let own = stock
-            .files
-            .iter()
-            .filter(|file| file.custodian == gateway.settings.id && file.purpose == Purpose::Encryption);
+        let keys = gateway
+            .keys
+            .parent()
+            .filter(|parent| *parent != Path::new(""))
+            .unwrap_or(Path::new("."));
+        let place = Place {
+            // which key is in use depends on what was revoked
+            revocation: Some(config.revocation.folder.clone()),
+            ..Place::of(config.table.clone(), keys.to_owned())
+        };
+        let stock = place.stock_with(config.passphrase()?, Some(&gateway.settings.id), now)?;
+        let files = stock.files.iter();
+        let own = files.filter(|file| file.purpose == Purpose::Encryption);
         for file in own {
             let superseded = stock.certificate_of(file).and_then(|pin| stock.superseded(&pin, now));
             if let (Some(superseded), Ok(reader)) = (superseded, file.holder.parse()) {

@@ -1,10 +1,10 @@
 //! Certificates that end: a word in the log at 60, 30, 14 and 7 days, and a metric always.
 //!
-//! Looked at is the last certificate of each holder and purpose that concerns this process, and the one with which it
-//! meets the AMQP server: a successor makes the warning go. Guarantees: each threshold is told once in the life of a process, however often it looks.
+//! Looked at is the last certificate of each holder and purpose that concerns this process, and the one with which its
+//! link is made, whose metric is set where the link is sampled: a successor makes the warning go. Guarantees: each
+//! threshold is told once in the life of a process, however often it looks.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use viereck_custody::CurrentTables;
 use viereck_custody::metrics::Detail;
 use viereck_routing::{CustodianId, Purpose, Tables};
+use viereck_transport::Link;
 
+use super::sampling::of_link;
 use crate::telemetry::metrics::{CERTIFICATE_ENDS, SAMPLED_EVERY};
 
 /// Days before the end, the nearest first.
@@ -25,26 +27,24 @@ type Ends<'a> = BTreeMap<(&'a str, &'static str), Timestamp>;
 pub(super) struct Expiry {
     custodians: Vec<CustodianId>,
     detail: Detail,
-    /// The own certificate towards the AMQP server.
-    link: Option<PathBuf>,
     told: BTreeMap<(String, &'static str, Timestamp), i64>,
 }
 
 impl Expiry {
-    pub(super) fn new(custodians: Vec<CustodianId>, detail: Detail, link: Option<PathBuf>) -> Self {
+    pub(super) fn new(custodians: Vec<CustodianId>, detail: Detail) -> Self {
         Self {
             custodians,
             detail,
-            link,
             told: BTreeMap::new(),
         }
     }
 
     /// Looks until `shutdown`.
-    pub(super) async fn run(mut self, tables: CurrentTables, shutdown: CancellationToken) {
+    pub(super) async fn run(mut self, tables: CurrentTables, link: Link, shutdown: CancellationToken) {
         loop {
             let current = tables.borrow().clone();
-            for (holder, purpose, days, end) in self.look(&current, Timestamp::now()) {
+            let of_link = of_link(&link).await;
+            for (holder, purpose, days, end) in self.look(&current, of_link, Timestamp::now()) {
                 tracing::warn!(
                     code = "certificate-ends-soon",
                     alarm = "certificate-ends",
@@ -64,14 +64,22 @@ impl Expiry {
     }
 
     /// Sets the metrics, and gives what is to be told now: holder, purpose, whole days left, end.
-    fn look(&mut self, tables: &Tables, now: Timestamp) -> Vec<(String, &'static str, i64, Timestamp)> {
+    fn look(
+        &mut self,
+        tables: &Tables,
+        of_link: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<(String, &'static str, i64, Timestamp)> {
         let mut due = Vec::new();
-        let of_link = self.link.as_deref().and_then(end_of).map(|end| (("link", "tls"), end));
-        for ((holder, purpose), end) in ends(tables, &self.custodians).into_iter().chain(of_link) {
-            if purpose != Purpose::Encryption.as_str() || self.detail == Detail::PerBehoerde {
-                let labels = [holder.to_owned().into(), purpose.into()];
+        let ends = ends(tables, &self.custodians);
+        for ((holder, purpose), end) in &ends {
+            if *purpose != Purpose::Encryption.as_str() || self.detail == Detail::PerBehoerde {
+                let labels = [(*holder).to_owned().into(), (*purpose).into()];
                 CERTIFICATE_ENDS.gauge(&labels).set(end.as_second() as f64);
             }
+        }
+        let of_link = of_link.map(|end| (("link", "tls"), end));
+        for ((holder, purpose), end) in ends.into_iter().chain(of_link) {
             let days = end.duration_since(now).as_hours().div_euclid(24);
             let Some(threshold) = THRESHOLDS.into_iter().find(|threshold| days < *threshold) else {
                 continue;
@@ -104,14 +112,6 @@ fn ends<'a>(tables: &'a Tables, custodians: &[CustodianId]) -> Ends<'a> {
     ends
 }
 
-/// The end of a certificate in a PEM file; a file that cannot be read is the link's to tell.
-fn end_of(file: &Path) -> Option<Timestamp> {
-    let text = std::fs::read(file).ok()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&text).ok()?;
-    let end = pem.parse_x509().ok()?.validity().not_after.timestamp();
-    Timestamp::from_second(end).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
@@ -126,21 +126,15 @@ mod tests {
         let site = Site::prepare(folder.path()).unwrap();
         let loaded = Tables::load(&site.table(), day_in_berlin(Timestamp::now()));
         let tables = loaded.unwrap_or_else(|findings| panic!("{findings}")).tables;
-        let link = folder.path().join("link.pem");
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(vec!["gw".to_owned()]).unwrap();
-        params.not_after = rcgen::date_time_ymd(4000, 1, 1);
-        std::fs::write(&link, params.self_signed(&key).unwrap().pem()).unwrap();
-        let far = end_of(&link).unwrap();
-        assert_eq!(far.to_string(), "4000-01-01T00:00:00Z");
+        let far: Timestamp = "4000-01-01T00:00:00Z".parse().unwrap();
         let gateway = tables.gateways().next().unwrap();
         let served = gateway.served().count();
         let signing = tables.gateways().count() + tables.brokers().count();
         let end = tables.pinned_certificates().next().unwrap().until;
-        let mut expiry = Expiry::new(vec![gateway.id.clone()], Detail::PerBehoerde, Some(link));
+        let mut expiry = Expiry::new(vec![gateway.id.clone()], Detail::PerBehoerde);
         let mut told = |days: i64| {
             let at = end - SignedDuration::from_hours(24 * days) + SignedDuration::from_hours(1);
-            expiry.look(&tables, at).len()
+            expiry.look(&tables, Some(far), at).len()
         };
         assert_eq!(told(61), 0);
         assert_eq!(told(60), served + signing);
@@ -150,7 +144,7 @@ mod tests {
             [served + signing, 0, served + signing, 0, served + signing, 0]
         );
         let at = far - SignedDuration::from_hours(24 * 13);
-        let told = expiry.look(&tables, at);
+        let told = expiry.look(&tables, Some(far), at);
         assert!(
             told.iter()
                 .any(|(holder, purpose, days, _)| (&**holder, *purpose, *days) == ("link", "tls", 13))

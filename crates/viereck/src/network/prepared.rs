@@ -20,6 +20,8 @@ use crate::{revocation, routes};
 /// A configuration whose table, certificates and keys were read and fit together.
 pub struct Prepared {
     pub(super) config: Config,
+    /// When the reading began: which certificates count was judged at this instant or later.
+    pub(super) since: Timestamp,
     pub(super) tables: Tables,
     pub(super) broker: Option<Arc<Signer>>,
     pub(super) gateways: Vec<Keys>,
@@ -40,6 +42,7 @@ pub(super) struct Sources {
 impl Prepared {
     /// Reads what the configuration names; changes nothing and connects to nobody. Blocks while it reads.
     pub fn new(config: Config) -> Result<Self, Failure> {
+        let since = Timestamp::now();
         let sources = Sources::of(&config);
         let tables = sources.load()?;
         let broker = sources.broker(&tables)?;
@@ -55,6 +58,7 @@ impl Prepared {
         let secured = Secured::load(&config)?;
         Ok(Self {
             config,
+            since,
             tables,
             broker,
             gateways,
@@ -142,18 +146,15 @@ fn gateway_keys(
         .filter(|parent| *parent != Path::new(""))
         .unwrap_or(Path::new("."));
     Keys::unlock(parent, id, tables, passphrase, Timestamp::now()).map_err(|error| {
-        if let KeysError::File(error) = &error {
-            return config::key_file(error);
-        }
         let text = error.to_string();
         let (code, exit) = match &error {
+            KeysError::File(error) => return config::key_file(error),
             KeysError::GatewayUnknown(_) => ("gateway-unknown", Exit::NotFound),
             KeysError::NoCertificate { .. } => ("certificate-missing", Exit::NotFound),
             KeysError::Unreadable { .. } | KeysError::NoKey { .. } | KeysError::NoMlKemKey { .. } => {
                 ("key-missing", Exit::NotFound)
             }
             KeysError::NotAKey { error, .. } => (error.code(), Exit::Findings),
-            KeysError::File(error) => (error.code(), Exit::NotPermitted),
             KeysError::NotHex(_) => ("key-malformed", Exit::Findings),
         };
         // The gateway's texts begin with their code; here it stands in front already.

@@ -1,7 +1,8 @@
 //! Keys that change while the process runs.
 //!
-//! The keys of every role are read anew with each routing table that is put in force, and at each instant at which one of
-//! the certificates of this process begins or ends to count. Guarantees: a set that does not fit is an alarm and replaces
+//! The keys of every role are read anew with each routing table that is put in force, and at each instant at which a
+//! certificate of the table in force, whosever it is, begins or ends to count. Guarantees: such an instant is not missed
+//! when it passes while the process starts or the clock jumps ahead; a set that does not fit is an alarm and replaces
 //! nothing; work that has begun ends with the keys it began with.
 
 use std::collections::BTreeMap;
@@ -58,10 +59,17 @@ impl InForce {
         }
     }
 
-    /// Reads the keys anew whenever a certificate begins or ends to count, until `shutdown`.
-    pub(super) async fn follow(self, sources: Sources, mut current: CurrentTables, shutdown: CancellationToken) {
+    /// Reads the keys anew whenever a certificate begins or ends to count, until `shutdown`. What is in force now was
+    /// read at `since`.
+    pub(super) async fn follow(
+        self,
+        sources: Sources,
+        mut current: CurrentTables,
+        since: Timestamp,
+        shutdown: CancellationToken,
+    ) {
         let mut open = true;
-        let mut seen = Timestamp::now();
+        let mut seen = since;
         loop {
             let tables = current.borrow_and_update().clone();
             let now = Timestamp::now();

@@ -102,7 +102,7 @@ fn encryption(tables: &Tables, custodian: &CustodianId) -> Option<Timestamp> {
 }
 
 /// When the certificate ends with which this process connects to RabbitMQ.
-async fn of_link(link: &Link) -> Option<Timestamp> {
+pub(super) async fn of_link(link: &Link) -> Option<Timestamp> {
     let certificate = link.certificate().await?;
     Timestamp::try_from(certificate.until).ok()
 }

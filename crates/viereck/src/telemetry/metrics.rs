@@ -52,11 +52,11 @@ viereck_observe::declare! {
     /// those who connect to it (tls).
     CERTIFICATE = Kind::Gauge, Instant, "viereck_certificate_expiry_timestamp_seconds",
         [HOLDER, Label { name: "use", values: Values::Words(|| vec!["signature", "encryption", "link", "tls"]) }];
-    /// When the last certificate of a holder ends: of every custodian that signs, of the link (tls) and, with
-    /// telemetry.behoerden, of every participant that gateways of this process read for.
+    /// When the last certificate of a holder ends: of every custodian that signs and, with telemetry.behoerden, of every
+    /// participant that gateways of this process read for.
     CERTIFICATE_ENDS = Kind::Gauge, Instant, "viereck_certificate_ends_timestamp_seconds",
-        [Label { name: "holder", values: Values::Named("the gateway, broker or participant, or link") },
-         Label { name: "purpose", values: Values::Words(|| vec!["signing", "encryption", "tls"]) }];
+        [Label { name: "holder", values: Values::Named("the gateway, broker or participant") },
+         Label { name: "purpose", values: Values::Words(|| vec!["signing", "encryption"]) }];
     /// Until when the revocation list of an issuer is relied on: past it nothing is sealed for its keys. 0 without a list.
     REVOCATION_LIST = Kind::Gauge, Instant, "viereck_revocation_list_reliable_until_timestamp_seconds",
         [Label { name: "issuer", values: Values::Named("the issuer's distinguished name") }];

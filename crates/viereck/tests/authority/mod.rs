@@ -14,6 +14,8 @@ use viereck_routing::Digest;
 pub(crate) struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// How many days ago what it certifies began.
+    pub(crate) days_before: i64,
 }
 
 fn instant(at: Timestamp) -> time::OffsetDateTime {
@@ -31,10 +33,14 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
-        Self { pem, issuer }
+        Self {
+            pem,
+            issuer,
+            days_before: 1,
+        }
     }
 
-    /// Certifies a key for a year, beginning yesterday.
+    /// Certifies a key until a year from now, beginning yesterday if nothing else was said.
     pub(crate) fn certify(
         &self,
         params: CertificateParams,
@@ -43,7 +49,7 @@ impl Authority {
     ) -> rcgen::Certificate {
         let mut params = params;
         let now = Timestamp::now();
-        params.not_before = instant(now - SignedDuration::from_hours(24));
+        params.not_before = instant(now - SignedDuration::from_hours(24 * self.days_before));
         params.not_after = instant(now + SignedDuration::from_hours(24 * 365));
         params.serial_number = Some(SerialNumber::from(serial));
         params.signed_by(key, &self.issuer).unwrap()
