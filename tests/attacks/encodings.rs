@@ -224,7 +224,7 @@ fn characters(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
             "a space of no width in the name of an attribute",
             " Id=\"header\"",
             " I\u{200b}d=\"header\"",
-            Refused::WrongAttribute,
+            Refused::NotWellFormed,
         ),
         (
             "the line end 0085 between attributes",

@@ -51,12 +51,13 @@ pub(super) fn add(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         if what != "wrapped key" {
             let shorter = &octets[..octets.len() - 1];
             let name = format!("the {what} without its last octet");
-            push(
-                cases,
-                &name,
-                genuine.resigned(value, &STANDARD.encode_to_string(shorter)),
-                undecipherable.into(),
-            );
+            // nonce and tag are 28 octets: fewer are seen without the key
+            let expected = match shorter.len() < 28 {
+                true => Refused::InvalidValue.into(),
+                false => undecipherable.into(),
+            };
+            let document = genuine.resigned(value, &STANDARD.encode_to_string(shorter));
+            push(cases, &name, document, expected);
             let name = format!("the {what} with an octet more");
             let longer = [octets.as_slice(), b"\0"].concat();
             push(
@@ -148,7 +149,7 @@ pub(super) fn add(cases: &mut Cases<'_>, genuine: &Genuine<'_>) {
         Sender,
         "a ciphertext of 27 octets",
         genuine.resigned(&values[2], &STANDARD.encode_to_string([1; 27])),
-        undecipherable,
+        Refused::InvalidValue,
     );
     cases.add(
         Sender,
