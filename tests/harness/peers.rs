@@ -55,6 +55,13 @@ pub const PEERS: &[Peer] = &[
         why_not: "sealing: its Python interface makes no key agreement from a template; ML-KEM is in no standard for XML",
     },
     Peer {
+        name: "bergshamra",
+        language: Language::Python,
+        script: "bergshamra.py",
+        can: &[Verb::Verify, Verb::Sign, Verb::Open],
+        why_not: "sealing: encrypts each file under a key of its own; ML-KEM is in no standard for XML",
+    },
+    Peer {
         name: "signxml (XAdES)",
         language: Language::Python,
         script: "signxml_xades.py",

@@ -54,19 +54,3 @@ fn compile(file: &str) -> Result<XsdValidator, String> {
         .map_err(|error| format!("{file}: {error}"))?;
     XsdValidator::from_schema(&document).map_err(|error| format!("{file}: {error}"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_document_type_declaration_is_refused_before_anything_else() {
-        let refused = Schema::Wohngeld.validate(b"<!DOCTYPE a><a/>").unwrap_err();
-        assert!(refused.to_string().contains("DOCTYPE"), "{refused}");
-    }
-
-    #[test]
-    fn another_root_is_no_application() {
-        assert!(Schema::Wohngeld.validate(b"<a/>").is_err());
-    }
-}

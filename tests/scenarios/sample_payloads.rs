@@ -40,6 +40,17 @@ fn an_xml_application_without_its_reader_is_invalid() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_document_type_declaration_is_refused_before_anything_else() {
+    let refused = Schema::Wohngeld.validate(b"<!DOCTYPE a><a/>").unwrap_err();
+    assert!(refused.to_string().contains("DOCTYPE"), "{refused}");
+}
+
+#[test]
+fn another_root_is_no_application() {
+    assert!(Schema::Wohngeld.validate(b"<a/>").is_err());
+}
+
+#[test]
 fn the_json_application_is_valid_and_the_schema_refuses_a_wrong_one() -> anyhow::Result<()> {
     let python = Python::find()?;
     let folder = tempfile::tempdir()?;
