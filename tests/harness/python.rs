@@ -1,4 +1,5 @@
-//! Runs the verifiers that are not ours: PyPI's `xmlsec` and `jsonschema`, in the folder that `tests/run` makes.
+//! Runs the judges that are not ours and know no envelope: PyPI's `jsonschema`, and libxml2 by `lxml`, in the folder that
+//! `tests/run` makes. What others make of envelopes is in `peers`.
 //!
 //! A missing folder is an error and never a reason to skip: a test that did not run must not look like one that passed.
 
@@ -12,13 +13,13 @@ use anyhow::{Context, bail};
 /// code and other words: it must not count as a refusal.
 const REFUSED: &str = "refused: ";
 
-/// The interpreter with the outside verifiers.
+/// The interpreter with them.
 pub struct Python {
     program: PathBuf,
     scripts: PathBuf,
 }
 
-/// What an outside verifier says of a document.
+/// What a judge says of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It accepts.
@@ -39,29 +40,6 @@ impl Python {
             program,
             scripts: root.join("tests/interop"),
         })
-    }
-
-    /// Whether `xmlsec` accepts the signature of `envelope` under `certificate` (PEM).
-    pub fn verify_signature(&self, envelope: &Path, certificate: &Path) -> anyhow::Result<Verdict> {
-        self.ask(
-            Command::new(&self.program)
-                .arg(self.script("xmlsec_check.py"))
-                .arg("verify")
-                .args([envelope, certificate]),
-        )
-    }
-
-    /// Lets `xmlsec` open `envelope` with the reader's key (PEM) and write what it holds into the folder `out`.
-    pub fn open(&self, envelope: &Path, key: &Path, out: &Path) -> anyhow::Result<Verdict> {
-        let script = self.script("xmlsec_check.py");
-        self.ask(
-            Command::new(&self.program)
-                .arg(script)
-                .arg("open")
-                .args([envelope, key])
-                .arg("--out")
-                .arg(out),
-        )
     }
 
     /// Whether `jsonschema` accepts the JSON file `document` under `schema`.

@@ -1,4 +1,5 @@
-//! A short drill: the binary breaks its own private network where it hurts most, and its account finds nothing wrong.
+//! Short drills: the binary breaks its own private network where it hurts most, or changes its keys and its profile, and
+//! its account finds nothing wrong.
 
 use std::process::Command;
 use std::time::Instant;
@@ -36,18 +37,23 @@ fn a_drill_on_the_embedded_link_ends_well() {
 
 #[test]
 fn a_broken_network_loses_and_doubles_nothing() {
+    well_ended(600, &["--only", FAULTS]);
+}
+
+#[test]
+fn keys_and_the_profile_change_under_load_and_nothing_is_refused() {
+    let changed = "signing-keys-rotated,encryption-keys-rotated,profile-changed,certificate-expired";
+    let account = well_ended(300, &["--nodes", "1", "--only", changed]);
+    assert_eq!(account["faults"].as_array().unwrap().len(), 4, "{account:#}");
+}
+
+/// The account of a drill on RabbitMQ that struck all it was asked to, and in which every promise was kept.
+fn well_ended(envelopes: u64, more: &[&str]) -> Value {
     let begun = Instant::now();
     let drill = Command::new(binary())
-        .args([
-            "drill",
-            "--json",
-            "--envelopes",
-            "600",
-            "--minutes",
-            MINUTES,
-            "--only",
-            FAULTS,
-        ])
+        .args(["drill", "--json", "--minutes", MINUTES, "--envelopes"])
+        .arg(envelopes.to_string())
+        .args(more)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&drill.stderr);
@@ -62,11 +68,12 @@ fn a_broken_network_loses_and_doubles_nothing() {
     assert_eq!(account["skipped"], Value::Array(vec![]), "everything was struck");
     // promised = accepted and once + rejected and never
     let [sent, once, never] = [&total["sent"], &total["effects"]["once"], &total["effects"]["never"]];
-    assert!(sent.as_u64().unwrap() >= 600, "{total}");
+    assert!(sent.as_u64().unwrap() >= envelopes, "{total}");
     assert_eq!(sent.as_u64(), Some(once.as_u64().unwrap() + never.as_u64().unwrap()));
     assert_eq!(total["ended"]["accepted"], *once);
     assert_eq!(total["bescheide"]["sent"], total["bescheide"]["effects"]["once"]);
     for fault in account["faults"].as_array().unwrap() {
         assert!(fault["secondsToService"].is_f64(), "no service after {fault}");
     }
+    account
 }

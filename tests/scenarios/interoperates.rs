@@ -9,10 +9,11 @@ mod document;
 use std::fmt;
 
 use harness::peers::{Answer, PEERS, Peer, Verb};
+use harness::schema::Schema;
 use jiff::Timestamp;
 use viereck_routing::Digest;
 
-use document::{Kind, World};
+use document::{Identity, Kind, World};
 
 /// One cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +34,10 @@ impl fmt::Display for Cell {
 }
 
 /// What happens there, and here with what comes from there.
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 7] = [
     "verifies ours",
     "refuses changed",
+    "refuses another",
     "signs for us",
     "opens ours",
     "opens no changed",
@@ -43,26 +45,27 @@ const COLUMNS: [&str; 6] = [
 ];
 
 /// What is expected of a peer, in the order of the columns.
-fn expected(peer: &Peer, kind: Kind) -> [Cell; 6] {
+fn expected(peer: &Peer, kind: Kind) -> [Cell; 7] {
     let if_can = |verb| if peer.can(verb) { Cell::Yes } else { Cell::Cannot };
     let [verify, sign, open, seal] = [Verb::Verify, Verb::Sign, kind.open(), kind.seal()].map(if_can);
-    [verify, verify, sign, open, open, seal]
+    [verify, verify, verify, sign, open, open, seal]
 }
 
 #[test]
 fn envelopes_go_both_ways_and_changed_ones_nowhere() -> anyhow::Result<()> {
-    let columns = COLUMNS.map(|column| format!("{column:<17}")).concat();
+    let columns = COLUMNS.map(|column| format!("{column:<16}")).concat();
     println!("{:<10} {:<22} {columns}", "keys", "peer");
     let mut differing = Vec::new();
     for kind in Kind::ALL {
         let world = World::new(*kind, Timestamp::now())?;
+        Schema::Envelope.validate(world.text.as_bytes())?;
         for peer in PEERS {
             let found = row(peer, &world)?;
             println!(
                 "{:<10} {:<22} {}{}",
                 kind.name(),
                 peer.name,
-                found.map(|cell| format!("{cell:<17}")).concat(),
+                found.map(|cell| format!("{cell:<16}")).concat(),
                 if found.contains(&Cell::Cannot) {
                     peer.why_not
                 } else {
@@ -78,7 +81,7 @@ fn envelopes_go_both_ways_and_changed_ones_nowhere() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn row(peer: &Peer, world: &World) -> anyhow::Result<[Cell; 6]> {
+fn row(peer: &Peer, world: &World) -> anyhow::Result<[Cell; 7]> {
     let cell = |verb, found: &dyn Fn() -> anyhow::Result<bool>| -> anyhow::Result<Cell> {
         Ok(match peer.can(verb) {
             false => Cell::Cannot,
@@ -87,8 +90,11 @@ fn row(peer: &Peer, world: &World) -> anyhow::Result<[Cell; 6]> {
         })
     };
     Ok([
-        cell(Verb::Verify, &|| verifies(peer, world, &world.text))?,
+        cell(Verb::Verify, &|| verifies(peer, world, &world.text, &world.signer))?,
         cell(Verb::Verify, &|| refuses_changed(peer, world))?,
+        cell(Verb::Verify, &|| {
+            Ok(!verifies(peer, world, &world.text, &world.reader)?)
+        })?,
         cell(Verb::Sign, &|| signs(peer, world))?,
         cell(world.kind.open(), &|| opens(peer, world))?,
         cell(world.kind.open(), &|| opens_no_changed(peer, world))?,
@@ -96,9 +102,10 @@ fn row(peer: &Peer, world: &World) -> anyhow::Result<[Cell; 6]> {
     ])
 }
 
-fn verifies(peer: &Peer, world: &World, text: &str) -> anyhow::Result<bool> {
+/// With the certificate of whoever is said to have signed it.
+fn verifies(peer: &Peer, world: &World, text: &str, signer: &Identity) -> anyhow::Result<bool> {
     let file = world.file("envelope.xml", text.as_bytes())?;
-    let answer = peer.ask(Verb::Verify, &[&file, &world.signer.certificate_file])?;
+    let answer = peer.ask(Verb::Verify, &[&file, &signer.certificate_file])?;
     Ok(matches!(answer, Answer::Done(_)))
 }
 
@@ -106,12 +113,13 @@ fn verifies(peer: &Peer, world: &World, text: &str) -> anyhow::Result<bool> {
 fn refuses_changed(peer: &Peer, world: &World) -> anyhow::Result<bool> {
     for behind in [
         "<Author>wgp:",
+        "<Region>",
         "<xenc:CipherValue>",
         "<xades:SigningTime>",
         "<ds:SignatureValue>",
     ] {
         let changed = world.changed_behind(behind)?;
-        if world.verify(&changed).is_ok() || verifies(peer, world, &changed)? {
+        if world.verify(&changed).is_ok() || verifies(peer, world, &changed, &world.signer)? {
             return Ok(false);
         }
     }

@@ -32,7 +32,6 @@ mod nothing_leaks;
 mod on_postgres;
 mod one_trace;
 mod ordered_over_http;
-mod outside_verifier;
 mod page_of_metrics;
 mod parked_and_back;
 mod parked_by_hand;

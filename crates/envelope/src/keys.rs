@@ -51,8 +51,8 @@ impl KeyError {
 
 /// The directory's answer to: is this certificate pinned as a signing certificate of this custodian?
 pub trait Pins {
-    /// The certificate of `custodian` whose DER has the digest `sha256`, if it is pinned now.
-    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate>;
+    /// The certificate of `custodian` whose DER has the digest `sha256`, if it is pinned for what was signed at `at`.
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest, at: Timestamp) -> Option<&Certificate>;
 
     /// Whether the certificate is known at `now` to be revoked. Validity is judged at SigningTime, revocation now: who
     /// has a stolen key writes any time into what it signs.
@@ -60,12 +60,14 @@ pub trait Pins {
 }
 
 /// The directory for what a gateway signed itself and kept: it was verified while its key counted, and a key that was
-/// revoked since is no reason to lose an application.
+/// revoked since, or whose entry was ended, is no reason to lose an application.
 pub struct OwnOctets<'a>(pub &'a Tables);
 
 impl Pins for OwnOctets<'_> {
-    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
-        Tables::signing_certificate(self.0, custodian, sha256)
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest, _at: Timestamp) -> Option<&Certificate> {
+        self.0
+            .signing_certificates(custodian)
+            .find(|certificate| certificate.sha256() == *sha256)
     }
 
     fn is_revoked(&self, _: &Certificate, _: Timestamp) -> bool {
@@ -74,8 +76,8 @@ impl Pins for OwnOctets<'_> {
 }
 
 impl Pins for Tables {
-    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
-        Tables::signing_certificate(self, custodian, sha256)
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest, at: Timestamp) -> Option<&Certificate> {
+        Tables::signing_certificate(self, custodian, sha256, at)
     }
 
     fn is_revoked(&self, certificate: &Certificate, now: Timestamp) -> bool {

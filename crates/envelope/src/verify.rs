@@ -55,7 +55,11 @@ pub fn verify(
         return Err(Refused::WrongEnvironment);
     }
     let pinned = pins
-        .signing_certificate(&header.gateway, &signature.certificate_sha256())
+        .signing_certificate(
+            &header.gateway,
+            &signature.certificate_sha256(),
+            signature.signing_time(),
+        )
         .ok_or(Refused::CertificateNotPinned)?;
     if pins.is_revoked(pinned, now) {
         return Err(Refused::CertificateRevoked);

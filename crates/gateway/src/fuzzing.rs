@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use crate::config::Limits;
 use crate::deliver::directory::reason_of;
-use crate::http::form;
+use crate::http::{form, oauth};
 use crate::reply::Metadata as ReplyMetadata;
 use crate::submit::metadata::Metadata;
 use crate::webhooks::addresses::{Allowed, UrlRefused};
@@ -38,6 +38,14 @@ pub fn multipart(body: &[u8]) -> &'static str {
             assert!(octets <= body.len());
             "ok"
         }
+    }
+}
+
+/// The keys of an authorisation server.
+pub fn key_set(octets: &[u8]) -> &'static str {
+    match oauth::is_key_set(octets) {
+        true => "ok",
+        false => "jwks-malformed",
     }
 }
 

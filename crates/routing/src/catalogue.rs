@@ -414,6 +414,14 @@ catalogue! {
         de: "Für {0} ist schon eine Sperrliste eingetragen.", "Je Stelle eine Liste eintragen: die, die von allen ihren Zertifikaten spricht.";
         en: "A revocation list is entered for {0} already.", "Enter one list for each authority: the one that speaks of all its certificates.";
     }
+    Warning RevocationListStale "revocation-list-stale" {
+        de: "Die Sperrliste zählt nur bis {0}: danach wird für keinen Schlüssel dieser Stelle mehr verschlüsselt.", "Die neue Liste der Stelle ablegen oder mit url eintragen, wo sie veröffentlicht wird.";
+        en: "The revocation list counts until {0} only: after that nothing is sealed for any key of this authority.", "Put the authority's new list there, or enter with url where it is published.";
+    }
+    Error TrustWithoutAnchors "trust-without-anchors" {
+        de: "Unter anchors steht keine Stelle, also würde kein Zertifikat geprüft.", "Die Stelle eintragen, der vertraut wird, oder den Abschnitt [trust] streichen.";
+        en: "No authority stands under anchors, so no certificate would be checked.", "Enter the authority that is trusted, or remove the section [trust].";
+    }
     Warning IssuerWithoutList "issuer-without-list" {
         de: "Für den Aussteller {0} ist keine Sperrliste eingetragen: Sperrungen bleiben unbemerkt.", "In [[trust.list]] eintragen, wo er sie veröffentlicht.";
         en: "No revocation list is entered for the issuer {0}: what it revokes stays unseen.", "Enter in [[trust.list]] where it publishes it.";
@@ -437,6 +445,10 @@ catalogue! {
     Warning TokenMissing "token-missing" {
         de: "Der Client {0} hat kein gültiges Token und kann nichts einreichen.", "In certificates/certificates.toml ein Token oder ein Zertifikat eintragen, oder oauth_client beim Client.";
         en: "The client {0} has no valid token and cannot post anything.", "Enter a token or a certificate in certificates/certificates.toml, or oauth_client with the client.";
+    }
+    Error TokenTwice "token-twice" {
+        de: "Dasselbe Token ist schon für den Client {0} eingetragen.", "Jedem Client ein eigenes Token geben.";
+        en: "The same token is entered for the client {0} already.", "Give each client a token of its own.";
     }
     Error ClientCertificateTwice "client-certificate-twice" {
         de: "Dasselbe Zertifikat ist schon für den Client {0} eingetragen.", "Jedem Client ein eigenes Zertifikat geben.";

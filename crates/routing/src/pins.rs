@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Certificate;
 use crate::digest::Digest;
@@ -58,6 +58,9 @@ pub(crate) struct Pins {
     pub(crate) revocations: Revocations,
 }
 
+/// How long signing with a key may go on after its entry has ended.
+const KEY_CHANGE: SignedDuration = SignedDuration::from_mins(5);
+
 /// Why nothing can be sealed for a reader at this instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotSealable {
@@ -70,10 +73,13 @@ pub enum NotSealable {
 }
 
 impl Pins {
-    pub(crate) fn signing(&self, custodian: &CustodianId, sha256: &Digest) -> Option<&Certificate> {
+    /// What this custodian signed at `at` with this certificate counts by its entry. At the end of the entry a moment is
+    /// left: what was being signed when the custodian changed its keys still counts.
+    pub(crate) fn signing(&self, custodian: &CustodianId, sha256: &Digest, at: Timestamp) -> Option<&Certificate> {
         let pins = self.signing.get(custodian)?;
         let pin = pins.iter().find(|pin| pin.certificate.sha256() == *sha256)?;
-        Some(&pin.certificate)
+        let before = at.saturating_sub(KEY_CHANGE).unwrap_or(Timestamp::MIN);
+        (pin.term.contains(at) || pin.term.contains(before)).then_some(&pin.certificate)
     }
 
     pub(crate) fn current_signing(&self, custodian: &CustodianId, at: Timestamp) -> Option<&Certificate> {

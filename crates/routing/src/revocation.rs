@@ -2,8 +2,8 @@
 //! certificate.
 //!
 //! The tables name the issuers whose lists count and where they are published; whoever runs a process fetches them and
-//! gives them here. Guarantees: only a list signed by its issuer is taken, never an older one than that at hand, and a
-//! list counts until a grace after its NextUpdate, or after it was last fetched, whichever comes first. Past that the
+//! gives them here. Guarantees: only a list of its issuer's name and signature is taken, never an older one than that at
+//! hand; one that is a part says something only of certificates that name its place (RFC 5280, 5.2.5); and a list counts until a grace after its NextUpdate, or after it was last fetched, whichever comes first. Past that the
 //! standing is unknown: nothing is sealed for such a key, and what it signs is still verified. Reads no clock.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::digest::Digest;
-use crate::trust::{Authority, Issued, Role};
+use crate::trust::{Authority, Issued, Role, uris};
 
 /// How far ahead of this clock an issuer's may be.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -99,6 +99,9 @@ pub(crate) struct List {
     this_update: Timestamp,
     next_update: Timestamp,
     scope: Scope,
+    /// Where it says that it is published: it speaks of those certificates only that name one of these places. Without
+    /// them it speaks of all.
+    points: Option<Vec<String>>,
     fetched: Option<Timestamp>,
 }
 
@@ -122,7 +125,8 @@ impl List {
         let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| ListError::Malformed)?;
         let algorithm = algorithm_identifier(der).ok_or(ListError::Malformed)?;
         let signed = parsed.tbs_cert_list.as_ref();
-        if !issuer.may_revoke() || !issuer.signed(algorithm, signed, &parsed.signature_value.data) {
+        let named = issuer.is_named(parsed.issuer().as_raw());
+        if !named || !issuer.may_revoke() || !issuer.signed(algorithm, signed, &parsed.signature_value.data) {
             return Err(ListError::NotSigned);
         }
         let instant = |time: x509_parser::time::ASN1Time| {
@@ -133,7 +137,7 @@ impl List {
         if this_update > now + CLOCK_SKEW {
             return Err(ListError::FromTheFuture);
         }
-        let mut scope = Scope::All;
+        let (mut scope, mut points) = (Scope::All, None);
         for extension in parsed.extensions() {
             if let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() {
                 scope = match (point.only_contains_user_certs, point.only_contains_ca_certs) {
@@ -142,6 +146,7 @@ impl List {
                     (false, true) => Scope::Only(Role::Authority),
                     (false, false) => scope,
                 };
+                points = point.distribution_point.as_ref().map(uris);
             }
         }
         Ok(Self {
@@ -149,19 +154,23 @@ impl List {
             this_update,
             next_update: instant(next_update)?,
             scope,
+            points,
             fetched: None,
         })
     }
 
-    /// Whether the list says anything of certificates of this kind.
-    fn speaks_of(&self, role: Role) -> bool {
-        match self.scope {
+    /// Whether the list says anything of this certificate.
+    fn speaks_of(&self, issued: &Issued) -> bool {
+        let of_its_kind = match self.scope {
             Scope::All => true,
-            Scope::Only(only) => only == role,
-        }
+            Scope::Only(only) => only == issued.to,
+        };
+        let of_its_place = |points: &Vec<String>| points.iter().any(|point| issued.points.contains(point));
+        of_its_kind && self.points.as_ref().is_none_or(of_its_place)
     }
 
-    fn reliable_until(&self, grace: SignedDuration) -> Timestamp {
+    /// Until when it is relied on with this grace.
+    pub(crate) fn reliable_until(&self, grace: SignedDuration) -> Timestamp {
         let fetched = self.fetched.unwrap_or(Timestamp::MAX);
         self.next_update
             .min(fetched)
@@ -266,7 +275,7 @@ impl Revocations {
     /// says nothing of it.
     fn step(&self, held: Option<&Held>, issued: &Issued, at: Timestamp) -> Standing {
         let known = match held {
-            Some(Held::List(list)) if list.speaks_of(issued.to) => match list.revoked.find_serial(&issued.serial) {
+            Some(Held::List(list)) if list.speaks_of(issued) => match list.revoked.find_serial(&issued.serial) {
                 Ok(None) => at <= list.reliable_until(self.grace),
                 // a serial that cannot be looked up is as good as revoked
                 Ok(Some(_)) | Err(_) => return Standing::Revoked,

@@ -240,9 +240,10 @@ impl Tables {
         self.participants.get_key_value(author).map(|(id, _)| id)
     }
 
-    /// The pinned certificate of a custodian with this digest, in force or not: a verifier judges the time itself.
-    pub fn signing_certificate(&self, custodian: &CustodianId, sha256: &Digest) -> Option<&Certificate> {
-        self.pins.as_ref()?.signing(custodian, sha256)
+    /// The certificate of a custodian with this digest, if its entry says that it counts for what was signed at `at`. The
+    /// validity in the certificate itself judges the verifier.
+    pub fn signing_certificate(&self, custodian: &CustodianId, sha256: &Digest, at: Timestamp) -> Option<&Certificate> {
+        self.pins.as_ref()?.signing(custodian, sha256, at)
     }
 
     /// Every certificate entered for a custodian to sign with, in force or not.
@@ -330,6 +331,25 @@ impl Tables {
         let authority = pins.trust.authority(issuer).ok_or(ListError::IssuerUnknown)?;
         let list = List::read(octets, authority, fetched)?;
         pins.revocations.take(issuer, list, Some(fetched))?;
+        self.list_state(issuer).ok_or(ListError::IssuerUnknown)
+    }
+
+    /// Takes a list that was fetched by an earlier process at `fetched`. A clock that was set back since then makes it
+    /// neither younger nor unknown: what it revoked stays revoked.
+    ///
+    /// # Errors
+    /// As [`Tables::take_list`].
+    pub fn take_kept_list(
+        &self,
+        issuer: &Digest,
+        octets: &[u8],
+        fetched: Timestamp,
+        now: Timestamp,
+    ) -> Result<ListState, ListError> {
+        let pins = self.pins.as_ref().ok_or(ListError::IssuerUnknown)?;
+        let authority = pins.trust.authority(issuer).ok_or(ListError::IssuerUnknown)?;
+        let list = List::read(octets, authority, fetched.max(now))?;
+        pins.revocations.take(issuer, list, Some(fetched.min(now)))?;
         self.list_state(issuer).ok_or(ListError::IssuerUnknown)
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, aws_lc_rs as algorithms};
+use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -39,6 +40,8 @@ pub(crate) struct Issued {
     pub(crate) by: Digest,
     pub(crate) serial: Vec<u8>,
     pub(crate) to: Role,
+    /// Where the certificate itself says that its revocation is published.
+    pub(crate) points: Vec<String>,
 }
 
 /// Whom a certificate of a chain belongs to.
@@ -89,6 +92,11 @@ impl Authority {
         candidates
             .into_iter()
             .any(|candidate| certificate.verify_signature(*candidate, signed, signature).is_ok())
+    }
+
+    /// Whether it is the one that a list names as its issuer (a name in DER).
+    pub(crate) fn is_named(&self, name: &[u8]) -> bool {
+        X509Certificate::from_der(&self.der).is_ok_and(|(_, parsed)| parsed.subject().as_raw() == name)
     }
 
     /// Whether it may sign lists of what it has revoked: a key usage without that bit forbids it.
@@ -143,18 +151,54 @@ impl Trust {
             links.push(link(&authority.der(), Role::Authority)?);
         }
         let mut chain = Vec::with_capacity(links.len());
-        let issuers: Vec<Digest> = links.iter().skip(1).map(|(_, key, _)| *key).collect();
+        let issuers: Vec<Digest> = links.iter().skip(1).map(|link| link.key).collect();
         let anchor = Digest::of(webpki::spki_for_anchor(path.anchor()).as_ref());
-        for ((serial, _, to), by) in links.into_iter().zip(issuers.into_iter().chain([anchor])) {
-            chain.push(Issued { by, serial, to });
+        for (link, by) in links.into_iter().zip(issuers.into_iter().chain([anchor])) {
+            let Link { serial, to, points, .. } = link;
+            chain.push(Issued { by, serial, to, points });
         }
         Ok(chain)
     }
 }
 
-fn link(der: &[u8], role: Role) -> Result<(Vec<u8>, Digest, Role), &'static str> {
+/// A certificate of a chain before it is known who issued it.
+struct Link {
+    serial: Vec<u8>,
+    key: Digest,
+    to: Role,
+    points: Vec<String>,
+}
+
+fn link(der: &[u8], to: Role) -> Result<Link, &'static str> {
     let (_, parsed) = X509Certificate::from_der(der).map_err(|_| "not X.509")?;
-    Ok((parsed.raw_serial().to_vec(), Digest::of(parsed.public_key().raw), role))
+    let mut points = Vec::new();
+    for extension in parsed.extensions() {
+        if let ParsedExtension::CRLDistributionPoints(found) = extension.parsed_extension() {
+            let names = found
+                .points
+                .iter()
+                .filter_map(|point| point.distribution_point.as_ref());
+            points.extend(names.flat_map(uris));
+        }
+    }
+    Ok(Link {
+        serial: parsed.raw_serial().to_vec(),
+        key: Digest::of(parsed.public_key().raw),
+        to,
+        points,
+    })
+}
+
+/// The addresses in the name of a distribution point.
+pub(crate) fn uris(name: &DistributionPointName<'_>) -> Vec<String> {
+    let DistributionPointName::FullName(names) = name else {
+        return Vec::new();
+    };
+    let uri = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
+    };
+    names.iter().filter_map(uri).collect()
 }
 
 /// The extended key usages of the profiles of TLS mean nothing here; what the key is for says the key usage.

@@ -253,7 +253,7 @@ pub(crate) fn media_type(path: &Path) -> &'static str {
 struct Named(Certificate);
 
 impl Pins for Named {
-    fn signing_certificate(&self, _custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
+    fn signing_certificate(&self, _custodian: &GatewayId, sha256: &Digest, _at: Timestamp) -> Option<&Certificate> {
         (self.0.sha256() == *sha256).then_some(&self.0)
     }
 

@@ -52,8 +52,7 @@ pub(crate) fn restore(folder: &Path, tables: &Tables, now: Timestamp) {
         let Some((list, fetched)) = kept.as_ref().and_then(Kept::octets) else {
             continue;
         };
-        // a clock that was set back does not make a list younger
-        if let Err(error) = tables.take_list(&source.issuer, &list, fetched.min(now)) {
+        if let Err(error) = tables.take_kept_list(&source.issuer, &list, fetched, now) {
             tracing::warn!(
                 code = error.code(),
                 issuer = source.name,

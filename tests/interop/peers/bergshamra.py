@@ -49,11 +49,18 @@ def verify(text, certificate):
         raise Refused(f"what it verified is {uris}")
 
 
+def values(root):
+    signature = root.find(DS + "Signature")
+    return [*signature.findall(f"{DS}SignedInfo/{DS}Reference/{DS}DigestValue"), signature.find(DS + "SignatureValue")]
+
+
 def sign(text, key):
-    signed = etree.fromstring(pybergshamra.sign(dsig(key_of(read(key))), text).encode())
-    signature = signed.find(DS + "Signature")
-    values = [*signature.findall(f"{DS}SignedInfo/{DS}Reference/{DS}DigestValue"), signature.find(DS + "SignatureValue")]
-    print("\n".join("".join(value.text.split()) for value in values))
+    template = etree.fromstring(text.encode())
+    # it fills in what is empty, and keeps what is there
+    for value in values(template):
+        value.text = ""
+    signed = pybergshamra.sign(dsig(key_of(read(key))), etree.tostring(template, encoding="unicode"))
+    print("\n".join("".join(value.text.split()) for value in values(etree.fromstring(signed.encode()))))
 
 
 def decrypted(text, number, context):

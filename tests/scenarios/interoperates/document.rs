@@ -143,7 +143,7 @@ pub(super) struct World {
 }
 
 impl Pins for World {
-    fn signing_certificate(&self, _custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
+    fn signing_certificate(&self, _custodian: &GatewayId, sha256: &Digest, _at: Timestamp) -> Option<&Certificate> {
         (self.signer.certificate.sha256() == *sha256).then_some(&self.signer.certificate)
     }
 

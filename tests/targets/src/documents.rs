@@ -26,7 +26,7 @@ struct Scene {
 }
 
 impl Pins for Scene {
-    fn signing_certificate(&self, _custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
+    fn signing_certificate(&self, _custodian: &GatewayId, sha256: &Digest, _at: Timestamp) -> Option<&Certificate> {
         (self.signer.sha256() == *sha256).then_some(&self.signer)
     }
 

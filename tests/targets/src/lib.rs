@@ -39,6 +39,8 @@ pub const TARGETS: &[Target] = &[
     target("names", names::names, names::seeds),
     target("reply_token", names::reply_token, names::tokens),
     target("tables", tables::tables, tables::seeds),
+    target("revocation_list", tables::revocation_list, tables::revocation_lists),
+    target("key_set", viereck_gateway::fuzzing::key_set, key_sets),
     target("multipart", viereck_gateway::fuzzing::multipart, forms),
     target("metadata", viereck_gateway::fuzzing::metadata, metadata),
     target("reply_metadata", viereck_gateway::fuzzing::reply_metadata, metadata),
@@ -90,6 +92,14 @@ fn forms() -> Vec<Vec<u8>> {
         format!("{metadata}{payload}{attachment}{attachment}--b--\r\n").into_bytes(),
         format!("{payload}{metadata}--b--").into_bytes(),
     ]
+}
+
+fn key_sets() -> Vec<Vec<u8>> {
+    owned(&[
+        r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","use":"sig","key_ops":["verify"],"alg":"ES256",
+            "x":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","y":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"},
+            {"kty":"RSA","kid":"b","n":"AQAB","e":"AQAB","x5c":["AA=="]},{"kty":"oct","k":"AAAA"},7]}"#,
+    ])
 }
 
 fn markers() -> Vec<Vec<u8>> {

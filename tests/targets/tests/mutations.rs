@@ -1,7 +1,7 @@
 //! Runs every target on inputs near genuine ones, for some seconds each, and prints the account.
 //!
-//! `VIERECK_SEED` makes the same changes again, of documents with fresh keys; `VIERECK_FUZZ_SECONDS` sets how long each target runs (5 if not set), and
-//! `VIERECK_FUZZ_ONLY` names one target. What fails is kept in `target/fuzz-findings`. Inputs that gave a code that
+//! `VIERECK_SEED` makes the same changes again, of documents with fresh keys; `VIERECK_FUZZ_SECONDS` sets how long each
+//! target runs (4 if not set), and `VIERECK_FUZZ_ONLY` names one target. What fails is kept in `target/fuzz-findings`. Inputs that gave a code that
 //! no input before them gave become seeds too, so the search goes deeper than one step.
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test's own steps is a failed test")]
@@ -39,7 +39,7 @@ fn no_octets_break_a_parser_or_a_law() {
     )
     .unwrap();
     let seed = Dice::seed();
-    let seconds = std::env::var("VIERECK_FUZZ_SECONDS").map_or(5.0, |text| text.parse().expect("a number of seconds"));
+    let seconds = std::env::var("VIERECK_FUZZ_SECONDS").map_or(4.0, |text| text.parse().expect("a number of seconds"));
     let time = Duration::from_secs_f64(seconds);
     let only = std::env::var("VIERECK_FUZZ_ONLY").ok();
     println!("VIERECK_SEED={seed}");

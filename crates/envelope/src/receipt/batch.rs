@@ -200,7 +200,11 @@ pub fn verify_batch(
         return Err(Refused::WrongEnvironment);
     }
     let pinned = pins
-        .signing_certificate(&head.custodian, &signature.certificate_sha256())
+        .signing_certificate(
+            &head.custodian,
+            &signature.certificate_sha256(),
+            signature.signing_time(),
+        )
         .ok_or(Refused::CertificateNotPinned)?;
     if pins.is_revoked(pinned, now) {
         return Err(Refused::CertificateRevoked);

@@ -136,7 +136,7 @@ impl Directory {
 }
 
 impl Pins for Directory {
-    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest) -> Option<&Certificate> {
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest, _at: Timestamp) -> Option<&Certificate> {
         self.0.get(&(custodian.clone(), *sha256))
     }
 

@@ -58,6 +58,8 @@ pub(crate) enum Refused {
 
 #[derive(Deserialize)]
 struct Claims {
+    /// One name: a list with ours in it is somebody else's token too.
+    iss: String,
     client_id: Option<String>,
     azp: Option<String>,
     iat: f64,
@@ -71,6 +73,9 @@ struct Claims {
 struct Confirmation {
     #[serde(rename = "x5t#S256")]
     certificate: Option<String>,
+    /// What else it is bound to, which nobody here can check.
+    #[serde(flatten)]
+    otherwise: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Oauth {
@@ -125,6 +130,9 @@ impl Oauth {
         let claims =
             decode::<Claims>(token, &key, &validation).map_err(|error| Refused::Invalid(word(error.kind())))?;
         let claims = claims.claims;
+        if claims.iss != self.settings.issuer {
+            return Err(Refused::Invalid("issuer"));
+        }
         if claims.iat > (Timestamp::now().as_second() as f64) + SKEW as f64 {
             return Err(Refused::Invalid("not-yet-issued"));
         }
@@ -149,12 +157,15 @@ impl Oauth {
     }
 }
 
+/// Whether octets are a set with a key that can verify.
+pub(crate) fn is_key_set(octets: &[u8]) -> bool {
+    keys::is_set(octets)
+}
+
 /// Whether whoever shows the token also has what it is bound to.
 fn is_held(bound: &Confirmation, certificate: Option<&Digest>) -> Result<(), Refused> {
-    let wanted = bound
-        .certificate
-        .as_deref()
-        .ok_or(Refused::Invalid("bound-otherwise"))?;
+    let certificate_alone = bound.certificate.as_deref().filter(|_| bound.otherwise.is_empty());
+    let wanted = certificate_alone.ok_or(Refused::Invalid("bound-otherwise"))?;
     let wanted = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(wanted);
     let wanted = wanted.map_err(|_| Refused::Invalid("malformed"))?;
     match certificate {

@@ -240,7 +240,10 @@ async fn whatever_is_wrong_with_a_token_it_does_not_count() {
     let ec = Signer::ec();
     let public = ec.jwk("ec");
     let rsa = Signer::rsa(&RSA_PKCS1_SHA256);
-    let here = Fixture::new(&[public.clone(), rsa.jwk("rsa")], json!({})).await;
+    // what is not understood in a set spoils no other entry
+    let strange = json!({ "kty": "EC", "crv": "P-256", "kid": 7, "x5c": "AA", "x": "AA", "y": "AA" });
+    let keys = [strange, json!(7), public.clone(), rsa.jwk("rsa")];
+    let here = Fixture::new(&keys, json!({})).await;
     let sign = |claims: &Value| jwt(&header("ES256", "ec"), claims, |message| ec.sign(message));
     let now = Timestamp::now().as_second();
     let changed = |key: &str, value: Value| {
@@ -254,6 +257,7 @@ async fn whatever_is_wrong_with_a_token_it_does_not_count() {
         ("aud", json!(null)),
         ("iss", json!("https://login.example/")),
         ("iss", json!(null)),
+        ("iss", json!([ISSUER, "https://other.example"])),
         ("exp", json!(now - 61)),
         ("exp", json!(null)),
         ("exp", json!("soon")),
@@ -410,7 +414,13 @@ async fn unknown_keys_do_not_make_the_server_work() {
 #[tokio::test]
 async fn without_any_keys_nobody_can_say_whether_a_token_counts() {
     let ec = Signer::ec();
-    for wrong in [json!([]), json!([{ "kty": "oct", "k": "AAAA", "kid": "ec" }])] {
+    let mut other_operations = ec.jwk("ec");
+    other_operations["key_ops"] = json!(["encrypt"]);
+    for wrong in [
+        json!([]),
+        json!([{ "kty": "oct", "k": "AAAA", "kid": "ec" }]),
+        json!([other_operations]),
+    ] {
         let here = Fixture::new(wrong.as_array().unwrap(), json!({})).await;
         let (status, code, _) = here.post(&jwt(&header("ES256", "ec"), &claims(), |m| ec.sign(m))).await;
         assert_eq!((status, code.as_str()), (503, "issuer-unavailable"));
@@ -470,5 +480,9 @@ fn a_token_that_is_bound_to_a_certificate_counts_with_that_certificate() {
         assert_eq!(oauth.verify(&token, Some(&own)).await.unwrap().client, "dienst-1");
         assert!(oauth.verify(&token, Some(&other)).await.is_err());
         assert!(oauth.verify(&token, None).await.is_err());
+        // bound to something else as well, which nobody here can check
+        bound["cnf"]["jkt"] = json!("AA");
+        let token = jwt(&header("ES256", "ec"), &bound, |message| ec.sign(message));
+        assert!(oauth.verify(&token, Some(&own)).await.is_err());
     });
 }

@@ -68,10 +68,11 @@ pub(super) fn read(reading: &Reading<'_>, draft: &mut Draft) {
         read_certificate(entry, reading, draft, &mut pins, &mut holders, &mut keys);
     }
     for entry in fields.get("token").iter().flat_map(Value::tables) {
-        pins.tokens.extend(read_shown(entry, draft));
+        read_client(entry, Code::TokenTwice, reading, draft, &mut pins.tokens);
     }
     for entry in fields.get("client_certificate").iter().flat_map(Value::tables) {
-        read_client_certificate(entry, reading, draft, &mut pins);
+        let pins = &mut pins.client_certificates;
+        read_client(entry, Code::ClientCertificateTwice, reading, draft, pins);
     }
     fields.finish();
     check_coverage(reading, draft, &holders);
@@ -329,16 +330,14 @@ fn read_shown(mut fields: Fields<'_>, draft: &Draft) -> Option<ClientPin> {
     })
 }
 
-/// A certificate that two clients show would tell nothing about who it is.
-fn read_client_certificate(fields: Fields<'_>, reading: &Reading<'_>, draft: &Draft, pins: &mut Pins) {
+/// What two clients show would tell nothing about who it is.
+fn read_client(fields: Fields<'_>, twice: Code, reading: &Reading<'_>, draft: &Draft, pins: &mut Vec<ClientPin>) {
     let position = fields.position().clone();
     let Some(pin) = read_shown(fields, draft) else { return };
     let another = |other: &ClientPin| other.sha256 == pin.sha256 && other.client != pin.client;
-    match pins.client_certificates.iter().find(|other| another(other)) {
-        Some(other) => reading
-            .report
-            .add(Code::ClientCertificateTwice, &position, &[&other.client]),
-        None => pins.client_certificates.push(pin),
+    match pins.iter().find(|other| another(other)) {
+        Some(other) => reading.report.add(twice, &position, &[&other.client]),
+        None => pins.push(pin),
     }
 }
 

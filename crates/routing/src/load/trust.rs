@@ -25,9 +25,14 @@ pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Re
     };
     let anchors = section.require("anchors");
     let between = section.get("issuers");
+    let listed = between.as_ref().and_then(Value::items).unwrap_or_default();
+    let trusted = anchors.as_ref().and_then(Value::items);
+    if let (Some(anchors), Some([])) = (&anchors, trusted.as_deref()) {
+        anchors.object(Code::TrustWithoutAnchors, &[]);
+    }
     let trust = Trust {
-        anchors: authorities(anchors.as_ref(), reading),
-        between: authorities(between.as_ref(), reading),
+        anchors: authorities(&trusted.unwrap_or_default(), reading),
+        between: authorities(&listed, reading),
     };
     let grace = section
         .get("grace_hours")
@@ -67,9 +72,9 @@ pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Re
             continue;
         }
         if let Some(value) = file
-            && let Some(list) = committed(&value, &issuer, reading)
+            && let Some((at, list)) = committed(&value, &issuer, reading)
         {
-            lists.push((issuer.key, list));
+            lists.push((issuer.key, at, list));
         }
         sources.push(ListSource {
             issuer: issuer.key,
@@ -78,11 +83,15 @@ pub(super) fn read(fields: &mut Fields<'_>, reading: &Reading<'_>) -> (Trust, Re
         });
     }
     section.finish();
-    for (at, authority) in between.iter().filter_map(Value::items).flatten().zip(&trust.between) {
+    for (at, authority) in listed.iter().zip(&trust.between) {
         unlisted(&at.position(), authority, &sources, reading);
     }
     let revocations = Revocations::new(sources, grace);
-    for (issuer, list) in lists {
+    for (issuer, at, list) in lists {
+        let until = list.reliable_until(grace);
+        if until < instant_of(reading) {
+            reading.report.add(Code::RevocationListStale, &at, &[&until]);
+        }
         // the first of its issuer, who is known: nothing could speak against it
         let _taken = revocations.take(&issuer, list, None);
     }
@@ -98,8 +107,7 @@ fn unlisted(at: &Position, authority: &Authority, sources: &[ListSource], readin
     }
 }
 
-fn authorities(value: Option<&Value<'_>>, reading: &Reading<'_>) -> Vec<Authority> {
-    let items = value.and_then(Value::items).unwrap_or_default();
+fn authorities(items: &[Value<'_>], reading: &Reading<'_>) -> Vec<Authority> {
     items.iter().filter_map(|item| authority(item, reading)).collect()
 }
 
@@ -112,11 +120,11 @@ fn authority(value: &Value<'_>, reading: &Reading<'_>) -> Option<Authority> {
     parsed
 }
 
-fn committed(value: &Value<'_>, issuer: &Authority, reading: &Reading<'_>) -> Option<List> {
+fn committed(value: &Value<'_>, issuer: &Authority, reading: &Reading<'_>) -> Option<(Position, List)> {
     let (at, octets) = named_file(value, reading)?;
     let now = reading.today.tomorrow().ok().and_then(start_of_day);
     match List::read(octets, issuer, now.unwrap_or(Timestamp::MAX)) {
-        Ok(list) => Some(list),
+        Ok(list) => Some((at, list)),
         Err(error) => {
             reading.report.add(Code::RevocationListWrong, &at, &[&error]);
             None

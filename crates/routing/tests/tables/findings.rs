@@ -533,7 +533,9 @@ fn a_client_needs_something_of_its_own_to_show() {
         .clone()
         .and(INDEX, &certificate("dienst", "2026-12-31"))
         .and(INDEX, &certificate("zweit", "2026-12-31"));
-    finds(both, &[("client-certificate-twice", INDEX, 53)]);
+    finds(both.clone(), &[("client-certificate-twice", INDEX, 53)]);
+    let tokens = both.replace(INDEX, "[[client_certificate]]", "[[token]]");
+    assert!(tokens.findings().iter().any(|finding| finding.code == "token-twice"));
     let named = two
         .and(INDEX, &certificate("dienst", "2026-12-31"))
         .replace(CLIENTS, "\"zweit-1\"", "\"dienst-1\"");

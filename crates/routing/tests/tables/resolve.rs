@@ -205,10 +205,17 @@ fn certificates_and_tokens_count_for_their_holder_and_their_term() {
     assert_eq!(current("2026-12-01T00:00:00Z"), Some(newer));
     assert_eq!(current("2026-01-15T00:00:00Z"), None, "before its term");
     assert_eq!(current("2028-01-01T12:00:00Z"), None, "after the end");
-    assert!(tables.signing_certificate(&gateway, &older).is_some());
+    let signed = |by: &str, text: &str| {
+        let custodian = by.parse().unwrap();
+        tables.signing_certificate(&custodian, &older, at(text)).is_some()
+    };
+    assert!(signed("gw-1", "2026-12-30T00:00:00Z"), "beside its successor");
+    assert!(!signed("gw-2", "2026-12-30T00:00:00Z"), "another gateway's key");
+    assert!(!signed("gw-1", "2026-01-31T22:59:59Z"), "before its entry");
+    assert!(signed("gw-1", "2026-12-31T23:04:00Z"), "while the key is being changed");
     assert!(
-        tables.signing_certificate(&"gw-2".parse().unwrap(), &older).is_none(),
-        "another gateway's key"
+        !signed("gw-1", "2026-12-31T23:06:00Z"),
+        "after its entry, whatever the certificate says"
     );
     assert!(
         tables

@@ -15,6 +15,17 @@ use crate::fixture::*;
 const READER: &str = "wgb:010540880000";
 const URL: &str = "http://crl.invalid/ca.crl";
 
+/// What an authority's certificate says.
+fn ca(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2040, 1, 1));
+    params
+}
+
 /// A root and an authority below it that issues to everyone.
 struct Authority {
     root: String,
@@ -28,16 +39,6 @@ impl Authority {
     }
 
     fn signed_with(algorithm: &'static rcgen::SignatureAlgorithm) -> Self {
-        let usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let ca = |name: &str| {
-            let mut params = CertificateParams::default();
-            params.distinguished_name = DistinguishedName::new();
-            params.distinguished_name.push(DnType::CommonName, name);
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params.key_usages = usages.clone();
-            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2040, 1, 1));
-            params
-        };
         let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate_for(algorithm).unwrap());
         let (root_params, params) = (ca("Wurzel"), ca("Zwischenstelle"));
         let root = root_params.self_signed(&root_key).unwrap().pem();
@@ -77,6 +78,9 @@ impl Authority {
         let mut params = CertificateParams::default();
         (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2028, 1, 1));
         params.serial_number = Some(SerialNumber::from(serial));
+        params.crl_distribution_points = vec![CrlDistributionPoint {
+            uris: vec![URL.to_owned()],
+        }];
         change(&mut params);
         params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap()
     }
@@ -88,6 +92,17 @@ impl Authority {
 
     /// The same for certificates of this scope only.
     fn list_of(&self, scope: Option<CrlScope>, year: i32, month: u8, revoked: &[u64]) -> Vec<u8> {
+        let point = scope.map(|scope| CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint {
+                uris: vec![URL.to_owned()],
+            },
+            scope: Some(scope),
+        });
+        self.list_at(point, year, month, revoked)
+    }
+
+    /// The same as a part that says where it is published.
+    fn list_at(&self, point: Option<CrlIssuingDistributionPoint>, year: i32, month: u8, revoked: &[u64]) -> Vec<u8> {
         let revoked = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2026, 6, 1),
@@ -98,12 +113,7 @@ impl Authority {
             this_update: date_time_ymd(year, month, 1),
             next_update: date_time_ymd(year, month, 8),
             crl_number: SerialNumber::from(7_u64),
-            issuing_distribution_point: scope.map(|scope| CrlIssuingDistributionPoint {
-                distribution_point: CrlDistributionPoint {
-                    uris: vec![URL.to_owned()],
-                },
-                scope: Some(scope),
-            }),
+            issuing_distribution_point: point,
             revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
@@ -196,9 +206,18 @@ fn what_is_wrong_in_the_section_is_named_where_it_stands() {
         .certified(&committed)
         .with("certificates/crls/ca.crl", foreign);
     assert!(codes(&foreign).contains("revocation-list-wrong"));
-    let own = authority.list(2026, 11, &[]);
-    let own = authority.certified(&committed).with("certificates/crls/ca.crl", own);
-    assert_eq!(codes(&own), BTreeSet::new());
+    let list = authority.list(2026, 11, &[]);
+    let own = |section: &str| {
+        authority
+            .certified(section)
+            .with("certificates/crls/ca.crl", list.as_slice())
+    };
+    assert_eq!(codes(&own(&committed)), ["revocation-list-stale"].into());
+    let patient = committed.replace("[[trust.list]]", "grace_hours = 744\n[[trust.list]]");
+    assert_eq!(codes(&own(&patient)), BTreeSet::new());
+    // an empty list of anchors would be no check at all
+    let none = authority.certified("[trust]\nanchors = []\n");
+    assert!(codes(&none).contains("trust-without-anchors"));
 }
 
 #[test]
@@ -339,6 +358,66 @@ fn a_list_says_nothing_of_certificates_that_it_does_not_speak_of() {
     for revoked in [false, true] {
         assert_eq!(standing(Some(CrlScope::CaCertsOnly), revoked), Standing::Unknown);
     }
+}
+
+#[test]
+fn a_part_of_a_list_says_nothing_of_certificates_of_another_part() {
+    let authority = Authority::new();
+    let tables = authority.certified(&with_url()).tables();
+    let serial = serial_of_reader(&tables);
+    let now = at("2026-11-02T00:00:00Z");
+    let sha256 = tables.encryption_certificate(&reader(), now).unwrap().sha256();
+    let issuer = tables.list_sources()[0].issuer;
+    let part = |uris: &[&str], month, revoked: &[u64]| {
+        let uris = uris.iter().map(|uri| (*uri).to_owned()).collect();
+        let point = CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint { uris },
+            scope: None,
+        };
+        authority.list_at(Some(point), 2026, month, revoked)
+    };
+    let list = part(&["http://crl.invalid/2.crl"], 10, &[serial]);
+    tables.take_list(&issuer, &list, now).unwrap();
+    assert_eq!(tables.standing(&sha256, now), Standing::Unknown);
+    for (revoked, standing) in [(vec![], Standing::Good), (vec![serial], Standing::Revoked)] {
+        let list = part(&["http://elsewhere.invalid/ca.crl", URL], 11, &revoked);
+        tables.take_list(&issuer, &list, now).unwrap();
+        assert_eq!(tables.standing(&sha256, now), standing);
+    }
+}
+
+#[test]
+fn a_list_bears_the_name_of_its_issuer() {
+    let authority = Authority::new();
+    let key = KeyPair::from_pem(&authority.issuer.key().serialize_pem()).unwrap();
+    let renamed = Authority {
+        root: authority.root.clone(),
+        pem: authority.pem.clone(),
+        issuer: Issuer::new(ca("Andere"), key),
+    };
+    let tables = authority.certified(&with_url()).tables();
+    let (now, issuer) = (at("2026-11-02T00:00:00Z"), tables.list_sources()[0].issuer);
+    let taken = |by: &Authority| tables.take_list(&issuer, &by.list(2026, 11, &[]), now);
+    assert_eq!(taken(&renamed), Err(ListError::NotSigned));
+    assert!(taken(&authority).is_ok());
+}
+
+#[test]
+fn a_clock_that_was_set_back_forgets_nothing_that_was_revoked() {
+    let authority = Authority::new();
+    let tables = authority.certified(&with_url()).tables();
+    let (serial, issuer) = (serial_of_reader(&tables), tables.list_sources()[0].issuer);
+    let (fetched, now) = (at("2026-11-02T00:00:00Z"), at("2026-10-20T00:00:00Z"));
+    let sha256 = tables.encryption_certificate(&reader(), now).unwrap().sha256();
+    let list = authority.list(2026, 11, &[serial]);
+    assert_eq!(tables.take_list(&issuer, &list, now), Err(ListError::FromTheFuture));
+    let state = tables.take_kept_list(&issuer, &list, fetched, now).unwrap();
+    assert_eq!(tables.standing(&sha256, now), Standing::Revoked);
+    assert_eq!(
+        state.reliable_until,
+        now + SignedDuration::from_hours(24),
+        "and no younger"
+    );
 }
 
 #[test]

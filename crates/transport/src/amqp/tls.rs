@@ -1,8 +1,9 @@
 //! Who this process is to RabbitMQ, and whom it trusts: the files of TLS, read again before every connection.
 //!
 //! What it guarantees: TLS 1.3 or nothing; only the given authority is trusted, none of the system's; the hybrid
-//! post-quantum group is offered first; every connection proves the key anew (no session is resumed). Whoever replaces
-//! the files needs no restart: the next connection uses them. New files that cannot be used, or that name somebody else,
+//! post-quantum group is offered first; a key that more than its owner and group may read is not used; every connection
+//! proves the key anew (no session is resumed). Whoever replaces the files needs no restart: the next connection uses
+//! them. New files that cannot be used, or that name somebody else,
 //! or are not valid today, never replace what worked: that is an alarm, and the old ones stay in memory.
 //!
 //! What it deliberately does not do: cut a connection because its certificate was replaced or has ended, and judge the
@@ -11,6 +12,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -30,6 +32,8 @@ use crate::error::LinkError;
 
 /// No file of TLS is larger.
 const LARGEST_FILE: u64 = 1024 * 1024;
+/// What a key may have: its owner reads and writes it, its group may read it.
+const KEY_RIGHTS: u32 = 0o640;
 
 /// The files of TLS. Only this one authority is trusted, none of the system's.
 #[derive(Debug, Clone)]
@@ -208,7 +212,7 @@ impl Octets {
     fn read(files: &Tls) -> Result<Self, LinkError> {
         let certificate = match (&files.certificate, &files.key) {
             (None, None) => None,
-            (Some(certificate), Some(key)) => Some([octets(certificate)?, octets(key)?]),
+            (Some(certificate), Some(key)) => Some([octets(certificate)?, private_octets(key)?]),
             _ => {
                 return Err(LinkError::Configuration(
                     "a client certificate and its key belong together".to_owned(),
@@ -279,9 +283,27 @@ fn provider() -> CryptoProvider {
 }
 
 fn octets(file: &Path) -> Result<Vec<u8>, LinkError> {
+    let opened = File::open(file).map_err(|_| wrong(file, "cannot be read"))?;
+    read(file, opened)
+}
+
+/// Of a key, which only its owner may have written, and at most its group may read, as with every key of TLS.
+fn private_octets(file: &Path) -> Result<Vec<u8>, LinkError> {
+    let opened = File::open(file).map_err(|_| wrong(file, "cannot be read"))?;
+    let metadata = opened.metadata().map_err(|_| wrong(file, "cannot be read"))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & !KEY_RIGHTS != 0 {
+        let told = format!("has the mode {mode:04o}; only {KEY_RIGHTS:04o} and less are allowed (key-rights-too-wide)");
+        return Err(wrong(file, &told));
+    }
+    read(file, opened)
+}
+
+fn read(file: &Path, opened: File) -> Result<Vec<u8>, LinkError> {
     let mut octets = Vec::new();
-    File::open(file)
-        .and_then(|opened| opened.take(LARGEST_FILE).read_to_end(&mut octets))
+    opened
+        .take(LARGEST_FILE)
+        .read_to_end(&mut octets)
         .map_err(|_| wrong(file, "cannot be read"))?;
     Ok(octets)
 }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::{Client, StatusCode, Url};
+use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use viereck_observe::Counters;
@@ -287,10 +288,24 @@ fn read(file: &Path) -> Result<Vec<u8>, OauthError> {
     Ok(octets)
 }
 
+/// Whether octets are a set with a key that can verify an access token.
+pub(super) fn is_set(octets: &[u8]) -> bool {
+    parse(octets).is_ok()
+}
+
 /// The keys of a set that can verify an access token; what else is in it is of no use here.
 fn parse(octets: &[u8]) -> Result<Vec<Key>, OauthError> {
-    let set: JwkSet = serde_json::from_slice(octets).map_err(|_| OauthError::Malformed)?;
-    let keys: Vec<Key> = set.keys.iter().filter_map(usable).take(MOST).collect();
+    /// What is read of a set at first: RFC 7517, 5 has one entry that is not understood spoil no other.
+    #[derive(Deserialize)]
+    struct Entries {
+        keys: Vec<serde_json::Value>,
+    }
+    let set: Entries = serde_json::from_slice(octets).map_err(|_| OauthError::Malformed)?;
+    let read = set
+        .keys
+        .into_iter()
+        .filter_map(|entry| serde_json::from_value(entry).ok());
+    let keys: Vec<Key> = read.filter_map(|jwk| usable(&jwk)).take(MOST).collect();
     match keys.is_empty() {
         true => Err(OauthError::Malformed),
         false => Ok(keys),
@@ -308,9 +323,11 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         ALGORITHMS.contains(algorithm) && named.is_none_or(|named| named == KeyAlgorithm::from(**algorithm))
     };
     let algorithms: Vec<Algorithm> = of_kind.iter().filter(wanted).copied().collect();
-    let signs = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
+    let for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
+    let operations = jwk.common.key_operations.as_ref();
+    let verifies = operations.is_none_or(|operations| operations.contains(&KeyOperations::Verify));
     let key = DecodingKey::from_jwk(jwk).ok()?;
-    (signs && !algorithms.is_empty()).then(|| Key {
+    (for_signatures && verifies && !algorithms.is_empty()).then(|| Key {
         id: jwk.common.key_id.clone(),
         algorithms,
         key: Arc::new(key),

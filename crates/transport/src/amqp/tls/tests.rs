@@ -1,6 +1,7 @@
 //! Files that are replaced while a link lives.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tempfile::TempDir;
@@ -33,6 +34,15 @@ impl Files {
         fs::write(self.folder.path().join("ca.pem"), &certificate).unwrap();
         fs::write(self.folder.path().join("link.pem"), certificate).unwrap();
         fs::write(self.folder.path().join("link.key.pem"), key).unwrap();
+        self.chmod(0o600);
+    }
+
+    fn chmod(&self, mode: u32) {
+        fs::set_permissions(
+            self.folder.path().join("link.key.pem"),
+            fs::Permissions::from_mode(mode),
+        )
+        .unwrap();
     }
 
     fn overwrite(&self, file: &str, content: &str) {
@@ -108,6 +118,23 @@ async fn a_certificate_that_has_ended_is_no_reason_not_to_start() {
     files.write("gw-1", -9, -1);
     let identity = files.identity().unwrap();
     assert!(until(&identity).await < SystemTime::now());
+}
+
+#[tokio::test]
+async fn a_key_that_others_may_read_is_not_used() {
+    let files = Files::of("gw-1");
+    files.chmod(0o640);
+    let identity = files.identity().unwrap();
+    for mode in [0o644, 0o602, 0o660, 0o700] {
+        files.chmod(mode);
+        let refusal = files.identity().unwrap_err().to_string();
+        assert!(
+            refusal.contains(&format!("link.key.pem has the mode {mode:04o}")),
+            "{refusal}"
+        );
+        assert!(until(&identity).await > SystemTime::now(), "what worked stays");
+        assert!(identity.lock().refused.is_some());
+    }
 }
 
 #[test]
