@@ -58,7 +58,8 @@ pub(crate) struct Pins {
     pub(crate) revocations: Revocations,
 }
 
-/// How long signing with a key may go on after its entry has ended.
+/// By how much what was signed may lie outside its entry: clocks differ, and are set, and what is being signed when a
+/// custodian changes its keys ends with the key it began with.
 const KEY_CHANGE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Why nothing can be sealed for a reader at this instant.
@@ -73,13 +74,14 @@ pub enum NotSealable {
 }
 
 impl Pins {
-    /// What this custodian signed at `at` with this certificate counts by its entry. At the end of the entry a moment is
-    /// left: what was being signed when the custodian changed its keys still counts.
+    /// This certificate, if what this custodian signed at `at` with it counts by its entry.
     pub(crate) fn signing(&self, custodian: &CustodianId, sha256: &Digest, at: Timestamp) -> Option<&Certificate> {
         let pins = self.signing.get(custodian)?;
         let pin = pins.iter().find(|pin| pin.certificate.sha256() == *sha256)?;
         let before = at.saturating_sub(KEY_CHANGE).unwrap_or(Timestamp::MIN);
-        (pin.term.contains(at) || pin.term.contains(before)).then_some(&pin.certificate)
+        let after = at.saturating_add(KEY_CHANGE).unwrap_or(Timestamp::MAX);
+        let counts = [at, before, after].into_iter().any(|at| pin.term.contains(at));
+        counts.then_some(&pin.certificate)
     }
 
     pub(crate) fn current_signing(&self, custodian: &CustodianId, at: Timestamp) -> Option<&Certificate> {
