@@ -20,7 +20,7 @@ use clap::Subcommand;
 pub use self::new::{Algorithm, Made, New, Wanted, new};
 pub(crate) use self::rotate::{Next, enter};
 pub(crate) use self::stock::Place;
-pub(crate) use self::worn::worn;
+pub(crate) use self::worn::{Worn, worn};
 use crate::failure::Failure;
 
 /// `viereck keys`.
