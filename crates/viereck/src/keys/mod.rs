@@ -4,6 +4,7 @@
 //! certification authority, `rotate` the short one of a self-signed successor. Guarantees: no secret on stdout or in a
 //! flag, private keys 0600 from the first octet, nothing overwritten, nothing deleted.
 
+mod apart;
 mod check;
 mod csr;
 mod import;
