@@ -35,6 +35,7 @@ pub mod ledger;
 pub mod list;
 mod machine;
 pub mod metrics;
+mod needed;
 pub mod outbox;
 pub mod parked;
 pub mod pause;

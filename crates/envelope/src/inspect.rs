@@ -66,3 +66,13 @@ pub fn inspect(bytes: &[u8]) -> Result<Claims, Refused> {
             .collect(),
     ))
 }
+
+/// Within how many octets from its beginning an envelope says for which certificate it is encrypted.
+pub const RECIPIENT_WITHIN: usize = 64 << 10;
+
+/// Whether an envelope that begins with these octets says that it is encrypted for this certificate. Of one that was
+/// verified once it is the truth; it stands in front of the first ciphertext, in one spelling only.
+pub fn is_encrypted_for(beginning: &[u8], certificate: &Digest) -> bool {
+    let name = certificate.to_base64();
+    beginning.windows(name.len()).any(|octets| octets == name.as_bytes())
+}

@@ -40,7 +40,7 @@ mod xml;
 
 pub use content::{Content, File, Role};
 pub use header::{Header, MessageType};
-pub use inspect::{Claims, inspect};
+pub use inspect::{Claims, RECIPIENT_WITHIN, inspect, is_encrypted_for};
 pub use keep::{KeepKey, KeptKey};
 pub use keys::{KeyError, OwnOctets, Pins, ReaderKeys, Signer};
 pub use ml_kem::{ml_kem_key_of, new_ml_kem_key};

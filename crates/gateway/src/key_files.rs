@@ -3,16 +3,18 @@
 //! Guarantees: a file that has more rights than whoever reads it permits is refused before it is used, whatever it holds;
 //! nobody permits more than to read and write for its owner ([`OWNER_ALONE`]), and for the keys of TLS to read for its
 //! group ([`GROUP_READS`]). What is read is bounded and wiped from memory afterwards; an encrypted key (PKCS#8 with PBES2)
-//! is opened with a passphrase that came from a file, never from a flag or a variable. Does not: look at the folders above
-//! the file, know what a key is for, or wipe what a library makes of a key.
+//! is opened with a passphrase that came from a file, never from a flag or a variable. Nothing but a regular file is read: a
+//! pipe would hang for ever. Does not: look at the folders above the file, know what a key is for, or wipe what a library
+//! makes of a key.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use pkcs8::der::pem::PemLabel;
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// No key or passphrase of a profile is longer.
@@ -180,10 +182,28 @@ pub fn read_secret(file: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// Opens a file to read it, if it is one.
+///
+/// # Errors
+/// It cannot be opened, or is a pipe, a socket or a device. A folder is opened, and fails when it is read.
+pub fn open_regular(file: &Path) -> io::Result<File> {
+    // a pipe that nobody writes to is opened at once only so; a regular file is read as ever
+    let at_once = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(at_once.bits().cast_signed())
+        .open(file)?;
+    let kind = opened.metadata()?.file_type();
+    match kind.is_file() || kind.is_dir() {
+        true => Ok(opened),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
 /// The octets of a file that has no other rights than those `permitted`.
 pub(crate) fn read(file: &Path, permitted: u32) -> Result<Zeroizing<Vec<u8>>, Unread> {
     // the rights of what was opened, not of what stands under the name a moment later
-    let opened = File::open(file).map_err(Unread::Unreadable)?;
+    let opened = open_regular(file).map_err(Unread::Unreadable)?;
     let metadata = opened.metadata().map_err(Unread::Unreadable)?;
     let mode = metadata.mode() & 0o7777;
     // a folder fails when it is read, which says more
@@ -236,6 +256,25 @@ mod tests {
         let long = file(folder.path(), "long", &"x".repeat(LONGEST as usize + 1), 0o600);
         assert_eq!(read_secret(&long).unwrap_err().code(), "key-unreadable");
         assert_eq!(read_secret(folder.path()).unwrap_err().code(), "key-unreadable");
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_and_holds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("signing-1.key.pem");
+        let made = std::process::Command::new("mkfifo")
+            .args(["-m", "600"])
+            .arg(&pipe)
+            .status();
+        assert!(made.unwrap().success());
+        let (sender, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(read_key(&pipe, None).map(drop)));
+        let refused = told
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(refused.code(), "key-unreadable");
+        assert!(refused.to_string().contains("not a regular file"), "{refused}");
     }
 
     #[test]

@@ -27,6 +27,10 @@ use crate::key_files::{KeyFileError, Passphrase, read_key, read_secret};
 /// (90 days), and 30 in which a message may be known again by its id and be handed back from an operator.
 pub const NEEDED_DAYS: i64 = 90 + 30;
 
+/// The files of a gateway's folder with which it seals for itself, and knows a repeated request; no passphrase protects
+/// them.
+pub const OWN_SECRETS: [&str; 2] = ["reply-token.key", "fingerprint.key"];
+
 /// The keys at this moment, and each later set: a change of keys needs no restart.
 pub type CurrentKeys = watch::Receiver<Keys>;
 
@@ -146,13 +150,14 @@ impl Keys {
                 bound.add_reader(&mut readers, &own, reader, holder)?;
             }
         }
-        let own_secret = octets(&own.join("reply-token.key"))?;
+        let [reply_token, fingerprint] = OWN_SECRETS.map(|name| own.join(name));
+        let own_secret = octets(&reply_token)?;
         Ok(Self {
             signer: Arc::new(signer),
             readers: Arc::new(readers),
             keep: Arc::new(KeepKey::derived_from(&own_secret)),
             reply_tokens: Arc::new(ReplyTokenKey::from_octets(own_secret)),
-            fingerprint: octets(&own.join("fingerprint.key"))?,
+            fingerprint: octets(&fingerprint)?,
         })
     }
 
@@ -358,6 +363,14 @@ fn key_files(
             Ok((file, pem))
         })
         .collect()
+}
+
+/// Whether a file of [`OWN_SECRETS`] can be used.
+///
+/// # Errors
+/// It is missing, open to others or malformed.
+pub fn check_own_secret(file: &Path) -> Result<(), KeysError> {
+    octets(file).map(Zeroizing::new).map(drop)
 }
 
 pub(crate) fn octets(file: &Path) -> Result<[u8; 32], KeysError> {

@@ -48,7 +48,7 @@ pub use http::access::AccessError;
 pub use http::oauth::OauthError;
 pub use http::serve::{Bounds, Listening, serve};
 pub use http::tls::{TlsError, TlsServer};
-pub use keys::{CurrentKeys, Keys, KeysError, NEEDED_DAYS, folder_of};
+pub use keys::{CurrentKeys, Keys, KeysError, NEEDED_DAYS, OWN_SECRETS, check_own_secret, folder_of};
 pub use outgoing::OutgoingError;
 pub use run::{Error, Inputs, readable, run};
 pub use sealing_anew::{SealAnewError, SealingAnew};

@@ -12,6 +12,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey as ParsedKey;
 
 use crate::digest::Digest;
+use crate::trust;
+use crate::words::Purpose;
 
 /// A pinned certificate. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -168,6 +170,11 @@ impl Certificate {
     /// Whether `instant` lies within the validity, both ends included (RFC 5280, 4.1.2.5).
     pub fn valid_at(&self, instant: Timestamp) -> bool {
         self.0.valid_from <= instant && instant <= self.0.valid_until
+    }
+
+    /// Whether its key usage allows the purpose: signatures, or agreeing on (EC) or enciphering (RSA) a key.
+    pub fn allows(&self, purpose: Purpose) -> bool {
+        trust::allows(self, purpose)
     }
 
     /// The public key.

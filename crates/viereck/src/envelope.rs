@@ -1,10 +1,12 @@
 //! `viereck envelope …`: envelopes in files, for tests, for support, and for whoever builds them with other tools.
 //!
 //! Nothing here knows the wire format: sealing, verifying, opening and canonicalising are the envelope crate's, exactly
-//! as gateways and brokers use them. `inspect` shows what a file claims and says that nobody verified it.
+//! as gateways and brokers use them. Private keys are read by the one function that refuses wide rights, and nothing but a
+//! regular file is read at all. `inspect` shows what a file claims and says that nobody verified it.
 
 mod open;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -14,11 +16,14 @@ use serde_json::{Value, json};
 use viereck_envelope::{
     Content, Draft, File, MessageType, Pins, Refused, Role, Signer, Uncanonical, VerifiedEnvelope, seal, verify,
 };
+use viereck_gateway::key_files::{Passphrase, open_regular, read_key};
 use viereck_routing::{
     BehoerdeId, CaseId, Certificate, Digest, EncryptionKey, Environment, GatewayId, Kind, LeistungId, MessageId,
-    MlKemKey, Region,
+    MlKemKey, Purpose, Region,
 };
+use zeroize::Zeroizing;
 
+use crate::config::key_file;
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -58,6 +63,9 @@ pub struct Seal {
     /// The gateway's private key, PKCS#8
     #[arg(long, value_name = "PEM")]
     key: PathBuf,
+    /// A file whose first line opens the key, if it is encrypted
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
     /// The gateway's certificate
     #[arg(long, value_name = "PEM")]
     certificate: PathBuf,
@@ -158,7 +166,9 @@ pub fn run(command: &Command) -> Result<(), Failure> {
 }
 
 fn sealed(args: &Seal, now: Timestamp) -> Result<Bytes, Failure> {
-    let signer = Signer::new(certificate(&args.certificate)?, &text(&args.key)?).map_err(|error| {
+    let own = certificate_for(Purpose::Signing, &args.certificate)?;
+    let key = private_key(&args.key, passphrase(args.passphrase_file.as_deref())?.as_ref())?;
+    let signer = Signer::new(own, &key).map_err(|error| {
         Failure::new(
             Exit::Findings,
             error.code(),
@@ -208,7 +218,7 @@ fn sealed(args: &Seal, now: Timestamp) -> Result<Bytes, Failure> {
 
 /// What the envelope is encrypted for: the certificate, with the ML-KEM key that is named beside it.
 fn reader_key(args: &Seal) -> Result<EncryptionKey, Failure> {
-    let certificate = certificate(&args.reader_certificate)?;
+    let certificate = certificate_for(Purpose::Encryption, &args.reader_certificate)?;
     let Some(path) = &args.reader_ml_kem else {
         return Ok(EncryptionKey::classical(certificate));
     };
@@ -346,12 +356,44 @@ fn certificate(path: &Path) -> Result<Certificate, Failure> {
     })
 }
 
-fn text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::of_file("read", path, &error))
+/// The same, if its key usage allows what it is used for: no table would take it otherwise.
+fn certificate_for(purpose: Purpose, path: &Path) -> Result<Certificate, Failure> {
+    let certificate = certificate(path)?;
+    if certificate.allows(purpose) {
+        return Ok(certificate);
+    }
+    let sentence = format!("The key usage of {} does not allow {purpose}.", path.display());
+    Err(Failure::new(Exit::Findings, "certificate-key-usage", sentence)
+        .help("signing needs digitalSignature, encryption needs keyAgreement (EC) or keyEncipherment (RSA)."))
+}
+
+/// What opens encrypted keys.
+fn passphrase(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
+    let read = file.map(Passphrase::read).transpose();
+    read.map_err(|error| key_file(&error))
+}
+
+fn private_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>, Failure> {
+    read_key(path, passphrase).map_err(|error| key_file(&error))
+}
+
+/// The text of a file that somebody has named, if it is a regular one: a pipe would hang.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = open_regular(path).and_then(|mut file| file.read_to_string(&mut text));
+    read.map(|_| text).map_err(|error| unread(path, &error))
 }
 
 fn octets(path: &Path) -> Result<Bytes, Failure> {
-    std::fs::read(path)
-        .map(Bytes::from)
-        .map_err(|error| Failure::of_file("read", path, &error))
+    let mut octets = Vec::new();
+    let read = open_regular(path).and_then(|mut file| file.read_to_end(&mut octets));
+    read.map(|_| Bytes::from(octets)).map_err(|error| unread(path, &error))
+}
+
+fn unread(path: &Path, error: &std::io::Error) -> Failure {
+    if error.kind() != std::io::ErrorKind::InvalidInput {
+        return Failure::of_file("read", path, error);
+    }
+    let sentence = format!("Cannot read {}: {error}.", path.display());
+    Failure::new(Exit::Usage, "file-not-regular", sentence).help("Write what comes from a pipe to a file first.")
 }

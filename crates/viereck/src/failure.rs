@@ -71,7 +71,7 @@ impl fmt::Display for Position {
 }
 
 /// Why a command did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{sentence}")]
 pub struct Failure {
     /// The exit code of the process.

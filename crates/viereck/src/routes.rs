@@ -127,7 +127,8 @@ pub(crate) fn load_awaiting(folder: &Path, today: Date) -> Result<Loaded, Failur
     Tables::load_awaiting(folder, today).map_err(|findings| invalid(folder, findings.iter(), Lang::En))
 }
 
-fn is_there(folder: &Path) -> Result<(), Failure> {
+/// Whether there is a folder of tables at all.
+pub(crate) fn is_there(folder: &Path) -> Result<(), Failure> {
     if folder.is_dir() {
         return Ok(());
     }

@@ -514,6 +514,111 @@ fn an_envelope_is_opened_into_a_new_private_folder() {
 }
 
 #[test]
+fn an_encrypted_key_seals_and_opens_with_its_passphrase() {
+    let site = Site::new();
+    for (name, text) in [("pass", "geheim\n"), ("other", "falsch\n")] {
+        fs::write(site.path(name), text).unwrap();
+        fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let new = [
+        "keys",
+        "new",
+        "--table",
+        "table",
+        "--out",
+        "keys",
+        "--ml-kem",
+        "--passphrase-file",
+        "pass",
+    ];
+    let made = site.viereck(&new);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
+    let ml_kem = OF_READER.replace(".pem", ".ml-kem.pem");
+    let seal = [
+        &SEAL[..],
+        &["--reader-certificate", OF_READER, "--reader-ml-kem", &ml_kem],
+    ]
+    .concat();
+    let private = "keys/gw-sh-2/wgb-010540880000/encryption-1";
+    let (key, ml_kem_key) = (format!("{private}.key.pem"), format!("{private}.ml-kem.key.pem"));
+    let open = [
+        &[
+            "envelope",
+            "open",
+            "envelope.xml",
+            "--certificate",
+            SIGNING,
+            "--out",
+            "opened",
+        ][..],
+        &["--reader-certificate", OF_READER, "--key", &key],
+        &["--reader-ml-kem", &ml_kem, "--ml-kem-key", &ml_kem_key],
+    ]
+    .concat();
+    let with = |command: &[&str], file: &str| site.viereck(&[command, &["--passphrase-file", file]].concat());
+    let sealed = with(&seal, "pass");
+    assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
+    fs::write(site.path("envelope.xml"), &sealed.stdout).unwrap();
+    for command in [&seal, &open] {
+        assert_refused(&site.viereck(command), 2, "key-passphrase-missing");
+        assert_refused(&with(command, "other"), 4, "key-passphrase-wrong");
+    }
+    assert!(!site.path("opened").exists());
+    let opened = with(&open, "pass");
+    assert_eq!(code(&opened), 0, "{}", stderr(&opened));
+    assert_eq!(fs::read(site.path("opened/payload")).unwrap(), b"<antrag/>");
+
+    // rights as everywhere
+    for (file, command) in [(SEAL[12], &seal), (key.as_str(), &open), (&ml_kem_key, &open)] {
+        let mode = |mode| fs::set_permissions(site.path(file), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o644);
+        assert_refused(&with(command, "pass"), 6, "key-rights-too-wide");
+        mode(0o600);
+    }
+}
+
+#[test]
+fn nothing_is_sealed_with_a_certificate_that_is_for_something_else() {
+    let site = Site::with_keys();
+    fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
+    let for_signing = [&SEAL[..], &["--reader-certificate", SIGNING]].concat();
+    let mut by_reader = [&SEAL[..], &["--reader-certificate", OF_READER]].concat();
+    by_reader[12] = "keys/gw-sh-2/wgb-010540880000/encryption-1.key.pem";
+    by_reader[14] = OF_READER;
+    for wrong in [for_signing, by_reader] {
+        let refused = site.viereck(&wrong);
+        assert_refused(&refused, 4, "certificate-key-usage");
+        assert!(refused.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_pipe_is_no_file_and_holds_nobody() {
+    let site = Site::with_keys();
+    seal(&site);
+    let made = Command::new("mkfifo")
+        .args(["-m", "600"])
+        .arg(site.path("pipe"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let within = |arguments: &[&str]| {
+        let mut command = Command::new("timeout");
+        command.args(["30", env!("CARGO_BIN_EXE_viereck")]).args(arguments);
+        command.current_dir(site.0.path()).output().unwrap()
+    };
+    let verify = ["envelope", "verify", "pipe", "--certificate", SIGNING];
+    assert_refused(&within(&verify), 2, "file-not-regular");
+    assert_refused(&within(&["envelope", "inspect", "pipe"]), 2, "file-not-regular");
+    let import = ["keys", "import", "pipe", "--table", "table", "--keys", "keys"];
+    assert_refused(&within(&import), 2, "file-not-regular");
+    let mut seal = [&SEAL[..], &["--reader-certificate", OF_READER]].concat();
+    seal[12] = "pipe";
+    assert_refused(&within(&seal), 6, "key-unreadable");
+}
+
+#[test]
 fn a_document_and_one_element_of_it_are_canonicalized() {
     let site = Site::new();
     let document = "<?xml version='1.0'?>\n<a xmlns='urn:a'\txmlns:p=\"urn:p\"><p:b Id='x'/>&#65;</a>\n";

@@ -14,7 +14,9 @@ use serde_json::Value;
 use viereck::demo::site::Site as Prepared;
 
 mod authority;
-use authority::Authority;
+#[path = "keys/given_out.rs"]
+mod given_out;
+use authority::{Authority, instant};
 
 const READER: &str = "wgb:010540880000";
 const IN_FOLDER: &str = "wgb-010540880000";
@@ -88,14 +90,73 @@ impl Site {
     /// Gives a participant a second key that began 300 days ago and a third, in use, that began 200 days ago; the first,
     /// which is of yesterday, has ended.
     fn worn(&self, holder: &str) {
-        let now = jiff::Timestamp::now();
         for days in [300, 200] {
-            let day = (now - jiff::SignedDuration::from_hours(24 * days)).strftime("%Y-%m-%d");
-            let (from, purpose) = (day.to_string(), ["--purpose", "encryption"]);
-            self.json(&[&["rotate", holder, "--from", &from, "--days", "700"], &purpose[..]].concat());
+            self.begun(holder, days);
         }
         let first = format!("{}/encryption-1.pem", holder.replace(':', "-"));
-        self.end(&first, now - jiff::SignedDuration::from_hours(1));
+        self.end(&first, ago(0) - jiff::SignedDuration::from_hours(1));
+    }
+
+    /// Gives a participant the next key, which began to count so many days ago.
+    fn begun(&self, holder: &str, days: i64) {
+        let made = self.json(&["csr", holder, "--purpose", "encryption"]);
+        fs::write(self.path("issued.pem"), self.certified(&made, ago(days), ago(-400))).unwrap();
+        let imported = self.json(&["import", "issued.pem"]);
+        self.begin(imported["certificate"].as_str().unwrap(), ago(days));
+    }
+
+    /// A certificate for encryption that signs itself, for the key that a command has made.
+    fn certified(&self, made: &Value, from: jiff::Timestamp, until: jiff::Timestamp) -> String {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let name = made["holder"].as_str().unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyAgreement];
+        (params.not_before, params.not_after) = (instant(from), instant(until));
+        params.self_signed(&self.key_of(made)).unwrap().pem()
+    }
+
+    /// Sets from when on an entry of the table counts.
+    fn begin(&self, file: &str, from: jiff::Timestamp) {
+        let index = self.path(INDEX);
+        let entries = fs::read_to_string(&index).unwrap();
+        let entry = entries.split("\n\n").find(|entry| entry.contains(file)).unwrap();
+        let (before, rest) = entry.split_once("from = ").unwrap();
+        let (_, after) = rest.split_once('\n').unwrap();
+        let begun = format!("{before}from = {from:.0}\n{after}");
+        fs::write(&index, entries.replace(entry, &begun)).unwrap();
+    }
+
+    /// An application for the reader, through the sender gateway that listens there.
+    fn send(&self, address: &str) -> Output {
+        fs::write(self.path("antrag.xml"), "<antrag/>").unwrap();
+        let applicant = r#"{"applicant":{"kind":"person","level":4,"attributes":{"name":"Beispiel"}}}"#;
+        fs::write(self.path("metadata.json"), applicant).unwrap();
+        let url = format!("http://{address}");
+        let what = [
+            "send",
+            "antrag.xml",
+            "--leistung",
+            "99107023037000",
+            "--ars",
+            "010545489088",
+            "--schema",
+            viereck::demo::samples::WOHNGELD,
+            "--metadata",
+            "metadata.json",
+        ];
+        let to = ["--url", &url, "--token-file", "keys/clients/antragsportal-sh.token"];
+        self.command(&[&what[..], &to].concat()).output().unwrap()
+    }
+
+    /// What doctor finds from here: code and sentence.
+    fn doctor(&self) -> Vec<(String, String)> {
+        let doctor = ["doctor", "--config", "viereck.toml", "--json"];
+        let output = self.command(&doctor).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+        let told = told["findings"].as_array().unwrap().iter();
+        let text = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+        told.map(|one| (text(one, "code"), text(one, "sentence"))).collect()
     }
 
     /// A configuration of the sender gateway and the broker; the link is a file.
@@ -109,6 +170,11 @@ impl Site {
         );
         fs::write(self.path("viereck.toml"), text).unwrap();
     }
+}
+
+/// So many days ago; ahead, if there are less than none.
+fn ago(days: i64) -> jiff::Timestamp {
+    jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days)
 }
 
 fn stderr(output: &Output) -> String {
@@ -419,14 +485,7 @@ fn doctor_calls_a_key_not_needed_only_when_every_journal_was_asked() {
     let running = Running::start(&site);
     running.wait("gateway listens");
     drop(running);
-    let codes = || {
-        let doctor = ["doctor", "--config", "viereck.toml", "--json"];
-        let output = site.command(&doctor).output().unwrap();
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
-        let told = told["findings"].as_array().unwrap().clone();
-        let codes = told.iter().map(|one| one["code"].as_str().unwrap().to_owned());
-        codes.collect::<Vec<_>>()
-    };
+    let codes = || site.doctor().into_iter().map(|(code, _)| code).collect::<Vec<_>>();
     assert!(codes().contains(&"key-not-needed".to_owned()), "{:?}", codes());
     fs::rename(site.path("var/broker.sqlite"), site.path("away")).unwrap();
     let codes = codes();
@@ -464,8 +523,9 @@ fn an_authority_that_was_just_entered_gets_its_first_certificate() {
 
     // the index begins with the first certificate; a wrong one leaves none behind
     fs::rename(site.path("table/certificates"), site.path("certificates")).unwrap();
-    let wrong = ["import", "issued.pem", "--from", "2099-01-01T00:00:00Z"];
-    assert_refused(&site.keys(&wrong), 4, "table-invalid");
+    let other = serde_json::json!({ "holder": "wgb:010600630000", "keys": made["keys"] });
+    fs::write(site.path("wrong.pem"), site.certified(&other, ago(1), ago(-400))).unwrap();
+    assert_refused(&site.keys(&["import", "wrong.pem"]), 4, "table-invalid");
     assert!(!site.path(INDEX).exists());
     site.json(&["import", "issued.pem"]);
     let index = fs::read_to_string(site.path(INDEX)).unwrap();
@@ -684,6 +744,12 @@ fn a_certificate_that_begins_to_count_is_taken_at_that_instant() {
     assert!(jiff::Timestamp::now() >= begin - jiff::SignedDuration::from_secs(1));
 }
 
+/// Where a gateway says that it listens.
+fn address(line: &Value) -> String {
+    let told = line["fields"]["address"].as_str().or(line["address"].as_str());
+    told.unwrap().to_owned()
+}
+
 /// Serves a revocation list on this host; nothing while it is told to.
 struct Lists {
     url: String,
@@ -723,42 +789,9 @@ fn nothing_is_sealed_for_a_revoked_key_and_nothing_is_promised() {
     site.configuration("");
     let running = Running::start(&site);
     let line = running.wait("gateway listens");
-    let address = line["fields"]["address"]
-        .as_str()
-        .or(line["address"].as_str())
-        .unwrap()
-        .to_owned();
+    let address = address(&line);
     running.wait("revocation list taken");
-    fs::write(site.path("antrag.xml"), "<antrag/>").unwrap();
-    let applicant = r#"{"applicant":{"kind":"person","level":4,"attributes":{"name":"Beispiel"}}}"#;
-    fs::write(site.path("metadata.json"), applicant).unwrap();
-    let send = || {
-        let url = format!("http://{address}");
-        let to = ["--url", &url, "--token-file", "keys/clients/antragsportal-sh.token"];
-        let what = [
-            "send",
-            "antrag.xml",
-            "--leistung",
-            "99107023037000",
-            "--ars",
-            "010545489088",
-        ];
-        site.command(
-            &[
-                &what[..],
-                &to,
-                &[
-                    "--schema",
-                    viereck::demo::samples::WOHNGELD,
-                    "--metadata",
-                    "metadata.json",
-                ],
-            ]
-            .concat(),
-        )
-        .output()
-        .unwrap()
-    };
+    let send = || site.send(&address);
     let sent = send();
     assert_eq!(sent.status.code(), Some(0), "{}", stderr(&sent));
     let told = String::from_utf8(sent.stdout).unwrap();

@@ -1,14 +1,13 @@
 //! Table, certificates, own keys: whether they load, fit together, and for how long.
 
 use jiff::{SignedDuration, Timestamp};
-use viereck_custody::list::Filter;
 use viereck_custody::{Journal, JournalError};
 use viereck_routing::{Certificate, CustodianId, Tables};
 
 use super::{Chart, Patient, Severity};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::keys;
+use crate::keys::{self, Worn};
 use crate::network::Prepared;
 
 /// Messages in flight that are counted for one key.
@@ -54,13 +53,7 @@ pub(super) async fn worn(patient: &Patient<'_>, chart: &mut Chart) {
         let mut in_flight = 0;
         let mut asked = 0;
         for journal in patient.journals.values() {
-            let filter = Filter {
-                reader: Some(key.reader.clone()),
-                until: Some(key.superseded),
-                in_flight: true,
-                ..Filter::default()
-            };
-            if let Ok(count) = count(journal, filter).await {
+            if let Ok(count) = needing(journal, &key).await {
                 asked += 1;
                 in_flight += count;
             }
@@ -82,24 +75,20 @@ pub(super) async fn worn(patient: &Patient<'_>, chart: &mut Chart) {
                 Severity::Note,
                 "key-still-needed",
                 subject,
-                format!("Its successor counts since {since:.0}; {messages} messages from before are in flight."),
+                format!("Its successor counts since {since:.0}; {messages} messages in flight need it."),
                 "Keep it until they have ended.",
             ),
         }
     }
 }
 
-/// How many there are, up to a bound that says enough.
-async fn count(journal: &Journal, filter: Filter) -> Result<usize, JournalError> {
+/// How many messages need a key, up to a bound that says enough.
+async fn needing(journal: &Journal, key: &Worn) -> Result<usize, JournalError> {
     let mut found = 0;
-    let mut after = None;
-    while found < ENOUGH {
-        let page = journal.list(filter.clone(), after, 200).await?;
-        found += page.messages.len();
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
+    for reader in &key.readers {
+        found += journal
+            .needing_key(reader.clone(), key.certificate, key.superseded, ENOUGH)
+            .await?;
     }
     Ok(found)
 }

@@ -16,7 +16,7 @@ use viereck_envelope::{KeyError, OpenError, ReaderKeys, VerifiedEnvelope};
 use viereck_gateway::as_files;
 use viereck_routing::{BehoerdeId, Digest, Environment};
 
-use super::{certificate, ml_kem, refusal, text, verdict, verified};
+use super::{certificate, ml_kem, passphrase, private_key, refusal, verdict, verified};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -35,6 +35,9 @@ pub struct Open {
     /// The reader's private key, PKCS#8
     #[arg(long, value_name = "PEM")]
     key: PathBuf,
+    /// A file whose first line opens the keys, if they are encrypted
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
     /// The reader's ML-KEM-768 key, public half: for profile 2
     #[arg(long, value_name = "PEM", requires = "ml_kem_key")]
     reader_ml_kem: Option<PathBuf>,
@@ -132,11 +135,16 @@ fn reader_keys(reader: &BehoerdeId, args: &Open) -> Result<ReaderKeys, Failure> 
     let certificate = certificate(&args.reader_certificate)?;
     let sha256 = certificate.sha256();
     let mut keys = ReaderKeys::new();
-    keys.add(reader.clone(), certificate, &text(&args.key)?)
-        .map_err(|error| unpaired(&args.key, error, "--key and --reader-certificate have to be a pair."))?;
+    let passphrase = passphrase(args.passphrase_file.as_deref())?;
+    keys.add(
+        reader.clone(),
+        certificate,
+        &private_key(&args.key, passphrase.as_ref())?,
+    )
+    .map_err(|error| unpaired(&args.key, error, "--key and --reader-certificate have to be a pair."))?;
     if let (Some(public), Some(private)) = (&args.reader_ml_kem, &args.ml_kem_key) {
         let key = ml_kem(public)?;
-        keys.add_ml_kem(reader, &sha256, key, &text(private)?)
+        keys.add_ml_kem(reader, &sha256, key, &private_key(private, passphrase.as_ref())?)
             .map_err(|error| unpaired(private, error, "--ml-kem-key and --reader-ml-kem have to be a pair."))?;
     }
     Ok(keys)

@@ -1,14 +1,16 @@
 //! `viereck keys check`: rights, pairs, chains, revocation and ends, in one look.
 //!
-//! Findings end with exit 4; what is only worth knowing (a key that nobody needs any more) is told and ends with 0.
+//! Every file is looked at that a start reads, and every pair that anything may still need has to be whole. Findings end
+//! with exit 4; what is only worth knowing (a key that nobody needs any more) is told and ends with 0.
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use viereck_gateway::NEEDED_DAYS;
-use viereck_routing::{MlKemKey, Purpose, Standing};
+use viereck_gateway::{KeysError, NEEDED_DAYS, OWN_SECRETS, check_own_secret};
+use viereck_routing::{MlKemKey, PinnedCertificate, Purpose, Standing};
 
-use super::stock::{Lists, Place, Stock, days_left};
+use super::stock::{BesideFile, KeyFile, Lists, Place, Stock, days_left};
+use crate::config::key_file;
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -48,6 +50,8 @@ pub(super) fn run(args: &Check) -> Result<(), Failure> {
     let stock = args.place.stock(now)?;
     let mut told = Vec::new();
     files(&stock, now, &mut told);
+    beside(&stock, &mut told);
+    own_secrets(&stock, &mut told);
     holders(&stock, now, &mut told);
     revoked(&stock, now, &mut told);
     told.sort_by(|a, b| (a.severity, &a.subject).cmp(&(b.severity, &b.subject)));
@@ -83,13 +87,7 @@ fn files(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
     for file in &stock.files {
         let subject = file.path.display().to_string();
         if let Err(failure) = &file.key {
-            told.push(Told {
-                code: failure.code,
-                severity: Severity::Finding,
-                subject,
-                sentence: failure.sentence.clone(),
-                next_step: failure.help.clone().unwrap_or_default(),
-            });
+            told.push(unusable(subject, failure));
             continue;
         }
         let Some(pin) = stock.certificate_of(file) else {
@@ -128,6 +126,47 @@ fn files(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
     }
 }
 
+/// The ML-KEM keys, older ones too: a start reads them all.
+fn beside(stock: &Stock, told: &mut Vec<Told>) {
+    for file in &stock.beside {
+        if let Err(failure) = &file.key {
+            told.push(unusable(file.path.display().to_string(), failure));
+        }
+    }
+}
+
+/// With what the gateways of this host seal for themselves.
+fn own_secrets(stock: &Stock, told: &mut Vec<Told>) {
+    let folders = stock
+        .tables
+        .gateways()
+        .map(|gateway| stock.keys.join(gateway.id.as_str()));
+    for folder in folders.filter(|folder| folder.is_dir()) {
+        for file in OWN_SECRETS.map(|name| folder.join(name)) {
+            let failure = match check_own_secret(&file) {
+                Ok(()) => continue,
+                Err(KeysError::File(error)) => key_file(&error),
+                Err(_) => {
+                    let sentence = format!("{} does not hold 64 lower-case hexadecimal digits.", file.display());
+                    Failure::new(Exit::Findings, "key-malformed", sentence)
+                        .help("Bring back the file as it was made; what is sealed with it opens with no other.")
+                }
+            };
+            told.push(unusable(file.display().to_string(), &failure));
+        }
+    }
+}
+
+fn unusable(subject: String, failure: &Failure) -> Told {
+    Told {
+        code: failure.code,
+        severity: Severity::Finding,
+        subject,
+        sentence: failure.sentence.clone(),
+        next_step: failure.help.clone().unwrap_or_default(),
+    }
+}
+
 /// When a key whose successor counts since `superseded` can be destroyed: at once when it only signed, else when the
 /// last message sealed for it can have no purpose any more.
 pub(super) fn not_needed_from(purpose: Purpose, superseded: Timestamp) -> Timestamp {
@@ -137,7 +176,7 @@ pub(super) fn not_needed_from(purpose: Purpose, superseded: Timestamp) -> Timest
     }
 }
 
-/// Every holder whose keys belong here has the key of its certificate in use, and a certificate that lasts.
+/// Every holder whose keys belong here has the key of each certificate that is needed, and a certificate that lasts.
 fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
     for (custodian, holder, purpose, folder) in stock.folders() {
         let subject = format!("{holder} ({purpose})");
@@ -165,10 +204,15 @@ fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
             let files = stock.files.iter();
             files.filter(|file| file.custodian == custodian && file.holder == holder && file.purpose == purpose)
         };
-        if of_holder().any(|file| file.key.is_err()) {
+        let beside: Vec<&BesideFile> = {
+            let files = stock.beside.iter();
+            let own = files.filter(|file| file.custodian == custodian && file.holder == holder);
+            own.filter(|_| purpose == Purpose::Encryption).collect()
+        };
+        if of_holder().any(|file| file.key.is_err()) || beside.iter().any(|file| file.key.is_err()) {
             continue;
         }
-        let Some(in_use) = stock.in_use(&holder, purpose, now) else {
+        if stock.in_use(&holder, purpose, now).is_none() {
             told.push(Told {
                 code: "certificate-none-valid",
                 severity: Severity::Finding,
@@ -177,48 +221,58 @@ fn holders(stock: &Stock, now: Timestamp, told: &mut Vec<Told>) {
                 next_step: "Enter a certificate that is valid and not revoked.".to_owned(),
             });
             continue;
-        };
-        let key = of_holder().find(|file| {
-            stock
-                .certificate_of(file)
-                .is_some_and(|pin| pin.certificate.sha256() == in_use)
-        });
-        if let Some(file) = key
-            && let Ok(holder) = holder.parse()
-            && let Some(entered) = stock.tables.ml_kem_key(&holder, &in_use)
-            && let Some((code, sentence)) = ml_kem_fault(&stock.ml_kem_beside(file), entered)
-        {
-            told.push(Told {
-                code,
-                severity: Severity::Finding,
-                subject: subject.clone(),
-                sentence,
-                next_step: "Bring the key here from where it was made; what is sealed in profile 2 cannot be opened \
-                            without it."
-                    .to_owned(),
-            });
         }
-        if key.is_none() {
+        for pin in stock.pins_of(&holder, purpose).filter(|pin| stock.is_needed(pin, now)) {
+            let of_pin = |file: &&KeyFile| {
+                let found = stock.certificate_of(file);
+                found.is_some_and(|found| found.certificate == pin.certificate)
+            };
+            let whole = beside_of(stock, &pin).is_none_or(|entered| {
+                let mut keys = beside.iter().filter_map(|file| file.key.as_ref().ok());
+                keys.any(|key| key == entered)
+            });
+            let (sentence, next_step) = match (of_holder().find(of_pin), whole) {
+                (Some(_), true) => continue,
+                (Some(_), false) => (
+                    format!(
+                        "No ML-KEM key in {} belongs to the one entered with {}.",
+                        folder.display(),
+                        pin.file
+                    ),
+                    "Bring the key here from where it was made; what is sealed in profile 2 cannot be opened without it.",
+                ),
+                (None, _) => (
+                    format!(
+                        "No key in {} belongs to {}, {}.",
+                        folder.display(),
+                        pin.file,
+                        why_needed(stock, &pin, now)
+                    ),
+                    "Bring the key here from where it was made; a lost key needs a new certificate.",
+                ),
+            };
             told.push(Told {
                 code: "key-missing",
                 severity: Severity::Finding,
-                subject,
-                sentence: format!("No key in {} belongs to the certificate in use.", folder.display()),
-                next_step: "Bring the key here from where it was made; a lost key needs a new certificate.".to_owned(),
+                subject: subject.clone(),
+                sentence,
+                next_step: next_step.to_owned(),
             });
         }
     }
 }
 
-/// What is wrong with the private half of an ML-KEM key that is entered in the table.
-fn ml_kem_fault(found: &Result<Option<MlKemKey>, Failure>, entered: &MlKemKey) -> Option<(&'static str, String)> {
-    match found {
-        Err(failure) => Some((failure.code, failure.sentence.clone())),
-        Ok(Some(key)) if key == entered => None,
-        Ok(_) => Some((
-            "key-missing",
-            "No ML-KEM key beside its key belongs to the one in the table.".to_owned(),
-        )),
+/// The ML-KEM key that is entered with a certificate.
+fn beside_of<'a>(stock: &'a Stock, pin: &PinnedCertificate<'_>) -> Option<&'a MlKemKey> {
+    let holder = pin.holder.parse().ok().filter(|_| pin.purpose == Purpose::Encryption)?;
+    stock.tables.ml_kem_key(&holder, &pin.certificate.sha256())
+}
+
+fn why_needed(stock: &Stock, pin: &PinnedCertificate<'_>, now: Timestamp) -> String {
+    match stock.in_use(pin.holder, pin.purpose, now) == Some(pin.certificate.sha256()) {
+        true => "the certificate in use".to_owned(),
+        false if now < pin.from => format!("which counts from {:.0} on", pin.from),
+        false => format!("for which messages in flight may be sealed: it was in use in the last {NEEDED_DAYS} days"),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use jiff::Timestamp;
 use viereck_routing::Purpose;
 
 use super::make;
@@ -38,8 +37,9 @@ pub struct Csr {
 }
 
 pub(super) fn run(args: &Csr) -> Result<(), Failure> {
-    let stock = args.place.stock(Timestamp::now())?;
-    let (number, places) = make::places(&stock, &args.holder, args.purpose)?;
+    let changing = args.place.changing()?;
+    let stock = &changing.stock;
+    let (number, places) = make::places(stock, &args.holder, args.purpose)?;
     let failed = |error: rcgen::Error| {
         let sentence = format!("Cannot make a request for {}: {error}.", args.holder);
         Failure::new(Exit::Unexpected, "key-failed", sentence)

@@ -1,7 +1,8 @@
 //! `viereck keys import`: a certificate that an authority issued, put into the table for the key it belongs to.
 //!
 //! The key says for whom and for what it is; the certificate has to fit both. Certificates of the authorities between
-//! may follow in the file; they have to stand in the table already, for whom to trust decides an operator.
+//! may follow in the file; they have to stand in the table already, for whom to trust decides an operator. It counts from
+//! now on at the earliest, however old it is: until now others sealed for the key before.
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use viereck_routing::{Certificate, Digest, pem};
 use super::make::{self, Entry};
 use super::stock::{Place, public_key};
 use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::{envelope, output};
 
 /// `viereck keys import`.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct Import {
     /// The certificate as PEM, first; the chain may follow
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// From when on it counts; its own first instant if left out
+    /// From when on it counts: now, or its own first instant where that is later, if left out
     #[arg(long, value_name = "INSTANT")]
     from: Option<Timestamp>,
     /// Commit its distinguished name with the entry, where it does not bear the holder's identifier
@@ -34,9 +35,9 @@ pub struct Import {
 }
 
 pub(super) fn run(args: &Import) -> Result<(), Failure> {
-    let now = Timestamp::now();
-    let stock = args.place.stock(now)?;
-    let text = std::fs::read_to_string(&args.file).map_err(|error| Failure::of_file("read", &args.file, &error))?;
+    let changing = args.place.changing()?;
+    let (stock, now) = (&changing.stock, changing.now);
+    let text = envelope::text(&args.file)?;
     let malformed = || {
         let sentence = format!(
             "{} does not begin with a certificate that can be used.",
@@ -71,10 +72,10 @@ pub(super) fn run(args: &Import) -> Result<(), Failure> {
         let sentence = format!("The table has this certificate already, as {}.", pin.file);
         return Err(Failure::new(Exit::Conflict, "certificate-exists", sentence).help("Nothing is left to do."));
     }
-    if certificate.valid_until() <= now {
-        let sentence = format!("It ended at {:.0}.", certificate.valid_until());
-        return Err(Failure::new(Exit::Findings, "certificate-expired", sentence).help("Ask for a new one."));
-    }
+    let from = match args.from {
+        Some(from) => make::not_from_the_past(from, now)?,
+        None => now,
+    };
     let ml_kem = stock.ml_kem_beside(file)?;
     let pem = pem("CERTIFICATE", certificate.der());
     let entry = Entry {
@@ -83,15 +84,12 @@ pub(super) fn run(args: &Import) -> Result<(), Failure> {
         number: file.number,
         pem: &pem,
         sha256: Digest::of(certificate.der()),
-        from: args
-            .from
-            .unwrap_or(certificate.valid_from())
-            .max(certificate.valid_from()),
+        from: make::whole(from).max(certificate.valid_from()),
         until: certificate.valid_until(),
         subject: args.accept_subject.then(|| certificate.subject()),
         ml_kem: ml_kem.as_ref(),
     };
-    let entered = make::enter(&args.place.table, &entry, now)?;
+    let entered = make::enter(&changing, &entry)?;
     if args.json {
         return output::json(&serde_json::json!({
             "holder": holder, "purpose": purpose.as_str(), "number": file.number, "certificate": entered,

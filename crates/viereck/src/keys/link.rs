@@ -18,6 +18,7 @@ use rcgen::{
 use serde::Serialize;
 use viereck_routing::day_in_berlin;
 
+use super::apart::apart;
 use super::new::{Staged, Validity};
 use crate::failure::{Exit, Failure};
 use crate::{output, routes};
@@ -72,8 +73,10 @@ pub(super) fn run(args: &Link) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `table-invalid` (findings) when the table does not load; `keys-exist` (conflict) when there is anything at `out`;
-/// `host-invalid` (usage) for what is neither a name nor an address.
+/// `host-invalid` (usage) for what is neither a name nor an address, `keys-in-table` (usage) when either folder would lie in
+/// the other.
 pub fn new(table: &Path, out: &Path, hosts: &[String], days: u16, now: Timestamp) -> Result<Made, Failure> {
+    apart(table, out)?;
     if out.exists() {
         let sentence = format!("{} is there already, and keys are never overwritten.", out.display());
         return Err(Failure::new(Exit::Conflict, "keys-exist", sentence)

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: nothing is overwritten and nothing deleted; a key file is 0600 from its first octet and complete before
 //! anything names it; an entry is taken back when the table is wrong with it in any other way than that certificates of
-//! others are still to come, so a table that was complete still loads.
+//! others are still to come, so a table that was complete still loads; nothing is entered that counts from a moment that has
+//! passed, or never.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -14,11 +15,11 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpo
 use viereck_envelope::new_ml_kem_key;
 use viereck_gateway::folder_of;
 use viereck_gateway::key_files::Passphrase;
-use viereck_routing::{Digest, MlKemKey, Purpose, day_in_berlin};
+use viereck_routing::{CustodianId, Digest, MlKemKey, Purpose, day_in_berlin};
 use zeroize::Zeroizing;
 
 use super::new::{Algorithm, INDEX_HEAD};
-use super::stock::Stock;
+use super::stock::{Changing, Stock};
 use crate::failure::{Exit, Failure};
 use crate::routes;
 
@@ -54,12 +55,19 @@ pub(super) fn protected(pem: &str, passphrase: Option<&Passphrase>) -> Result<Ze
 }
 
 /// Where the next key of a holder goes: one file for each custodian of this host that needs it.
+///
+/// # Errors
+/// Nobody here has such keys, or those who do have keys that the passphrase does not open, if there is one at all: the
+/// next key would lie beside them in the clear, or in a form that their process does not open.
 pub(super) fn places(stock: &Stock, holder: &str, purpose: Purpose) -> Result<(u32, Vec<PathBuf>), Failure> {
-    let number = stock.next_number(holder, purpose);
-    let folders = stock.folders();
+    let number = stock.next_number(holder, purpose)?;
+    let mut folders = stock.folders();
+    folders.retain(|(_, other, of, _)| other == holder && *of == purpose);
+    for (custodian, ..) in &folders {
+        protected_alike(stock, custodian)?;
+    }
     let places: Vec<PathBuf> = folders
         .into_iter()
-        .filter(|(_, other, of, _)| other == holder && *of == purpose)
         .map(|(.., folder)| folder.join(format!("{purpose}-{number}.key.pem")))
         .collect();
     if places.is_empty() {
@@ -69,6 +77,25 @@ pub(super) fn places(stock: &Stock, holder: &str, purpose: Purpose) -> Result<(u
         ));
     }
     Ok((number, places))
+}
+
+/// Whether the passphrase, or none, is that of every encrypted key of a custodian.
+fn protected_alike(stock: &Stock, custodian: &CustodianId) -> Result<(), Failure> {
+    let keys = stock.files.iter().filter(|file| file.custodian == *custodian);
+    let beside = stock.beside.iter().filter(|file| file.custodian == *custodian);
+    let keys = keys.map(|file| (&file.path, file.key.as_ref().err()));
+    for (path, failure) in keys.chain(beside.map(|file| (&file.path, file.key.as_ref().err()))) {
+        let (code, what) = match failure.map(|failure| failure.code) {
+            Some(code @ "key-passphrase-missing") => (code, "is encrypted, and the next key would not be"),
+            Some(code @ "key-passphrase-wrong") => (code, "is not opened by the passphrase of the next key"),
+            _ => continue,
+        };
+        let sentence = format!("{} {what}.", path.display());
+        return Err(Failure::new(Exit::Usage, code, sentence).help(
+            "Name --passphrase-file with the passphrase of the keys that are there: a process has one for all.",
+        ));
+    }
+    Ok(())
 }
 
 /// Writes a key to all its places, and the ML-KEM key beside each. All files that were written; after a failure none is
@@ -170,6 +197,21 @@ pub(super) fn of_ml_kem(key: &Path) -> PathBuf {
     key.with_file_name(name.replace(".key.pem", ".ml-kem.key.pem"))
 }
 
+/// Whole seconds, as the table and certificates write them.
+pub(super) fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// Refuses to let something count from before `now`: until now everybody seals for the key before and believes what it
+/// signs, and from then on is counted when nobody needs that key any more.
+pub(super) fn not_from_the_past(from: Timestamp, now: Timestamp) -> Result<Timestamp, Failure> {
+    if from >= whole(now) {
+        return Ok(from);
+    }
+    let sentence = format!("It cannot count from {from:.0} on: that has passed, and others used the key before it.");
+    Err(Failure::new(Exit::Usage, "from-past", sentence).help("Leave out --from, or name a moment to come."))
+}
+
 /// An instant as certificates have it.
 pub(super) fn instant(at: Timestamp) -> time::OffsetDateTime {
     time::OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(at.as_second())
@@ -179,8 +221,22 @@ pub(super) fn instant(at: Timestamp) -> time::OffsetDateTime {
 ///
 /// # Errors
 /// No entry and no file of it is left then: `table-invalid` when something would be wrong with the table but for
-/// certificates that are still missing.
-pub(super) fn enter(table: &Path, entry: &Entry<'_>, now: Timestamp) -> Result<String, Failure> {
+/// certificates that are still missing, `certificate-expired` or `certificate-never-in-use` for one that would stand there
+/// for nothing.
+pub(super) fn enter(changing: &Changing, entry: &Entry<'_>) -> Result<String, Failure> {
+    let (table, now) = (&*changing.stock.table, changing.now);
+    if entry.until <= now {
+        let sentence = format!("It ended at {:.0}.", entry.until);
+        return Err(Failure::new(Exit::Findings, "certificate-expired", sentence).help("Ask for a new one."));
+    }
+    if entry.from >= entry.until {
+        let sentence = format!(
+            "It would count from {:.0} on, and ends at {:.0}: it would never be in use.",
+            entry.from, entry.until
+        );
+        return Err(Failure::new(Exit::Findings, "certificate-never-in-use", sentence)
+            .help("Let it count from an earlier moment, or ask for one that is valid then."));
+    }
     let (holder, purpose) = (entry.holder, entry.purpose);
     let folder = folder_of(holder);
     let file = format!("{folder}/{purpose}-{}.pem", entry.number);

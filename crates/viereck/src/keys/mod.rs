@@ -1,9 +1,11 @@
 //! `viereck keys`: private keys, certificates and tokens, from the first to the next.
 //!
-//! `new` makes everything of a table for tests and trials, `link` what its connections to RabbitMQ need; `list` and `check` look; `csr` and `import` go the way over a
-//! certification authority, `rotate` the short one of a self-signed successor. Guarantees: no secret on stdout or in a
-//! flag, private keys 0600 from the first octet, nothing overwritten, nothing deleted.
+//! `new` makes everything of a table for tests and trials, `link` what its connections to RabbitMQ need; `list` and
+//! `check` look; `csr` and `import` go the way over a certification authority, `rotate` the short one of a self-signed
+//! successor. Guarantees: no secret on stdout or in a flag, private keys 0600 from the first octet and never in the folder
+//! that is given out, nothing overwritten, nothing deleted, and nothing counts from a moment that has passed.
 
+mod apart;
 mod check;
 mod csr;
 mod import;
@@ -13,6 +15,7 @@ mod make;
 mod new;
 mod rotate;
 mod stock;
+mod turn;
 mod worn;
 
 use clap::Subcommand;
@@ -20,7 +23,7 @@ use clap::Subcommand;
 pub use self::new::{Algorithm, Made, New, Wanted, new};
 pub(crate) use self::rotate::{Next, enter};
 pub(crate) use self::stock::Place;
-pub(crate) use self::worn::worn;
+pub(crate) use self::worn::{Worn, worn};
 use crate::failure::Failure;
 
 /// `viereck keys`.

@@ -2,7 +2,8 @@
 //!
 //! Certificates and the digests of tokens go into the table's folder `certificates/`, private things into a folder of
 //! their own: files 0600, folders 0700. Guarantees: nothing is overwritten, and nothing half-made is left under the final
-//! names: both folders are written beside their places and renamed once they are complete. Meant for tests and trials;
+//! names: both folders are written beside their places and renamed once they are complete, both or neither; private keys
+//! never come into the table's folder. Meant for tests and trials;
 //! in production certificates come from the Verwaltungs-PKI and are committed to the table by its operators.
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use viereck_gateway::key_files::Passphrase;
 use viereck_routing::{BehoerdeId, ClientId, CustodianId, Digest, Purpose, Tables, day_in_berlin};
 use zeroize::Zeroizing;
 
+use super::apart::apart;
 use super::make;
 use crate::config::key_file;
 use crate::failure::{Exit, Failure};
@@ -148,7 +150,8 @@ pub(super) fn run(args: &New) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `table-invalid` (findings) when the table does not load; `keys-exist` (conflict) when there are certificates in the
-/// table or anything at `out`; `ml-kem-needs-ec` (usage) when ML-KEM keys are wanted beside RSA keys.
+/// table or anything at `out`; `keys-in-table` (usage) when either folder would lie in the other; `ml-kem-needs-ec` (usage)
+/// when ML-KEM keys are wanted beside RSA keys.
 pub fn new(table: &Path, out: &Path, wanted: Wanted, now: Timestamp) -> Result<Made, Failure> {
     protected(table, out, wanted, None, now)
 }
@@ -164,6 +167,7 @@ fn protected(
     if wanted.ml_kem && wanted.algorithm != Algorithm::EcP256 {
         return Err(make::ml_kem_needs_ec());
     }
+    apart(table, out)?;
     let certificates = table.join("certificates");
     for taken in [&certificates, &out.to_owned()] {
         if taken.exists() {
@@ -200,9 +204,17 @@ fn protected(
     } = keys;
     made.until = validity.until;
     public.write("certificates.toml", index.as_bytes(), 0o644)?;
-    private.finish()?;
-    public.finish()?;
+    finish(private, public)?;
     Ok(made)
+}
+
+/// Gives both folders their names, or neither.
+fn finish(private: Staged, public: Staged) -> Result<(), Failure> {
+    let keys = private.finish()?;
+    public.finish().map(drop).inspect_err(|_| {
+        // nothing refers to it; a folder that is left all the same stops the next try, and says so
+        let _left = std::fs::remove_dir_all(&keys);
+    })
 }
 
 /// How the index of certificates begins.
@@ -436,8 +448,40 @@ impl Staged {
             .map_err(|error| Failure::of_file("write", &path, &error))
     }
 
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    /// The folder under its name.
+    pub(super) fn finish(self) -> Result<PathBuf, Failure> {
         std::fs::rename(self.inner(), &self.place)
-            .map_err(|error| Failure::of_file("rename the finished folder to", &self.place, &error))
+            .map_err(|error| Failure::of_file("rename the finished folder to", &self.place, &error))?;
+        Ok(self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_the_certificates_cannot_be_put_into_place_no_key_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keys, certificates) = (folder.path().join("keys"), folder.path().join("certificates"));
+        let staged = |place: &Path| {
+            let staged = Staged::new(place, 0o700).unwrap();
+            staged.write("one/file", b"x", 0o600).unwrap();
+            staged
+        };
+        // somebody else has made the folder meanwhile
+        std::fs::create_dir(&certificates).unwrap();
+        std::fs::write(certificates.join("theirs"), "theirs").unwrap();
+        finish(staged(&keys), staged(&certificates)).unwrap_err();
+        let left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
+        assert_eq!(left, ["certificates"]);
+        assert_eq!(std::fs::read(certificates.join("theirs")).unwrap(), b"theirs");
+        std::fs::remove_dir_all(&certificates).unwrap();
+        finish(staged(&keys), staged(&certificates)).unwrap();
+        assert!(keys.join("one/file").exists() && certificates.join("one/file").exists());
     }
 }

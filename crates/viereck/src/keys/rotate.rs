@@ -14,7 +14,7 @@ use viereck_routing::{Digest, Purpose};
 use super::check::not_needed_from;
 use super::make::{self, Entry};
 use super::new::Algorithm;
-use super::stock::{Place, Stock};
+use super::stock::{Changing, Place};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -27,7 +27,7 @@ pub struct Rotate {
     /// signing or encryption
     #[arg(long, value_name = "PURPOSE")]
     purpose: Purpose,
-    /// From when on it counts: now, or a day (its start in UTC); tomorrow if left out
+    /// From when on it counts: now, or a day to come (its start in UTC); tomorrow if left out
     #[arg(long, value_name = "now|YYYY-MM-DD", value_parser = begin)]
     from: Option<Begin>,
     /// How long the certificate is valid
@@ -86,9 +86,9 @@ pub(crate) struct Entered {
 }
 
 pub(super) fn run(args: &Rotate) -> Result<(), Failure> {
-    let now = Timestamp::now();
-    let stock = args.place.stock(now)?;
-    if stock.tables.has_anchors() {
+    let changing = args.place.changing()?;
+    let now = changing.now;
+    if changing.stock.tables.has_anchors() {
         let sentence = "The table names trust anchors: a certificate that signs itself does not count in it.";
         return Err(Failure::new(Exit::Usage, "anchors-configured", sentence)
             .help("`viereck keys csr` makes the key and a request, `viereck keys import` enters what was issued."));
@@ -98,7 +98,7 @@ pub(super) fn run(args: &Rotate) -> Result<(), Failure> {
     let midnight = |day: Date| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0));
     let (from, first) = match args.from {
         Some(Begin::Now) => (now, today),
-        Some(Begin::Day(day)) => (midnight(day).map_err(invalid)?, day),
+        Some(Begin::Day(day)) => (make::not_from_the_past(midnight(day).map_err(invalid)?, now)?, day),
         None => {
             let tomorrow = today.tomorrow().map_err(invalid)?;
             (midnight(tomorrow).map_err(invalid)?, tomorrow)
@@ -113,7 +113,7 @@ pub(super) fn run(args: &Rotate) -> Result<(), Failure> {
         from,
         until: midnight(last).map_err(invalid)?,
     };
-    let entered = enter(&stock, &next, now)?;
+    let entered = enter(&changing, &next)?;
     let destroy = not_needed_from(args.purpose, entered.from);
     let Entered {
         certificate,
@@ -136,17 +136,17 @@ pub(super) fn run(args: &Rotate) -> Result<(), Failure> {
 }
 
 /// Makes the next pair with a certificate that signs itself, and enters it. What failed has changed nothing.
-pub(crate) fn enter(stock: &Stock, next: &Next<'_>, now: Timestamp) -> Result<Entered, Failure> {
+pub(crate) fn enter(changing: &Changing, next: &Next<'_>) -> Result<Entered, Failure> {
+    let stock = &changing.stock;
     let (number, places) = make::places(stock, next.holder, next.purpose)?;
     let failed = |error: rcgen::Error| {
         let sentence = format!("Cannot make a certificate for {}: {error}.", next.holder);
         Failure::new(Exit::Unexpected, "key-failed", sentence)
     };
     let key = next.algorithm.generate().map_err(failed)?;
-    // whole seconds, as the table and certificates write them; a clock that is behind may use it at once
-    let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
-    let (from, until) = (whole(next.from), whole(next.until));
+    let (from, until) = (make::whole(next.from), make::whole(next.until));
     let mut params = make::params(next.holder, next.purpose, &key);
+    // a clock that is behind may use it at once
     params.not_before = make::instant(from - SignedDuration::from_hours(24));
     params.not_after = make::instant(until);
     let certificate = params.self_signed(&key).map_err(failed)?;
@@ -167,7 +167,7 @@ pub(crate) fn enter(stock: &Stock, next: &Next<'_>, now: Timestamp) -> Result<En
         subject: None,
         ml_kem: ml_kem.as_ref().map(|pair| &pair.public),
     };
-    let certificate = make::enter(&stock.table, &entry, now).inspect_err(|_| make::take_back(&keys))?;
+    let certificate = make::enter(changing, &entry).inspect_err(|_| make::take_back(&keys))?;
     Ok(Entered {
         number,
         keys,

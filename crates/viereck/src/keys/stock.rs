@@ -7,15 +7,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::{KeyPair, PublicKeyData};
 use viereck_envelope::ml_kem_key_of;
-use viereck_gateway::folder_of;
 use viereck_gateway::key_files::{Passphrase, read_key};
-use viereck_routing::{CustodianId, Digest, MlKemKey, PinnedCertificate, Purpose, Tables, day_in_berlin};
+use viereck_gateway::{NEEDED_DAYS, folder_of};
+use viereck_routing::{CustodianId, Digest, MlKemKey, PinnedCertificate, Purpose, Standing, Tables, day_in_berlin};
 use zeroize::Zeroizing;
 
 use super::make;
+use super::turn::Turn;
 use crate::config::{self, key_file};
 use crate::failure::{Exit, Failure};
 use crate::{revocation, routes};
@@ -57,15 +58,34 @@ pub(super) struct Readable {
     pub(super) public: Digest,
 }
 
+/// The private half of an ML-KEM key.
+#[derive(Debug)]
+pub(super) struct BesideFile {
+    pub(super) path: PathBuf,
+    pub(super) custodian: CustodianId,
+    pub(super) holder: String,
+    pub(super) key: Result<MlKemKey, Failure>,
+}
+
 /// The table, and what lies in the folder.
 pub(crate) struct Stock {
     pub(super) tables: Tables,
     pub(super) files: Vec<KeyFile>,
+    /// Of profile 2, beside those.
+    pub(super) beside: Vec<BesideFile>,
     pub(super) passphrase: Option<Passphrase>,
     /// Whether the lists of a process are at hand; without them nothing is known of revocation, for good or bad.
     pub(super) lists: Lists,
     pub(super) keys: PathBuf,
     pub(super) table: PathBuf,
+}
+
+/// The same while nobody else changes it.
+pub(crate) struct Changing {
+    pub(crate) stock: Stock,
+    /// When it was read: nothing that is entered counts from before.
+    pub(crate) now: Timestamp,
+    _turn: Turn,
 }
 
 /// What is known of revocation lists.
@@ -98,6 +118,17 @@ impl Place {
         self.stock_with(config::passphrase(&settings)?, None, now)
     }
 
+    /// The same for whoever makes or enters something, once it is this process's turn.
+    pub(crate) fn changing(&self) -> Result<Changing, Failure> {
+        let turn = Turn::wait(&self.table)?;
+        let now = Timestamp::now();
+        Ok(Changing {
+            stock: self.stock(now)?,
+            now,
+            _turn: turn,
+        })
+    }
+
     /// The same with a passphrase that was read already, and with the keys of one custodian alone if it is given: where
     /// each process has a user of its own, the folders beside it are closed to this one.
     pub(super) fn stock_with(
@@ -123,6 +154,7 @@ impl Place {
         let mut stock = Stock {
             tables,
             files: Vec::new(),
+            beside: Vec::new(),
             passphrase,
             lists,
             keys: self.keys.clone(),
@@ -173,6 +205,14 @@ impl Stock {
                     .map_err(|error| Failure::of_file("read the keys in", &folder, &error))?
                     .path();
                 let Some(number) = number_of(&path, purpose, ".key.pem") else {
+                    if purpose == Purpose::Encryption && number_of(&path, purpose, ".ml-kem.key.pem").is_some() {
+                        self.beside.push(BesideFile {
+                            custodian: custodian.clone(),
+                            holder: holder.clone(),
+                            key: self.ml_kem(&path),
+                            path,
+                        });
+                    }
                     continue;
                 };
                 let key = read_key(&path, self.passphrase.as_ref()).map_err(|error| key_file(&error));
@@ -187,6 +227,7 @@ impl Stock {
             }
         }
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.beside.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(())
     }
 
@@ -224,11 +265,13 @@ impl Stock {
     /// It cannot be read, or is no such key.
     pub(super) fn ml_kem_beside(&self, file: &KeyFile) -> Result<Option<MlKemKey>, Failure> {
         let path = make::of_ml_kem(&file.path);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let pem = read_key(&path, self.passphrase.as_ref()).map_err(|error| key_file(&error))?;
-        ml_kem_key_of(&pem).map(Some).map_err(|error| {
+        let found = self.beside.iter().find(|beside| beside.path == path);
+        found.map(|beside| beside.key.clone()).transpose()
+    }
+
+    fn ml_kem(&self, path: &Path) -> Result<MlKemKey, Failure> {
+        let pem = read_key(path, self.passphrase.as_ref()).map_err(|error| key_file(&error))?;
+        ml_kem_key_of(&pem).map_err(|error| {
             let sentence = format!("{} cannot be used: {error}.", path.display());
             Failure::new(Exit::Findings, error.code(), sentence).help("An ML-KEM-768 key in PKCS#8 is expected.")
         })
@@ -244,8 +287,35 @@ impl Stock {
             .filter(|from| *from > pin.from)
     }
 
+    /// Whether somebody may still need the key of a pinned certificate: it is in use or will be, or it was sealed for in
+    /// the last [`NEEDED_DAYS`].
+    pub(super) fn is_needed(&self, pin: &PinnedCertificate<'_>, now: Timestamp) -> bool {
+        let to_come = now < pin.from && now < pin.until;
+        let in_use = || self.in_use(pin.holder, pin.purpose, now) == Some(pin.certificate.sha256());
+        let needed_until = |last: Timestamp| last + SignedDuration::from_hours(24 * NEEDED_DAYS);
+        let in_flight = || self.last_use(pin, now).is_some_and(|last| now < needed_until(last));
+        to_come || in_use() || (pin.purpose == Purpose::Encryption && in_flight())
+    }
+
+    /// Until when, at most until `now`, a certificate was the newest one of its holder that counted. One that was revoked
+    /// counts as if it had never been: what was before it was in use again.
+    fn last_use(&self, pin: &PinnedCertificate<'_>, now: Timestamp) -> Option<Timestamp> {
+        let good =
+            |other: &PinnedCertificate<'_>| self.tables.standing(&other.certificate.sha256(), now) != Standing::Revoked;
+        let all = self.pins_of(pin.holder, pin.purpose);
+        let later: Vec<_> = all.filter(|other| other.from > pin.from && good(other)).collect();
+        let counts = |pin: &PinnedCertificate<'_>, at: Timestamp| pin.from <= at && at < pin.until;
+        let used = |at: Timestamp| counts(pin, at) && !later.iter().any(|other| counts(other, at));
+        let ends = later.iter().map(|other| other.from).chain([pin.until]);
+        let ends = ends.filter(|end| *end <= now && used(*end - SignedDuration::from_secs(1)));
+        ends.chain(used(now).then_some(now)).max()
+    }
+
     /// The next free number for a holder and purpose: no key and no certificate bears it.
-    pub(super) fn next_number(&self, holder: &str, purpose: Purpose) -> u32 {
+    ///
+    /// # Errors
+    /// `key-number-exhausted` (conflict) when a file bears the highest that there is.
+    pub(super) fn next_number(&self, holder: &str, purpose: Purpose) -> Result<u32, Failure> {
         let files = self
             .files
             .iter()
@@ -254,7 +324,12 @@ impl Stock {
         let certificates = self.table.join("certificates").join(folder_of(holder));
         let pinned = std::fs::read_dir(certificates).into_iter().flatten().flatten();
         let pinned = pinned.filter_map(|entry| number_of(&entry.path(), purpose, ".pem"));
-        files.chain(pinned).max().unwrap_or_default() + 1
+        let highest = files.chain(pinned).max().unwrap_or_default();
+        highest.checked_add(1).ok_or_else(|| {
+            let sentence = format!("A {purpose} file of {holder} bears {highest}, and no number comes after it.");
+            Failure::new(Exit::Conflict, "key-number-exhausted", sentence)
+                .help("Give it the number that follows the others; nothing but the number is in its name.")
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use viereck_routing::{BehoerdeId, Purpose};
+use viereck_routing::{BehoerdeId, Digest, GatewayId, Purpose, Tables};
 
 use super::check::not_needed_from;
 use super::stock::Place;
@@ -14,7 +14,10 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Worn {
     pub(crate) file: PathBuf,
-    pub(crate) reader: BehoerdeId,
+    /// The certificate that it belongs to.
+    pub(crate) certificate: Digest,
+    /// Whose messages are sealed for it: its holder's, and those of everyone whose deputy the holder is.
+    pub(crate) readers: Vec<BehoerdeId>,
     /// Since when others seal for the next one.
     pub(crate) superseded: Timestamp,
     /// From when on no message can need it.
@@ -40,11 +43,14 @@ pub(crate) fn worn(config: &Config, now: Timestamp) -> Result<Vec<Worn>, Failure
         let files = stock.files.iter();
         let own = files.filter(|file| file.purpose == Purpose::Encryption);
         for file in own {
-            let superseded = stock.certificate_of(file).and_then(|pin| stock.superseded(&pin, now));
-            if let (Some(superseded), Ok(reader)) = (superseded, file.holder.parse()) {
+            let Some(pin) = stock.certificate_of(file) else {
+                continue;
+            };
+            if let (Some(superseded), Ok(holder)) = (stock.superseded(&pin, now), file.holder.parse()) {
                 worn.push(Worn {
                     file: file.path.clone(),
-                    reader,
+                    certificate: pin.certificate.sha256(),
+                    readers: readers(&stock.tables, &gateway.settings.id, holder),
                     superseded,
                     not_needed_from: not_needed_from(Purpose::Encryption, superseded),
                 });
@@ -52,4 +58,20 @@ pub(crate) fn worn(config: &Config, now: Timestamp) -> Result<Vec<Worn>, Failure
         }
     }
     Ok(worn)
+}
+
+/// Who reads with the keys of `holder` at this gateway.
+fn readers(tables: &Tables, gateway: &GatewayId, holder: BehoerdeId) -> Vec<BehoerdeId> {
+    let served = tables.gateway(gateway).into_iter().flat_map(|gateway| gateway.served());
+    let stands_in = |reader: &&BehoerdeId| {
+        let mut deliveries = tables
+            .participant(reader)
+            .into_iter()
+            .flat_map(|reader| reader.all_deliveries());
+        deliveries.any(|delivery| delivery.deputy.as_ref() == Some(&holder))
+    };
+    let others: Vec<BehoerdeId> = served.filter(stands_in).cloned().collect();
+    let mut readers = vec![holder];
+    readers.extend(others);
+    readers
 }

@@ -188,9 +188,11 @@ fn broker_signer(
         files.push(entry.map_err(unreadable)?.path());
     }
     files.sort();
+    // the same names as of a gateway's keys
     let is_signing_key = |file: &&PathBuf| {
         let name = file.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with("signing-") && name.ends_with(".key.pem"))
+        let number = name.and_then(|name| name.strip_prefix("signing-")?.strip_suffix(".key.pem"));
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
     };
     for file in files.iter().filter(is_signing_key) {
         let pem = read_key(file, passphrase).map_err(|error| config::key_file(&error))?;

@@ -18,7 +18,8 @@ pub(crate) struct Authority {
     pub(crate) days_before: i64,
 }
 
-fn instant(at: Timestamp) -> time::OffsetDateTime {
+/// An instant as certificates have it.
+pub(crate) fn instant(at: Timestamp) -> time::OffsetDateTime {
     time::OffsetDateTime::from_unix_timestamp(at.as_second()).unwrap()
 }
 

@@ -52,7 +52,7 @@ async fn put_in_force(stage: &Stage, until: Timestamp) -> Result<(), Failure> {
         from: now,
         until,
     };
-    keys::enter(&Place::of(site.table(), site.keys()).stock(now)?, &next, now)?;
+    keys::enter(&Place::of(site.table(), site.keys()).changing()?, &next)?;
     stage.network.versions.changed()?;
     // everybody, and with a moment to read it: whoever verifies knows it before long
     stage.network.hang_up().await?;

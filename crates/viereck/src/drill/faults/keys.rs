@@ -65,7 +65,7 @@ async fn next(stage: &Stage, holders: &[&str], purpose: Purpose, ml_kem: bool) -
             from,
             until: now + LONG,
         };
-        keys::enter(&Place::of(site.table(), site.keys()).stock(now)?, &next, now)?;
+        keys::enter(&Place::of(site.table(), site.keys()).changing()?, &next)?;
     }
     in_force(stage, from).await
 }
