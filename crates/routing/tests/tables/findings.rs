@@ -534,7 +534,8 @@ fn a_client_needs_something_of_its_own_to_show() {
         .and(INDEX, &certificate("dienst", "2026-12-31"))
         .and(INDEX, &certificate("zweit", "2026-12-31"));
     finds(both.clone(), &[("client-certificate-twice", INDEX, 53)]);
-    let tokens = both.replace(INDEX, "[[client_certificate]]", "[[token]]");
+    let index = String::from_utf8(both.0[INDEX].clone()).unwrap();
+    let tokens = both.with(INDEX, index.replace("[[client_certificate]]", "[[token]]"));
     assert!(tokens.findings().iter().any(|finding| finding.code == "token-twice"));
     let named = two
         .and(INDEX, &certificate("dienst", "2026-12-31"))
