@@ -213,9 +213,9 @@ fn certificates_and_tokens_count_for_their_holder_and_their_term() {
     assert!(!signed("gw-2", "2026-12-30T00:00:00Z"), "another gateway's key");
     assert!(signed("gw-1", "2026-01-31T22:56:00Z"), "by a clock that is behind");
     assert!(!signed("gw-1", "2026-01-31T22:54:00Z"), "before its entry");
-    assert!(signed("gw-1", "2026-12-31T23:04:00Z"), "while the key is being changed");
+    assert!(signed("gw-1", "2027-12-31T23:04:00Z"), "while the key is being changed");
     assert!(
-        !signed("gw-1", "2026-12-31T23:06:00Z"),
+        !signed("gw-1", "2027-12-31T23:06:00Z"),
         "after its entry, whatever the certificate says"
     );
     assert!(
