@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use viereck_gateway::Keys;
+use viereck_gateway::key_files::Passphrase;
 use viereck_routing::{Tables, day_in_berlin};
 
 /// A folder with a copy of the sample table; everything a test makes stands in it.
@@ -520,19 +521,15 @@ fn an_encrypted_key_seals_and_opens_with_its_passphrase() {
         fs::write(site.path(name), text).unwrap();
         fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let new = [
-        "keys",
-        "new",
-        "--table",
-        "table",
-        "--out",
-        "keys",
-        "--ml-kem",
-        "--passphrase-file",
-        "pass",
-    ];
-    let made = site.viereck(&new);
+    let made = site.viereck(&["keys", "new", "--table", "table", "--out", "keys", "--ml-kem"]);
     assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let passphrase = Passphrase::read(&site.path("pass")).unwrap();
+    let private = "keys/gw-sh-2/wgb-010540880000/encryption-1";
+    let (key, ml_kem_key) = (format!("{private}.key.pem"), format!("{private}.ml-kem.key.pem"));
+    for file in [SEAL[12], &key, &ml_kem_key] {
+        let plain = fs::read_to_string(site.path(file)).unwrap();
+        fs::write(site.path(file), &*passphrase.encrypt(&plain, [1; 16], [2; 16]).unwrap()).unwrap();
+    }
     fs::write(site.path("payload.xml"), "<antrag/>").unwrap();
     let ml_kem = OF_READER.replace(".pem", ".ml-kem.pem");
     let seal = [
@@ -540,8 +537,6 @@ fn an_encrypted_key_seals_and_opens_with_its_passphrase() {
         &["--reader-certificate", OF_READER, "--reader-ml-kem", &ml_kem],
     ]
     .concat();
-    let private = "keys/gw-sh-2/wgb-010540880000/encryption-1";
-    let (key, ml_kem_key) = (format!("{private}.key.pem"), format!("{private}.ml-kem.key.pem"));
     let open = [
         &[
             "envelope",

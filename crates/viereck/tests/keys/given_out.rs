@@ -1,5 +1,7 @@
 //! What is made and entered: from when on it counts, how it is protected, where it lies, and what is told of it later.
 
+use viereck_gateway::key_files::Passphrase;
+
 use super::*;
 
 #[test]
@@ -100,28 +102,15 @@ fn doctor_counts_what_was_sealed_for_a_key_however_late_it_came() {
 #[test]
 fn the_next_key_is_protected_as_those_beside_it() {
     let site = Site::new();
-    for folder in ["keys", "table/certificates"] {
-        fs::remove_dir_all(site.path(folder)).unwrap();
-    }
     for (name, text) in [("pass", "geheim\n"), ("other", "falsch\n")] {
         fs::write(site.path(name), text).unwrap();
         chmod(&site.path(name), 0o600);
     }
-    let new = [
-        "keys",
-        "new",
-        "--table",
-        "table",
-        "--out",
-        "keys",
-        "--passphrase-file",
-        "pass",
-    ];
-    let new = site.command(&new).output().unwrap();
-    assert_eq!(new.status.code(), Some(0), "{}", stderr(&new));
-    // opening a key takes its time, and these are enough
-    for others in ["gw-sh-1", "gw-nw-1", "broker"] {
-        fs::remove_dir_all(site.path("keys").join(others)).unwrap();
+    let passphrase = Passphrase::read(&site.path("pass")).unwrap();
+    for name in ["signing-1.key.pem", "wgb-010540880000/encryption-1.key.pem"] {
+        let file = site.path("keys/gw-sh-2").join(name);
+        let key = fs::read_to_string(&file).unwrap();
+        fs::write(&file, &*passphrase.encrypt(&key, [1; 16], [2; 16]).unwrap()).unwrap();
     }
     let own = site.path("keys/gw-sh-2");
     let ml_kem = &["rotate", READER, "--purpose", "encryption", "--ml-kem"][..];
