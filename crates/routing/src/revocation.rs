@@ -184,7 +184,7 @@ impl List {
 enum Held {
     /// Asked for since then, and never had.
     Awaited(Timestamp),
-    List(List),
+    List(Box<List>),
 }
 
 /// The issuers whose lists count, and the lists.
@@ -224,7 +224,7 @@ impl Revocations {
         {
             return Err(ListError::Older);
         }
-        held.insert(*issuer, Held::List(list));
+        held.insert(*issuer, Held::List(Box::new(list)));
         Ok(())
     }
 
