@@ -42,13 +42,12 @@ fn a_broken_network_loses_and_doubles_nothing() {
 
 #[test]
 fn keys_and_the_profile_change_under_load_and_nothing_is_refused() {
-    let changed = "signing-keys-rotated,encryption-keys-rotated,profile-changed,certificate-expired";
-    let account = well_ended(300, &["--nodes", "1", "--only", changed]);
-    assert_eq!(account["faults"].as_array().unwrap().len(), 4, "{account:#}");
+    let changed = "signing-keys-rotated:publish,encryption-keys-rotated:take,profile-changed:hand-over";
+    well_ended(150, &["--nodes", "1", "--only", changed]);
 }
 
-/// The account of a drill on RabbitMQ that struck all it was asked to, and in which every promise was kept.
-fn well_ended(envelopes: u64, more: &[&str]) -> Value {
+/// A drill on RabbitMQ that strikes all it was asked to, and in whose account every promise was kept.
+fn well_ended(envelopes: u64, more: &[&str]) {
     let begun = Instant::now();
     let drill = Command::new(binary())
         .args(["drill", "--json", "--minutes", MINUTES, "--envelopes"])
@@ -75,5 +74,4 @@ fn well_ended(envelopes: u64, more: &[&str]) -> Value {
     for fault in account["faults"].as_array().unwrap() {
         assert!(fault["secondsToService"].is_f64(), "no service after {fault}");
     }
-    account
 }
