@@ -9,7 +9,8 @@ use reqwest::Url;
 
 use crate::config::Limits;
 use crate::deliver::directory::reason_of;
-use crate::http::{form, oauth};
+use crate::http::form;
+use crate::http::oauth::keys::is_set;
 use crate::reply::Metadata as ReplyMetadata;
 use crate::submit::metadata::Metadata;
 use crate::webhooks::addresses::{Allowed, UrlRefused};
@@ -43,7 +44,7 @@ pub fn multipart(body: &[u8]) -> &'static str {
 
 /// The keys of an authorisation server.
 pub fn key_set(octets: &[u8]) -> &'static str {
-    match oauth::is_key_set(octets) {
+    match is_set(octets) {
         true => "ok",
         false => "jwks-malformed",
     }

@@ -1,4 +1,5 @@
-//! Files that hold secrets: the one function, [`read`], through which private keys, passphrases and other secrets are read.
+//! Files that hold secrets: the one function, [`read`], through which private keys, passphrases and other secrets are read;
+//! the link is given [`read_tls_key`] for its own.
 //!
 //! Guarantees: a file that has more rights than whoever reads it permits is refused before it is used, whatever it holds;
 //! nobody permits more than to read and write for its owner ([`OWNER_ALONE`]), and for the keys of TLS to read for its
@@ -23,14 +24,14 @@ const LONGEST: u64 = 64 << 10;
 const OWNER_ALONE: u32 = 0o600;
 /// What a key of TLS may have: its group may read it too, because that is how a service gets to a key that another user
 /// has made.
-pub(crate) const GROUP_READS: u32 = 0o640;
+const GROUP_READS: u32 = 0o640;
 
 /// What opens encrypted keys; wiped when dropped.
 pub struct Passphrase(Zeroizing<String>);
 
-/// Why a file with a secret is not read.
+/// Why a file with a secret is not read; whoever asked for it says it in its own words.
 #[derive(Debug)]
-pub(crate) enum Unread {
+enum Unread {
     /// It cannot be read, or is longer than any secret.
     Unreadable(io::Error),
     /// It has these permission bits, and more of them than are permitted.
@@ -162,6 +163,51 @@ pub fn read_key(file: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizin
         .map_err(|_| not_allowed())
 }
 
+/// Why the private key of a TLS certificate is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsKeyError {
+    /// It cannot be read, or is longer than any key.
+    #[error("tls-file-unreadable: {file}: {error}")]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The file has more rights than it may have.
+    #[error("tls-key-exposed: {file} has the mode {mode:04o}, and no more than 0640 is allowed; chmod 600 it")]
+    Exposed {
+        /// Which.
+        file: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+impl TlsKeyError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            TlsKeyError::Unreadable { .. } => "tls-file-unreadable",
+            TlsKeyError::Exposed { .. } => "tls-key-exposed",
+        }
+    }
+}
+
+/// The file of a TLS certificate's private key, which its group may read too.
+///
+/// # Errors
+/// It cannot be read, is too long, or others may read or change it.
+pub fn read_tls_key(file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsKeyError> {
+    read(file, GROUP_READS).map_err(|unread| {
+        let file = file.to_owned();
+        match unread {
+            Unread::Unreadable(error) => TlsKeyError::Unreadable { file, error },
+            Unread::RightsTooWide(mode) => TlsKeyError::Exposed { file, mode },
+        }
+    })
+}
+
 /// The text of a file that its owner alone may read.
 ///
 /// # Errors
@@ -201,7 +247,7 @@ pub fn open_regular(file: &Path) -> io::Result<File> {
 }
 
 /// The octets of a file that has no other rights than those `permitted`.
-pub(crate) fn read(file: &Path, permitted: u32) -> Result<Zeroizing<Vec<u8>>, Unread> {
+fn read(file: &Path, permitted: u32) -> Result<Zeroizing<Vec<u8>>, Unread> {
     // the rights of what was opened, not of what stands under the name a moment later
     let opened = open_regular(file).map_err(Unread::Unreadable)?;
     let metadata = opened.metadata().map_err(Unread::Unreadable)?;

@@ -9,7 +9,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity, redirect};
 use zeroize::Zeroizing;
 
 use crate::config::Outgoing;
-use crate::key_files::{self, GROUP_READS, Unread};
+use crate::key_files::{TlsKeyError, read_tls_key};
 
 /// Files for TLS towards a server that are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +30,9 @@ pub enum OutgoingError {
         /// What was expected.
         what: &'static str,
     },
-    /// The key's file has more rights than it may have.
-    #[error("tls-key-exposed: {file} has the mode {mode:04o}, and no more than 0640 is allowed; chmod 600 it")]
-    Exposed {
-        /// Which.
-        file: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file of the key is not used.
+    #[error(transparent)]
+    Key(#[from] TlsKeyError),
     /// The HTTP client cannot be made, e.g. because there are no root certificates.
     #[error("http-client: {0}")]
     Client(#[from] reqwest::Error),
@@ -58,13 +53,7 @@ pub(crate) fn builder(tls: &Outgoing) -> Result<ClientBuilder, OutgoingError> {
         builder = builder.tls_certs_only(authorities);
     }
     if let Some((certificate, key)) = &tls.identity {
-        let private = key_files::read(key, GROUP_READS).map_err(|unread| match unread {
-            Unread::Unreadable(error) => unreadable(key, error),
-            Unread::RightsTooWide(mode) => OutgoingError::Exposed {
-                file: key.clone(),
-                mode,
-            },
-        })?;
+        let private = read_tls_key(key)?;
         let pem = Zeroizing::new([&read(certificate)?, &b"\n"[..], &private].concat());
         let identity = Identity::from_pem(&pem).map_err(|_| OutgoingError::Malformed {
             file: key.clone(),
@@ -76,12 +65,8 @@ pub(crate) fn builder(tls: &Outgoing) -> Result<ClientBuilder, OutgoingError> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, OutgoingError> {
-    std::fs::read(file).map_err(|error| unreadable(file, error))
-}
-
-fn unreadable(file: &Path, error: std::io::Error) -> OutgoingError {
-    OutgoingError::Unreadable {
+    std::fs::read(file).map_err(|error| OutgoingError::Unreadable {
         file: file.to_owned(),
         error,
-    }
+    })
 }

@@ -78,10 +78,9 @@ impl Pins {
     pub(crate) fn signing(&self, custodian: &CustodianId, sha256: &Digest, at: Timestamp) -> Option<&Certificate> {
         let pins = self.signing.get(custodian)?;
         let pin = pins.iter().find(|pin| pin.certificate.sha256() == *sha256)?;
-        let before = at.saturating_sub(KEY_CHANGE).unwrap_or(Timestamp::MIN);
-        let after = at.saturating_add(KEY_CHANGE).unwrap_or(Timestamp::MAX);
-        let counts = [at, before, after].into_iter().any(|at| pin.term.contains(at));
-        counts.then_some(&pin.certificate)
+        let earliest = at.saturating_sub(KEY_CHANGE).unwrap_or(Timestamp::MIN);
+        let latest = at.saturating_add(KEY_CHANGE).unwrap_or(Timestamp::MAX);
+        (pin.term.from <= latest && earliest < pin.term.until).then_some(&pin.certificate)
     }
 
     pub(crate) fn current_signing(&self, custodian: &CustodianId, at: Timestamp) -> Option<&Certificate> {

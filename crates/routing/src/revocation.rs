@@ -3,8 +3,9 @@
 //!
 //! The tables name the issuers whose lists count and where they are published; whoever runs a process fetches them and
 //! gives them here. Guarantees: only a list of its issuer's name and signature is taken, never an older one than that at
-//! hand; one that is a part says something only of certificates that name its place (RFC 5280, 5.2.5); and a list counts until a grace after its NextUpdate, or after it was last fetched, whichever comes first. Past that the
-//! standing is unknown: nothing is sealed for such a key, and what it signs is still verified. Reads no clock.
+//! hand; one that is a part says something only of certificates that name its place (RFC 5280, 5.2.5); and a list counts
+//! until a grace after its NextUpdate, or after it was last fetched, whichever comes first. Past that the standing is
+//! unknown: nothing is sealed for such a key, and what it signs is still verified. Reads no clock.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};

@@ -327,11 +327,7 @@ impl Tables {
     /// # Errors
     /// It is not a list of this issuer that counts; what was known before stays.
     pub fn take_list(&self, issuer: &Digest, octets: &[u8], fetched: Timestamp) -> Result<ListState, ListError> {
-        let pins = self.pins.as_ref().ok_or(ListError::IssuerUnknown)?;
-        let authority = pins.trust.authority(issuer).ok_or(ListError::IssuerUnknown)?;
-        let list = List::read(octets, authority, fetched)?;
-        pins.revocations.take(issuer, list, Some(fetched))?;
-        self.list_state(issuer).ok_or(ListError::IssuerUnknown)
+        self.take_kept_list(issuer, octets, fetched, fetched)
     }
 
     /// Takes a list that was fetched by an earlier process at `fetched`. A clock that was set back since then makes it

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use viereck_observe::Trace;
 
 pub use config::AmqpConfig;
-pub use tls::{LinkCertificate, Tls};
+pub use tls::{LinkCertificate, ReadKey, Tls};
 
 use crate::address::Address;
 use crate::delivery::Consumer;

@@ -31,7 +31,7 @@ use viereck_observe::Trace;
 use self::metrics::MEASURED;
 
 pub use address::{Address, Origin, RouteKey};
-pub use amqp::{Amqp, AmqpConfig, LinkCertificate, Tls};
+pub use amqp::{Amqp, AmqpConfig, LinkCertificate, ReadKey, Tls};
 pub use delivery::{Consumer, Delivery};
 pub use embedded::Embedded;
 pub use error::LinkError;

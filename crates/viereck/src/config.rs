@@ -110,6 +110,21 @@ pub struct Broker {
     pub settings: viereck_broker::Config,
 }
 
+impl Gateway {
+    /// The folder above those of all gateways of this host: the own one bears the gateway's name.
+    pub fn keys_of_all(&self) -> &Path {
+        above(&self.keys)
+    }
+}
+
+/// The folder that holds this one.
+pub(crate) fn above(folder: &Path) -> &Path {
+    match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// One gateway: an element of `gateway`.
 #[derive(Debug, Clone)]
 pub struct Gateway {

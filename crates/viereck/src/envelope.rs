@@ -1,12 +1,11 @@
 //! `viereck envelope …`: envelopes in files, for tests, for support, and for whoever builds them with other tools.
 //!
 //! Nothing here knows the wire format: sealing, verifying, opening and canonicalising are the envelope crate's, exactly
-//! as gateways and brokers use them. Private keys are read by the one function that refuses wide rights, and nothing but a
-//! regular file is read at all. `inspect` shows what a file claims and says that nobody verified it.
+//! as gateways and brokers use them. Private keys are read by the one function that refuses wide rights. `inspect` shows what
+//! a file claims and says that nobody verified it.
 
 mod open;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use viereck_envelope::{
     Content, Draft, File, MessageType, Pins, Refused, Role, Signer, Uncanonical, VerifiedEnvelope, seal, verify,
 };
-use viereck_gateway::key_files::{Passphrase, open_regular, read_key};
+use viereck_gateway::key_files::{Passphrase, read_key};
 use viereck_routing::{
     BehoerdeId, CaseId, Certificate, Digest, EncryptionKey, Environment, GatewayId, Kind, LeistungId, MessageId,
     MlKemKey, Purpose, Region,
@@ -25,6 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::config::key_file;
 use crate::failure::{Exit, Failure};
+use crate::input::{octets, text};
 use crate::output;
 
 /// `viereck envelope`.
@@ -244,7 +244,7 @@ fn file(role: Role, path: &Path) -> Result<File, Failure> {
         role,
         name,
         media_type: media_type(path).to_owned(),
-        octets: octets(path)?,
+        octets: octets(path)?.into(),
     })
 }
 
@@ -278,7 +278,7 @@ fn verified(
     environment: Environment,
 ) -> Result<Result<VerifiedEnvelope, Refused>, Failure> {
     let pins = Named(certificate(signer)?);
-    Ok(verify(octets(file)?, &pins, environment, Timestamp::now()))
+    Ok(verify(octets(file)?.into(), &pins, environment, Timestamp::now()))
 }
 
 fn inspect(args: &Inspect) -> Result<(), Failure> {
@@ -375,25 +375,4 @@ fn passphrase(file: Option<&Path>) -> Result<Option<Passphrase>, Failure> {
 
 fn private_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>, Failure> {
     read_key(path, passphrase).map_err(|error| key_file(&error))
-}
-
-/// The text of a file that somebody has named, if it is a regular one: a pipe would hang.
-pub(crate) fn text(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = open_regular(path).and_then(|mut file| file.read_to_string(&mut text));
-    read.map(|_| text).map_err(|error| unread(path, &error))
-}
-
-fn octets(path: &Path) -> Result<Bytes, Failure> {
-    let mut octets = Vec::new();
-    let read = open_regular(path).and_then(|mut file| file.read_to_end(&mut octets));
-    read.map(|_| Bytes::from(octets)).map_err(|error| unread(path, &error))
-}
-
-fn unread(path: &Path, error: &std::io::Error) -> Failure {
-    if error.kind() != std::io::ErrorKind::InvalidInput {
-        return Failure::of_file("read", path, error);
-    }
-    let sentence = format!("Cannot read {}: {error}.", path.display());
-    Failure::new(Exit::Usage, "file-not-regular", sentence).help("Write what comes from a pipe to a file first.")
 }

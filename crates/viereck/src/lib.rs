@@ -15,6 +15,7 @@ pub mod drill;
 pub mod envelope;
 pub mod failure;
 mod http_client;
+mod input;
 pub mod journal;
 mod journals;
 pub mod keys;

@@ -77,13 +77,18 @@ impl Site {
 
     /// Sets when an entry of the table ends; the index as it was.
     fn end(&self, file: &str, end: jiff::Timestamp) -> String {
+        self.amend(file, "until", end)
+    }
+
+    /// Sets an instant in an entry of the table; the index as it was.
+    fn amend(&self, file: &str, key: &str, instant: jiff::Timestamp) -> String {
         let index = self.path(INDEX);
         let entries = fs::read_to_string(&index).unwrap();
         let entry = entries.split("\n\n").find(|entry| entry.contains(file)).unwrap();
-        let (before, _) = entry.split_once("until = ").unwrap();
-        let (_, sha256) = entry.split_once("sha256").unwrap();
-        let ending = format!("{before}until = {end:.0}\nsha256{sha256}");
-        fs::write(&index, entries.replace(entry, &ending)).unwrap();
+        let (before, rest) = entry.split_once(&format!("{key} = ")).unwrap();
+        let (_, after) = rest.split_once('\n').unwrap();
+        let amended = format!("{before}{key} = {instant:.0}\n{after}");
+        fs::write(&index, entries.replace(entry, &amended)).unwrap();
         entries
     }
 
@@ -118,13 +123,7 @@ impl Site {
 
     /// Sets from when on an entry of the table counts.
     fn begin(&self, file: &str, from: jiff::Timestamp) {
-        let index = self.path(INDEX);
-        let entries = fs::read_to_string(&index).unwrap();
-        let entry = entries.split("\n\n").find(|entry| entry.contains(file)).unwrap();
-        let (before, rest) = entry.split_once("from = ").unwrap();
-        let (_, after) = rest.split_once('\n').unwrap();
-        let begun = format!("{before}from = {from:.0}\n{after}");
-        fs::write(&index, entries.replace(entry, &begun)).unwrap();
+        self.amend(file, "from", from);
     }
 
     /// An application for the reader, through the sender gateway that listens there.

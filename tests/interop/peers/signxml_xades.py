@@ -4,16 +4,14 @@
     signxml_xades.py verify FILE CERTIFICATE.pem
 """
 
-import sys
-
+import peer
 from cryptography import x509
-from lxml import etree
 from signxml import DigestAlgorithm, SignatureMethod
 from signxml.exceptions import SignXMLException
 from signxml.xades import XAdESSignatureConfiguration, XAdESVerifier
 
 
-def verify(document, certificate):
+def verify(file, certificate):
     configuration = XAdESSignatureConfiguration(
         expect_references=3,
         signature_methods=frozenset(
@@ -25,16 +23,13 @@ def verify(document, certificate):
         ),
         digest_algorithms=frozenset({DigestAlgorithm.SHA256}),
     )
-    XAdESVerifier().verify(document, x509_cert=certificate, expect_config=configuration)
+    pinned = x509.load_pem_x509_certificate(peer.read(certificate))
+    document = peer.read(file)
+    try:
+        XAdESVerifier().verify(document, x509_cert=pinned, expect_config=configuration)
+    except ValueError as refusal:
+        raise peer.Refused(str(refusal)) from refusal
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] != "verify":
-        sys.exit(__doc__)
-    with open(sys.argv[2], "rb") as file, open(sys.argv[3], "rb") as pem:
-        document, certificate = file.read(), x509.load_pem_x509_certificate(pem.read())
-    try:
-        verify(document, certificate)
-    except (SignXMLException, etree.LxmlError, ValueError) as refusal:
-        print(f"refused: {type(refusal).__name__}: {refusal}", file=sys.stderr)
-        sys.exit(1)
+    peer.main(__doc__, {"verify": verify}, SignXMLException)

@@ -34,6 +34,7 @@ async fn the_first_byte_sent_to_a_tls_address_is_tls() {
         ca,
         certificate: None,
         key: None,
+        read_key: |_| unreachable!("no key is named"),
     });
     let link = Link::amqp(config).unwrap();
     let first = tokio::task::spawn_blocking(move || {

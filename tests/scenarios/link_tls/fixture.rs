@@ -19,6 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use viereck_gateway::key_files::read_tls_key;
 use viereck_transport::{AmqpConfig, Tls};
 
 /// Two gateways and the broker, as `viereck routes custodians` would print them.
@@ -105,6 +106,7 @@ impl Secured {
             ca: path("ca.pem"),
             certificate: Some(path("link.pem")),
             key: Some(path("link.key.pem")),
+            read_key: |file| read_tls_key(file).map_err(|error| error.to_string()),
         };
         let config = AmqpConfig {
             tls: Some(tls),

@@ -72,7 +72,16 @@ fn time_and_validity_are_judged_at_the_signing_time() {
         assert_eq!(at("2028-01-01T00:00:00Z".parse().unwrap()), Ok(()));
 
         let mut scene = scene;
+        // The directory is asked about the instant of signing too, whenever somebody looks.
+        let later = now() + SignedDuration::from_hours(24);
+        let judged = |scene: &Scene| verify(sealed.bytes().clone(), &scene.pins, Environment::Test, later).map(|_| ());
+        scene.pins.end(now());
+        assert_eq!(judged(&scene), Ok(()));
+        scene.pins.end(now() - SignedDuration::from_secs(1));
+        assert_eq!(judged(&scene), Err(Refused::CertificateNotPinned));
+
         let old = Identity::valid(scene.kinds, "gw-sh-1", (2023, 2025));
+        scene.pins.end(later);
         scene.pins.pin("gw-sh-1", &old);
         let forged = sign(&genuine(&scene), &old);
         assert_eq!(judge(&scene, forged).unwrap_err(), Refused::CertificateExpired);

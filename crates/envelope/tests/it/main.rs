@@ -13,7 +13,6 @@ mod grammar;
 #[cfg(test)]
 mod hybrid;
 #[cfg(test)]
-#[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod laws;

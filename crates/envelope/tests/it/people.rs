@@ -126,7 +126,7 @@ impl Identity {
 
 /// A directory of signing certificates.
 #[derive(Default)]
-pub(crate) struct Directory(BTreeMap<(GatewayId, Digest), Certificate>);
+pub(crate) struct Directory(BTreeMap<(GatewayId, Digest), Certificate>, Option<Timestamp>);
 
 impl Directory {
     pub(crate) fn pin(&mut self, custodian: &str, identity: &Identity) {
@@ -135,9 +135,17 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// Nothing that was signed after `until` counts any more.
+    pub(crate) fn end(&mut self, until: Timestamp) {
+        self.1 = Some(until);
+    }
+}
+
 impl Pins for Directory {
-    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest, _at: Timestamp) -> Option<&Certificate> {
-        self.0.get(&(custodian.clone(), *sha256))
+    fn signing_certificate(&self, custodian: &GatewayId, sha256: &Digest, at: Timestamp) -> Option<&Certificate> {
+        let counts = self.1.is_none_or(|until| at <= until);
+        self.0.get(&(custodian.clone(), *sha256)).filter(|_| counts)
     }
 
     fn is_revoked(&self, _: &Certificate, _: Timestamp) -> bool {

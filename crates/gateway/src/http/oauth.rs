@@ -7,7 +7,7 @@
 //! long, and nothing of what stands in a token goes into a log. Does not: ask the server whether a token was revoked; its
 //! term is what bounds it.
 
-mod keys;
+pub(crate) mod keys;
 
 use jiff::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
@@ -155,11 +155,6 @@ impl Oauth {
             Typ::Jwt => matches!(typ, "at+jwt" | "jwt"),
         }
     }
-}
-
-/// Whether octets are a set with a key that can verify.
-pub(crate) fn is_key_set(octets: &[u8]) -> bool {
-    keys::is_set(octets)
 }
 
 /// Whether whoever shows the token also has what it is bound to.

@@ -29,7 +29,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::config::{ClientCertificate, Tls};
-use crate::key_files::{self, GROUP_READS, Unread};
+use crate::key_files::{TlsKeyError, read_tls_key};
 
 /// Octets of a file of certificates.
 const LARGEST: u64 = 1 << 20;
@@ -76,14 +76,9 @@ pub enum TlsError {
         /// What was expected.
         what: &'static str,
     },
-    /// The key's file has more rights than it may have.
-    #[error("tls-key-exposed: {file} has the mode {mode:04o}, and no more than 0640 is allowed; chmod 600 it")]
-    Exposed {
-        /// Which.
-        file: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file of the key is not used.
+    #[error(transparent)]
+    Key(#[from] TlsKeyError),
     /// The key is not of the certificate.
     #[error("tls-key-mismatch: {key} is not the key of the first certificate in {certificate}")]
     Mismatch {
@@ -118,7 +113,7 @@ impl TlsError {
         match self {
             TlsError::Unreadable { .. } => "tls-file-unreadable",
             TlsError::Malformed { .. } => "tls-file-malformed",
-            TlsError::Exposed { .. } => "tls-key-exposed",
+            TlsError::Key(error) => error.code(),
             TlsError::Mismatch { .. } => "tls-key-mismatch",
             TlsError::NotValid { .. } => "tls-certificate-expired",
             TlsError::Refused { .. } => "tls-refused",
@@ -244,7 +239,7 @@ impl Current {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
             config.ignore_client_order = true;
-            Ok(Arc::new(config))
+            Ok::<_, TlsError>(Arc::new(config))
         };
         Ok(Self {
             hybrid: make(&[kx_group::X25519MLKEM768], &[&TLS13])?,
@@ -291,14 +286,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let pem = key_files::read(file, GROUP_READS).map_err(|unread| match unread {
-        Unread::Unreadable(error) => unreadable(file, error),
-        Unread::RightsTooWide(mode) => TlsError::Exposed {
-            file: file.to_owned(),
-            mode,
-        },
-    })?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::Malformed {
+    PrivateKeyDer::from_pem_slice(&read_tls_key(file)?).map_err(|_| TlsError::Malformed {
         file: file.to_owned(),
         what: "private key",
     })

@@ -85,6 +85,18 @@ impl Authority {
         params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap()
     }
 
+    /// The tables with a second certificate of the reader, number 500, that counts `from` then; and its digest.
+    fn with_another(&self, mut fixture: Fixture, from: &str) -> (Tables, Digest) {
+        let other = self.issue(500, |params| named(params, READER, "encryption"));
+        fixture.put("certificates/other.pem", other.pem());
+        let sha256 = Digest::of(other.der());
+        let entry = format!(
+            "[[certificate]]\nid = \"{READER}\"\npurpose = \"encryption\"\nfile = \"other.pem\"\n{from}\n\
+             until = 2027-12-31\nsha256 = \"{sha256}\"\n"
+        );
+        (fixture.and(INDEX, &entry).tables(), sha256)
+    }
+
     /// A list of 1 January of a year that is due again on the 2nd.
     fn list(&self, year: i32, month: u8, revoked: &[u64]) -> Vec<u8> {
         self.list_of(None, year, month, revoked)
@@ -436,21 +448,14 @@ fn one_list_counts_for_one_issuer_that_is_trusted() {
 #[test]
 fn of_two_entries_that_begin_together_everybody_takes_the_same() {
     let authority = Authority::new();
-    let mut fixture = authority.certified(&with_url());
-    let other = authority.issue(500, |params| named(params, READER, "encryption"));
-    fixture.put("certificates/other.pem", other.pem());
+    let fixture = authority.certified(&with_url());
     let index = String::from_utf8(fixture.0[INDEX].clone()).unwrap();
     let entry = index
         .split("[[certificate]]")
         .find(|entry| entry.contains(&format!("id = \"{READER}\"")))
         .unwrap();
     let from = entry.lines().find(|line| line.starts_with("from")).unwrap();
-    let entry = format!(
-        "[[certificate]]\nid = \"{READER}\"\npurpose = \"encryption\"\nfile = \"other.pem\"\n{from}\n\
-         until = 2027-12-31\nsha256 = \"{}\"\n",
-        Digest::of(other.der())
-    );
-    let tables = fixture.and(INDEX, &entry).tables();
+    let (tables, _) = authority.with_another(fixture, from);
     let now = at("2026-11-02T00:00:00Z");
     let issuer = tables.list_sources()[0].issuer;
     tables.take_list(&issuer, &authority.list(2026, 11, &[]), now).unwrap();
@@ -462,15 +467,7 @@ fn of_two_entries_that_begin_together_everybody_takes_the_same() {
 #[test]
 fn a_revoked_successor_gives_way_to_the_key_before() {
     let authority = Authority::new();
-    let mut fixture = authority.certified(&with_url());
-    let successor = authority.issue(500, |params| named(params, READER, "encryption"));
-    fixture.put("certificates/next.pem", successor.pem());
-    let entry = format!(
-        "[[certificate]]\nid = \"{READER}\"\npurpose = \"encryption\"\nfile = \"next.pem\"\nfrom = 2026-03-01\n\
-         until = 2027-12-31\nsha256 = \"{}\"\n",
-        Digest::of(successor.der())
-    );
-    let tables = fixture.and(INDEX, &entry).tables();
+    let (tables, successor) = authority.with_another(authority.certified(&with_url()), "from = 2026-03-01");
     let issuer = tables.list_sources()[0].issuer;
     let now = at("2026-11-02T00:00:00Z");
     let sealable = || {
@@ -478,12 +475,12 @@ fn a_revoked_successor_gives_way_to_the_key_before() {
         key.map(|key| key.certificate().sha256())
     };
     tables.take_list(&issuer, &authority.list(2026, 11, &[]), now).unwrap();
-    assert_eq!(sealable(), Ok(Digest::of(successor.der())));
+    assert_eq!(sealable(), Ok(successor));
     tables
         .take_list(&issuer, &authority.list(2026, 11, &[500]), now)
         .unwrap();
     let before = sealable().unwrap();
-    assert_ne!(before, Digest::of(successor.der()));
+    assert_ne!(before, successor);
     let serial = tables
         .encryption_certificates(&reader())
         .find(|certificate| certificate.sha256() == before)

@@ -143,6 +143,7 @@ mod tests {
             ca: empty,
             certificate: None,
             key: None,
+            read_key: |_| unreachable!("no key is named"),
         });
         assert!(refusal(config.clone()).contains("holds no certificate"));
         config.nodes = vec!["amqp://localhost/%2f".to_owned()];
@@ -152,6 +153,7 @@ mod tests {
             ca: folder.path().join("absent.pem"),
             certificate: None,
             key: None,
+            read_key: |_| unreachable!("no key is named"),
         });
         assert!(refusal(config).contains("cannot be read"));
     }

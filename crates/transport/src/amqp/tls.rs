@@ -1,18 +1,17 @@
 //! Who this process is to RabbitMQ, and whom it trusts: the files of TLS, read again before every connection.
 //!
 //! What it guarantees: TLS 1.3 or nothing; only the given authority is trusted, none of the system's; the hybrid
-//! post-quantum group is offered first; a key that more than its owner and group may read is not used; every connection
-//! proves the key anew (no session is resumed). Whoever replaces the files needs no restart: the next connection uses
-//! them. New files that cannot be used, or that name somebody else,
+//! post-quantum group is offered first; every connection proves the key anew (no session is resumed). Whoever replaces
+//! the files needs no restart: the next connection uses them. New files that cannot be used, or that name somebody else,
 //! or are not valid today, never replace what worked: that is an alarm, and the old ones stay in memory.
 //!
-//! What it deliberately does not do: cut a connection because its certificate was replaced or has ended, and judge the
+//! What it deliberately does not do: know which rights a key's file may have, for whoever opens the link gives it a
+//! [`ReadKey`]; cut a connection because its certificate was replaced or has ended, and judge the
 //! certificate that it shows; RabbitMQ does that.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -27,13 +26,15 @@ use rustls::{ClientConfig, RootCertStore};
 use viereck_routing::Digest;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
 
 use crate::error::LinkError;
 
 /// No file of TLS is larger.
 const LARGEST_FILE: u64 = 1024 * 1024;
-/// What a key may have: its owner reads and writes it, its group may read it.
-const KEY_RIGHTS: u32 = 0o640;
+
+/// Reads the file of a private key, or says in a sentence why it is not used.
+pub type ReadKey = fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>;
 
 /// The files of TLS. Only this one authority is trusted, none of the system's.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// The private key of our certificate, PEM.
     pub key: Option<PathBuf>,
+    /// How it is read.
+    pub read_key: ReadKey,
 }
 
 /// What stands in the certificate that the next connection shows.
@@ -205,14 +208,17 @@ fn is_valid(certificate: &LinkCertificate) -> bool {
 /// What stands in the files.
 struct Octets {
     ca: Vec<u8>,
-    certificate: Option<[Vec<u8>; 2]>,
+    certificate: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
 }
 
 impl Octets {
     fn read(files: &Tls) -> Result<Self, LinkError> {
         let certificate = match (&files.certificate, &files.key) {
             (None, None) => None,
-            (Some(certificate), Some(key)) => Some([octets(certificate)?, private_octets(key)?]),
+            (Some(certificate), Some(key)) => {
+                let private = (files.read_key)(key).map_err(LinkError::Configuration)?;
+                Some((octets(certificate)?, private))
+            }
             _ => {
                 return Err(LinkError::Configuration(
                     "a client certificate and its key belong together".to_owned(),
@@ -226,7 +232,8 @@ impl Octets {
     }
 
     fn digest(&self) -> Digest {
-        let parts = std::iter::once(&self.ca).chain(self.certificate.iter().flatten());
+        let own = self.certificate.iter().flat_map(|(chain, key)| [chain, &**key]);
+        let parts = std::iter::once(&self.ca).chain(own);
         let digests: String = parts.map(|part| Digest::of(part).to_string()).collect();
         Digest::of(digests.as_bytes())
     }
@@ -247,7 +254,7 @@ impl Octets {
             .map_err(|_| LinkError::Configuration("TLS 1.3 is not available".to_owned()))?
             .with_root_certificates(roots);
         let (mut config, certificate) = match (&self.certificate, &files.certificate, &files.key) {
-            (Some([chain, key]), Some(chain_file), Some(key_file)) => {
+            (Some((chain, key)), Some(chain_file), Some(key_file)) => {
                 let chain = certificates(chain_file, chain)?;
                 let own = chain.first().and_then(|own| LinkCertificate::read(own));
                 let own = own.ok_or_else(|| wrong(chain_file, "holds no certificate with a common name"))?;
@@ -283,27 +290,9 @@ fn provider() -> CryptoProvider {
 }
 
 fn octets(file: &Path) -> Result<Vec<u8>, LinkError> {
-    let opened = File::open(file).map_err(|_| wrong(file, "cannot be read"))?;
-    read(file, opened)
-}
-
-/// Of a key, which only its owner may have written, and at most its group may read, as with every key of TLS.
-fn private_octets(file: &Path) -> Result<Vec<u8>, LinkError> {
-    let opened = File::open(file).map_err(|_| wrong(file, "cannot be read"))?;
-    let metadata = opened.metadata().map_err(|_| wrong(file, "cannot be read"))?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & !KEY_RIGHTS != 0 {
-        let told = format!("has the mode {mode:04o}; only {KEY_RIGHTS:04o} and less are allowed (key-rights-too-wide)");
-        return Err(wrong(file, &told));
-    }
-    read(file, opened)
-}
-
-fn read(file: &Path, opened: File) -> Result<Vec<u8>, LinkError> {
     let mut octets = Vec::new();
-    opened
-        .take(LARGEST_FILE)
-        .read_to_end(&mut octets)
+    File::open(file)
+        .and_then(|opened| opened.take(LARGEST_FILE).read_to_end(&mut octets))
         .map_err(|_| wrong(file, "cannot be read"))?;
     Ok(octets)
 }

@@ -13,7 +13,7 @@ use viereck_routing::{Certificate, Digest, pem};
 use super::make::{self, Entry};
 use super::stock::{Place, public_key};
 use crate::failure::{Exit, Failure};
-use crate::{envelope, output};
+use crate::{input, output};
 
 /// `viereck keys import`.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub struct Import {
 pub(super) fn run(args: &Import) -> Result<(), Failure> {
     let changing = args.place.changing()?;
     let (stock, now) = (&changing.stock, changing.now);
-    let text = envelope::text(&args.file)?;
+    let text = input::text(&args.file)?;
     let malformed = || {
         let sentence = format!(
             "{} does not begin with a certificate that can be used.",

@@ -1,6 +1,6 @@
 //! Encryption keys that have a successor: which there are, and until when messages may need them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use viereck_routing::{BehoerdeId, Digest, GatewayId, Purpose, Tables};
@@ -28,16 +28,10 @@ pub(crate) struct Worn {
 pub(crate) fn worn(config: &Config, now: Timestamp) -> Result<Vec<Worn>, Failure> {
     let mut worn = Vec::new();
     for gateway in &config.gateways {
-        // the folder bears the gateway's name; above it lie those of all
-        let keys = gateway
-            .keys
-            .parent()
-            .filter(|parent| *parent != Path::new(""))
-            .unwrap_or(Path::new("."));
         let place = Place {
             // which key is in use depends on what was revoked
             revocation: Some(config.revocation.folder.clone()),
-            ..Place::of(config.table.clone(), keys.to_owned())
+            ..Place::of(config.table.clone(), gateway.keys_of_all().to_owned())
         };
         let stock = place.stock_with(config.passphrase()?, Some(&gateway.settings.id), now)?;
         let files = stock.files.iter();

@@ -138,9 +138,8 @@ impl Source {
     ) -> Result<Vec<Digest>, Failure> {
         let mut digests = Vec::new();
         for gateway in &self.config.gateways {
-            // the folder bears the gateway's name; above it lie those of all
-            let folder = gateway.keys.parent().map(PathBuf::from).unwrap_or_default();
-            let key = viereck_gateway::reference::key(&folder, &gateway.settings.id).map_err(|error| {
+            let folder = gateway.keys_of_all();
+            let key = viereck_gateway::reference::key(folder, &gateway.settings.id).map_err(|error| {
                 Failure::new(Exit::NotPermitted, "key-unreadable", format!("{error}."))
                     .help("What clients call it is kept under the gateway's key alone: look as a user who may read it.")
             })?;

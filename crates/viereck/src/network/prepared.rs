@@ -141,11 +141,7 @@ fn gateway_keys(
     tables: &Tables,
     passphrase: Option<&Passphrase>,
 ) -> Result<Keys, Failure> {
-    let parent = folder
-        .parent()
-        .filter(|parent| *parent != Path::new(""))
-        .unwrap_or(Path::new("."));
-    Keys::unlock(parent, id, tables, passphrase, Timestamp::now()).map_err(|error| {
+    Keys::unlock(config::above(folder), id, tables, passphrase, Timestamp::now()).map_err(|error| {
         let text = error.to_string();
         let (code, exit) = match &error {
             KeysError::File(error) => return config::key_file(error),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
+use viereck_gateway::key_files::TlsKeyError;
 use viereck_gateway::{Tls, TlsError, TlsServer};
 use viereck_routing::GatewayId;
 
@@ -114,8 +115,8 @@ impl Secured {
 
 fn refused(listener: &Listener, error: &TlsError) -> Failure {
     let exit = match error {
-        TlsError::Unreadable { .. } => Exit::NotFound,
-        TlsError::Exposed { .. } => Exit::NotPermitted,
+        TlsError::Unreadable { .. } | TlsError::Key(TlsKeyError::Unreadable { .. }) => Exit::NotFound,
+        TlsError::Key(TlsKeyError::Exposed { .. }) => Exit::NotPermitted,
         TlsError::Malformed { .. }
         | TlsError::Mismatch { .. }
         | TlsError::NotValid { .. }

@@ -289,7 +289,7 @@ fn read(file: &Path) -> Result<Vec<u8>, OauthError> {
 }
 
 /// Whether octets are a set with a key that can verify an access token.
-pub(super) fn is_set(octets: &[u8]) -> bool {
+pub(crate) fn is_set(octets: &[u8]) -> bool {
     parse(octets).is_ok()
 }
 
